@@ -1,0 +1,1 @@
+//! Substitution formatter and file access log.

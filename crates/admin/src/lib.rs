@@ -1,0 +1,1 @@
+//! The admin interface, on a thread of its own.

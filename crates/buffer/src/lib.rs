@@ -1,0 +1,1 @@
+//! Contiguous byte buffers whose storage is pooled per thread.

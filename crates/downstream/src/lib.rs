@@ -1,0 +1,1 @@
+//! Listener manager, connection handler, filter-chain match and drains.

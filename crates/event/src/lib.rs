@@ -1,0 +1,1 @@
+//! Dispatcher, workers, thread-local slots, timers and clocks.

@@ -1,0 +1,1 @@
+//! Header map, message events and sans-IO HTTP codecs.

@@ -1,0 +1,1 @@
+//! HTTP connection manager and router.

@@ -1,0 +1,1 @@
+//! Route configurations compiled to an index with first-match semantics.

@@ -1,0 +1,1 @@
+//! What an extension implements, and the registries that find it.

@@ -1,0 +1,1 @@
+//! Builds everything from a bootstrap, in order, and owns the main thread.

@@ -1,0 +1,1 @@
+//! Counters, gauges and histograms, sharded by thread.

@@ -1,0 +1,1 @@
+//! Cluster manager, hosts, balancers, circuit breakers and connection pools.
