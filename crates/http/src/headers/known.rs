@@ -1,0 +1,285 @@
+//! Well-known header names, interned to one byte.
+
+/// A presence bit per [`Known`] name.
+pub(super) type Presence = u128;
+
+const EMPTY: u8 = u8::MAX;
+const SLOTS: usize = 512;
+
+macro_rules! known {
+    ($($variant:ident = $name:literal,)+) => {
+        /// A header name that this proxy knows: compared, stored and looked up as one byte.
+        ///
+        /// Pseudo headers come first. `host` is a name of its own here; in requests the HTTP/1 decoder turns it into
+        /// `:authority`, as Envoy does (see [`Known::from_request_name`]).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Known {
+            $(#[doc = concat!("`", $name, "`")] $variant,)+
+        }
+
+        impl Known {
+            /// Every known name, in the order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+        }
+
+        const NAMES: &[&str] = &[$($name),+];
+    };
+}
+
+known! {
+    Method = ":method",
+    Path = ":path",
+    Authority = ":authority",
+    Scheme = ":scheme",
+    Status = ":status",
+    Protocol = ":protocol",
+    Host = "host",
+    Connection = "connection",
+    ContentLength = "content-length",
+    TransferEncoding = "transfer-encoding",
+    Te = "te",
+    Trailer = "trailer",
+    Upgrade = "upgrade",
+    KeepAlive = "keep-alive",
+    ProxyConnection = "proxy-connection",
+    Expect = "expect",
+    Date = "date",
+    Server = "server",
+    Via = "via",
+    ContentType = "content-type",
+    UserAgent = "user-agent",
+    Accept = "accept",
+    AcceptEncoding = "accept-encoding",
+    AcceptLanguage = "accept-language",
+    AcceptRanges = "accept-ranges",
+    Cookie = "cookie",
+    SetCookie = "set-cookie",
+    Location = "location",
+    XForwardedFor = "x-forwarded-for",
+    XForwardedProto = "x-forwarded-proto",
+    XForwardedHost = "x-forwarded-host",
+    XForwardedPort = "x-forwarded-port",
+    XForwardedClientCert = "x-forwarded-client-cert",
+    XRequestId = "x-request-id",
+    XClientTraceId = "x-client-trace-id",
+    GrpcStatus = "grpc-status",
+    GrpcMessage = "grpc-message",
+    GrpcTimeout = "grpc-timeout",
+    GrpcEncoding = "grpc-encoding",
+    GrpcAcceptEncoding = "grpc-accept-encoding",
+    GrpcStatusDetailsBin = "grpc-status-details-bin",
+    Etag = "etag",
+    CacheControl = "cache-control",
+    Authorization = "authorization",
+    ProxyAuthorization = "proxy-authorization",
+    WwwAuthenticate = "www-authenticate",
+    ProxyAuthenticate = "proxy-authenticate",
+    ContentEncoding = "content-encoding",
+    ContentLanguage = "content-language",
+    ContentRange = "content-range",
+    ContentDisposition = "content-disposition",
+    Range = "range",
+    IfMatch = "if-match",
+    IfNoneMatch = "if-none-match",
+    IfModifiedSince = "if-modified-since",
+    IfUnmodifiedSince = "if-unmodified-since",
+    IfRange = "if-range",
+    LastModified = "last-modified",
+    Expires = "expires",
+    Age = "age",
+    Vary = "vary",
+    Pragma = "pragma",
+    Allow = "allow",
+    Origin = "origin",
+    Referer = "referer",
+    AccessControlRequestMethod = "access-control-request-method",
+    AccessControlRequestHeaders = "access-control-request-headers",
+    AccessControlAllowOrigin = "access-control-allow-origin",
+    AccessControlAllowHeaders = "access-control-allow-headers",
+    AccessControlAllowMethods = "access-control-allow-methods",
+    AccessControlAllowCredentials = "access-control-allow-credentials",
+    AccessControlExposeHeaders = "access-control-expose-headers",
+    AccessControlMaxAge = "access-control-max-age",
+    StrictTransportSecurity = "strict-transport-security",
+    AltSvc = "alt-svc",
+    RetryAfter = "retry-after",
+    ProxyStatus = "proxy-status",
+    Forwarded = "forwarded",
+    EarlyData = "early-data",
+    Http2Settings = "http2-settings",
+    Traceparent = "traceparent",
+    Tracestate = "tracestate",
+    Baggage = "baggage",
+    XEnvoyMaxRetries = "x-envoy-max-retries",
+    XEnvoyRetryOn = "x-envoy-retry-on",
+    XEnvoyRetryGrpcOn = "x-envoy-retry-grpc-on",
+    XEnvoyRetriableHeaderNames = "x-envoy-retriable-header-names",
+    XEnvoyRetriableStatusCodes = "x-envoy-retriable-status-codes",
+    XEnvoyUpstreamAltStatName = "x-envoy-upstream-alt-stat-name",
+    XEnvoyUpstreamRqTimeoutMs = "x-envoy-upstream-rq-timeout-ms",
+    XEnvoyUpstreamRqPerTryTimeoutMs = "x-envoy-upstream-rq-per-try-timeout-ms",
+    XEnvoyUpstreamRqTimeoutAltResponse = "x-envoy-upstream-rq-timeout-alt-response",
+    XEnvoyHedgeOnPerTryTimeout = "x-envoy-hedge-on-per-try-timeout",
+    XEnvoyUpstreamStreamDurationMs = "x-envoy-upstream-stream-duration-ms",
+    XEnvoyDecoratorOperation = "x-envoy-decorator-operation",
+    XEnvoyForceTrace = "x-envoy-force-trace",
+    XEnvoyDownstreamServiceCluster = "x-envoy-downstream-service-cluster",
+    XEnvoyDownstreamServiceNode = "x-envoy-downstream-service-node",
+    XEnvoyIpTags = "x-envoy-ip-tags",
+    XEnvoyFaultAbortRequest = "x-envoy-fault-abort-request",
+    XEnvoyFaultAbortGrpcRequest = "x-envoy-fault-abort-grpc-request",
+    XEnvoyFaultAbortRequestPercentage = "x-envoy-fault-abort-request-percentage",
+    XEnvoyFaultDelayRequest = "x-envoy-fault-delay-request",
+    XEnvoyFaultDelayRequestPercentage = "x-envoy-fault-delay-request-percentage",
+    XEnvoyFaultThroughputResponse = "x-envoy-fault-throughput-response",
+    XEnvoyFaultThroughputResponsePercentage = "x-envoy-fault-throughput-response-percentage",
+    XEnvoyExpectedRqTimeoutMs = "x-envoy-expected-rq-timeout-ms",
+    XEnvoyAttemptCount = "x-envoy-attempt-count",
+    XEnvoyIsTimeoutRetry = "x-envoy-is-timeout-retry",
+    XEnvoyOriginalPath = "x-envoy-original-path",
+    XEnvoyOriginalHost = "x-envoy-original-host",
+    XEnvoyOriginalDstHost = "x-envoy-original-dst-host",
+    XEnvoyExternalAddress = "x-envoy-external-address",
+    XEnvoyInternal = "x-envoy-internal",
+    XEnvoyUpstreamCanary = "x-envoy-upstream-canary",
+    XEnvoyImmediateHealthCheckFail = "x-envoy-immediate-health-check-fail",
+    XEnvoyRatelimited = "x-envoy-ratelimited",
+    XEnvoyDegraded = "x-envoy-degraded",
+    XEnvoyUpstreamHealthcheckedCluster = "x-envoy-upstream-healthchecked-cluster",
+    XEnvoyUpstreamServiceTime = "x-envoy-upstream-service-time",
+    XEnvoyOverloaded = "x-envoy-overloaded",
+    XEnvoyLocalOverloaded = "x-envoy-local-overloaded",
+}
+
+/// Open-addressing table from [`slot`] to number, made at compile time.
+static TABLE: [u8; SLOTS] = build_table();
+
+/// Where a name's search begins. Length and three bytes tell the known names apart well enough that
+/// nearly every search ends at its first slot.
+const fn slot(name: &[u8]) -> usize {
+    let n = name.len();
+    let (first, middle, last) = (name[0] as usize, name[n / 2] as usize, name[n - 1] as usize);
+    (n.wrapping_mul(67) ^ first.wrapping_mul(29) ^ middle.wrapping_mul(181) ^ last.wrapping_mul(7))
+        % SLOTS
+}
+
+const fn build_table() -> [u8; SLOTS] {
+    // The presence bitset has 128 bits, and 255 marks an empty slot.
+    assert!(NAMES.len() <= 128);
+    let mut table = [EMPTY; SLOTS];
+    let mut i = 0;
+    while i < NAMES.len() {
+        let mut at = slot(NAMES[i].as_bytes());
+        while table[at] != EMPTY {
+            at = (at + 1) % SLOTS;
+        }
+        table[at] = i as u8;
+        i += 1;
+    }
+    table
+}
+
+impl Known {
+    /// The known name spelt `name` (lower case), if any.
+    #[inline]
+    #[must_use]
+    pub fn from_lower(name: &[u8]) -> Option<Self> {
+        if name.is_empty() {
+            return None;
+        }
+        let mut at = slot(name);
+        loop {
+            let number = TABLE[at];
+            if number == EMPTY {
+                return None;
+            }
+            if NAMES[number as usize].as_bytes() == name {
+                return Some(Self::ALL[number as usize]);
+            }
+            at = (at + 1) % SLOTS;
+        }
+    }
+
+    /// Like [`from_lower`](Self::from_lower), but `host` means `:authority`, under which every
+    /// codec stores it in requests. For header names in configuration that concern requests.
+    #[must_use]
+    pub fn from_request_name(name: &[u8]) -> Option<Self> {
+        match Self::from_lower(name) {
+            Some(Self::Host) => Some(Self::Authority),
+            other => other,
+        }
+    }
+
+    /// The name in lower case.
+    #[inline]
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        NAMES[self as usize]
+    }
+
+    /// The name in lower case, as bytes.
+    #[inline]
+    #[must_use]
+    pub const fn as_bytes(self) -> &'static [u8] {
+        self.as_str().as_bytes()
+    }
+
+    /// Whether the name begins with a colon, so that HTTP/1 never writes it as a header.
+    #[inline]
+    #[must_use]
+    pub const fn is_pseudo(self) -> bool {
+        (self as u8) <= Self::Protocol as u8
+    }
+
+    #[inline]
+    pub(super) const fn bit(self) -> Presence {
+        1 << self as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_and_near_misses_are_not() {
+        for &known in Known::ALL {
+            let name = known.as_bytes();
+            assert_eq!(Known::from_lower(name), Some(known));
+            assert!(!name.iter().any(u8::is_ascii_uppercase));
+            assert_eq!(known.is_pseudo(), name[0] == b':');
+            let mut longer = name.to_vec();
+            longer.push(b'x');
+            assert_eq!(Known::from_lower(&longer), None);
+            let mut other = name.to_vec();
+            other[name.len() / 3] ^= 1;
+            assert!(Known::from_lower(&other).is_none_or(|found| found != known));
+        }
+        assert_eq!(Known::from_lower(b""), None);
+        assert_eq!(Known::from_lower(b"x-unheard-of"), None);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = NAMES.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Known::ALL.len());
+    }
+
+    #[test]
+    fn searches_are_short() {
+        let probes = |name: &[u8]| {
+            let mut at = slot(name);
+            let mut probes = 1;
+            while NAMES[TABLE[at] as usize].as_bytes() != name {
+                at = (at + 1) % SLOTS;
+                probes += 1;
+            }
+            probes
+        };
+        let all: Vec<usize> = NAMES.iter().map(|name| probes(name.as_bytes())).collect();
+        assert!(all.iter().sum::<usize>() * 10 <= all.len() * 14, "{all:?}");
+    }
+}

@@ -1,0 +1,13 @@
+//! The header map: a flat entry list over one byte arena.
+//!
+//! Names are lower case, known names are interned ([`Known`]), order and duplicates are kept. A map is made to be
+//! reused: [`HeaderMap::clear`] keeps its memory. Absent known names are answered from a bitset; present ones
+//! by a scan of the (short) entry list.
+
+mod known;
+mod map;
+mod name;
+
+pub use known::Known;
+pub use map::{GetAll, HeaderMap, Iter, Spelling};
+pub use name::NameRef;
