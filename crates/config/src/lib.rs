@@ -1,1 +1,14 @@
 //! Envoy v3 configuration: YAML, JSON and protobuf to typed messages, with diagnostics.
+
+pub mod any;
+pub mod api;
+pub mod convert;
+mod diagnostic;
+mod document;
+mod error;
+mod load;
+
+pub use diagnostic::Diagnostic;
+pub use document::Document;
+pub use error::{ConfigError, Within};
+pub use load::{LoadedBootstrap, Sources, load_bootstrap};

@@ -1,0 +1,35 @@
+//! Envoy's v3 messages under short names: `api::listener::Listener` instead of
+//! `envoy_types::pb::envoy::config::listener::v3::Listener`.
+//!
+//! Only the crates at the configuration boundary may name these types; past it every subsystem has
+//! its own validated structs (see ARCHITECTURE.md).
+
+use envoy_types::pb::envoy::{config, extensions, r#type};
+
+pub use config::accesslog::v3 as access_log;
+pub use config::bootstrap::v3 as bootstrap;
+pub use config::cluster::v3 as cluster;
+pub use config::common::mutation_rules::v3 as mutation_rules;
+pub use config::core::v3 as core;
+pub use config::endpoint::v3 as endpoint;
+pub use config::listener::v3 as listener;
+pub use config::metrics::v3 as metrics;
+pub use config::route::v3 as route;
+pub use config::trace::v3 as trace;
+pub use envoy_types::pb::envoy::admin::v3 as admin;
+pub use envoy_types::pb::google::protobuf;
+pub use envoy_types::pb::google::protobuf::Any;
+pub use extensions::access_loggers::file::v3 as file_access_log;
+pub use extensions::access_loggers::stream::v3 as stream_access_log;
+pub use extensions::filters::common::fault::v3 as common_fault;
+pub use extensions::filters::http::buffer::v3 as buffer;
+pub use extensions::filters::http::fault::v3 as fault;
+pub use extensions::filters::http::header_mutation::v3 as header_mutation;
+pub use extensions::filters::http::router::v3 as router;
+pub use extensions::filters::network::http_connection_manager::v3 as hcm;
+pub use extensions::http::header_formatters::preserve_case::v3 as preserve_case;
+pub use extensions::load_balancing_policies::round_robin::v3 as round_robin;
+pub use extensions::transport_sockets::raw_buffer::v3 as raw_buffer;
+pub use extensions::upstreams::http::v3 as http_protocol_options;
+pub use r#type::matcher::v3 as matcher;
+pub use r#type::v3 as types;
