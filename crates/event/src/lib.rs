@@ -1,1 +1,30 @@
-//! Dispatcher, workers, thread-local slots, timers and clocks.
+//! Threads and time: everything that runs runs on one of these loops.
+//!
+//! * [`Dispatcher`] and [`MainDispatcher`]: post closures to a worker or to the main thread, in order;
+//! * [`Workers`]: the worker threads, each one tokio `LocalRuntime`;
+//! * [`spawn`]: a task on this worker whose panic ends only itself;
+//! * [`Slot`]: a value per worker, set from the main thread;
+//! * [`Timer`]: one lazy deadline per connection or stream, [`sleep`] on top of it;
+//! * [`clock`]: the one source of time, so that tests can pause it;
+//! * [`watchdog`]: notices workers that no longer turn.
+//!
+//! What is absent: no lock and no allocation on the path of a connection, no channel between
+//! connections and threads, nothing that knows about sockets or HTTP.
+
+pub mod clock;
+mod dispatcher;
+mod observer;
+mod slot;
+mod task;
+mod timer;
+pub mod watchdog;
+mod worker;
+
+pub use clock::now;
+pub use dispatcher::{Dispatcher, Dispatchers, Ended, MainDispatcher, MainQueue, main_queue};
+pub use observer::{NoObserver, Observer};
+pub use slot::Slot;
+pub use task::spawn;
+pub use timer::{Sleep, Timer, sleep, sleep_until};
+pub use tokio::time::Instant;
+pub use worker::{StopError, WorkerContext, Workers, worker_index};
