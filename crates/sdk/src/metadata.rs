@@ -1,0 +1,49 @@
+//! Dynamic metadata: what filters tell each other and the access log about a stream.
+
+use std::collections::BTreeMap;
+
+use nuncio_config::api::protobuf::{Struct, Value, value::Kind};
+
+/// Per-stream metadata: namespace (usually a filter name) → struct (`envoy.config.core.v3.Metadata`).
+#[derive(Clone, Debug, Default)]
+pub struct DynamicMetadata(BTreeMap<String, Struct>);
+
+impl DynamicMetadata {
+    /// Sets one value.
+    pub fn set(&mut self, namespace: &str, key: &str, value: Value) {
+        let fields = &mut self.0.entry(namespace.to_owned()).or_default().fields;
+        fields.insert(key.to_owned(), value);
+    }
+
+    /// The struct of a namespace.
+    pub fn namespace(&self, namespace: &str) -> Option<&Struct> {
+        self.0.get(namespace)
+    }
+
+    /// The value at `namespace` and a path of keys through nested structs.
+    pub fn get<'a>(
+        &'a self,
+        namespace: &str,
+        path: impl IntoIterator<Item = &'a str>,
+    ) -> Option<&'a Value> {
+        let mut fields = &self.0.get(namespace)?.fields;
+        let mut found = None;
+        for key in path {
+            let value = match found {
+                None => fields.get(key)?,
+                Some(Value { kind: Some(Kind::StructValue(inner)) }) => {
+                    fields = &inner.fields;
+                    fields.get(key)?
+                }
+                Some(_) => return None,
+            };
+            found = Some(value);
+        }
+        found
+    }
+
+    /// Whether nothing was set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,75 @@
+//! Local replies: answers that the proxy gives itself.
+
+use std::borrow::Cow;
+
+use crate::flags::ResponseFlags;
+
+/// An answer that does not come from an upstream (Envoy's `sendLocalReply`).
+///
+/// The connection manager turns it into headers and body (or a trailers-only gRPC answer), applies
+/// `local_reply_config`, and runs it through the response side of the filter chain.
+#[derive(Clone, Debug, Default)]
+pub struct LocalReply {
+    /// HTTP status.
+    pub status: u16,
+    /// Plain-text body; empty for none.
+    pub body: Cow<'static, str>,
+    /// `%RESPONSE_CODE_DETAILS%`: one word, no spaces.
+    pub details: Cow<'static, str>,
+    /// Flags to set on the stream.
+    pub flags: ResponseFlags,
+    /// gRPC status to answer a gRPC request with; derived from `status` when absent.
+    pub grpc_status: Option<u32>,
+    /// Headers to add to the answer (lower-case name, value).
+    pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    /// Close the downstream connection after the answer.
+    pub close_connection: bool,
+}
+
+impl LocalReply {
+    /// A reply with a status, a body and its details.
+    pub fn new(
+        status: u16,
+        body: impl Into<Cow<'static, str>>,
+        details: impl Into<Cow<'static, str>>,
+    ) -> LocalReply {
+        LocalReply {
+            status,
+            body: body.into(),
+            details: details.into(),
+            ..LocalReply::default()
+        }
+    }
+
+    /// Sets flags.
+    #[must_use]
+    pub fn flags(mut self, flags: ResponseFlags) -> LocalReply {
+        self.flags = flags;
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> LocalReply {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the gRPC status.
+    #[must_use]
+    pub fn grpc_status(mut self, status: u32) -> LocalReply {
+        self.grpc_status = Some(status);
+        self
+    }
+
+    /// Closes the downstream connection after the answer.
+    #[must_use]
+    pub fn close(mut self) -> LocalReply {
+        self.close_connection = true;
+        self
+    }
+}

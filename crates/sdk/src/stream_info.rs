@@ -1,0 +1,207 @@
+//! What is known of one stream (request and response), for filters, access logs and stats.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use nuncio_net::Address;
+use tokio::time::Instant;
+
+use crate::connection::ConnectionInfo;
+use crate::flags::ResponseFlags;
+use crate::metadata::DynamicMetadata;
+use crate::route::RouteView;
+
+/// The protocol of a message, as `%PROTOCOL%` prints it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+    /// HTTP/2
+    Http2,
+    /// HTTP/3
+    Http3,
+}
+
+impl Protocol {
+    /// `HTTP/1.1` and so on.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Http10 => "HTTP/1.0",
+            Protocol::Http11 => "HTTP/1.1",
+            Protocol::Http2 => "HTTP/2",
+            Protocol::Http3 => "HTTP/3",
+        }
+    }
+}
+
+/// Points in time of a stream; each absent until it happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timing {
+    /// Last byte of the request received from the downstream.
+    pub last_downstream_rx: Option<Instant>,
+    /// First byte of the response sent to the downstream.
+    pub first_downstream_tx: Option<Instant>,
+    /// Last byte of the response sent to the downstream.
+    pub last_downstream_tx: Option<Instant>,
+    /// First byte of the request sent to the upstream.
+    pub first_upstream_tx: Option<Instant>,
+    /// Last byte of the request sent to the upstream.
+    pub last_upstream_tx: Option<Instant>,
+    /// First byte of the response received from the upstream.
+    pub first_upstream_rx: Option<Instant>,
+    /// Last byte of the response received from the upstream.
+    pub last_upstream_rx: Option<Instant>,
+    /// The connection pool gave a connection.
+    pub upstream_pool_ready: Option<Duration>,
+}
+
+/// An upstream host as a stream's log sees it.
+pub trait UpstreamHost {
+    /// The address that was connected to.
+    fn address(&self) -> &Address;
+    /// The endpoint's host name; empty when it has none.
+    fn hostname(&self) -> &str;
+}
+
+/// The upstream side of a stream.
+#[derive(Clone, Default)]
+pub struct UpstreamInfo {
+    /// The host of the last attempt.
+    pub host: Option<Rc<dyn UpstreamHost>>,
+    /// Our end of the upstream connection.
+    pub local_address: Option<Rc<Address>>,
+    /// Process-wide number of the upstream connection.
+    pub connection_id: Option<u64>,
+    /// Protocol spoken with the upstream.
+    pub protocol: Option<Protocol>,
+    /// Why the transport failed; empty when it did not.
+    pub transport_failure_reason: Cow<'static, str>,
+    /// Requests that were sent to upstreams for this stream, retries included.
+    pub attempt_count: u32,
+    /// Bytes on the wire to the upstream, headers included.
+    pub wire_bytes_sent: u64,
+    /// Bytes on the wire from the upstream, headers included.
+    pub wire_bytes_received: u64,
+    /// Header bytes sent to the upstream.
+    pub header_bytes_sent: u64,
+    /// Header bytes received from the upstream.
+    pub header_bytes_received: u64,
+}
+
+/// What is known of one stream. Reused for the next stream of a connection: see [`StreamInfo::restart`].
+pub struct StreamInfo {
+    /// The downstream connection.
+    pub connection: Rc<ConnectionInfo>,
+    /// Downstream protocol; absent before the request line was understood.
+    pub protocol: Option<Protocol>,
+    /// When the first byte of the request was seen.
+    pub start: Instant,
+    /// The same as wall-clock time.
+    pub start_time: SystemTime,
+    /// When the stream ended; absent while it runs.
+    pub end: Option<Instant>,
+    /// Response flags.
+    pub flags: ResponseFlags,
+    /// Status sent to the downstream; absent (logged as 0) when none was.
+    pub response_code: Option<u16>,
+    /// `%RESPONSE_CODE_DETAILS%`.
+    pub response_code_details: Option<Cow<'static, str>>,
+    /// `%CONNECTION_TERMINATION_DETAILS%`.
+    pub connection_termination_details: Option<Cow<'static, str>>,
+    /// Request body bytes.
+    pub bytes_received: u64,
+    /// Response body bytes.
+    pub bytes_sent: u64,
+    /// Bytes of the request on the wire.
+    pub wire_bytes_received: u64,
+    /// Bytes of the response on the wire.
+    pub wire_bytes_sent: u64,
+    /// Bytes of the request's headers on the wire.
+    pub header_bytes_received: u64,
+    /// Bytes of the response's headers on the wire.
+    pub header_bytes_sent: u64,
+    /// Points in time.
+    pub timing: Timing,
+    /// The upstream side.
+    pub upstream: UpstreamInfo,
+    /// Name of the cluster that was chosen (`%UPSTREAM_CLUSTER%`).
+    pub cluster_name: Option<Rc<str>>,
+    /// The matched route.
+    pub route: Option<Rc<dyn RouteView>>,
+    /// Address of the client: that of the connection, or what `x-forwarded-for` says of it.
+    pub remote_address: Rc<Address>,
+    /// Per-process number of the stream.
+    pub stream_id: u64,
+    /// The request is a health check of this proxy.
+    pub health_check: bool,
+    /// The request is to be traced (`traceable_filter`).
+    pub traced: bool,
+    /// Text of the local reply, before `local_reply_config` (`%LOCAL_REPLY_BODY%`).
+    pub local_reply_body: Cow<'static, str>,
+    /// Dynamic metadata; absent until a filter sets some.
+    pub metadata: Option<Box<DynamicMetadata>>,
+}
+
+impl StreamInfo {
+    /// A stream that begins now.
+    pub fn new(connection: Rc<ConnectionInfo>, start: Instant, start_time: SystemTime) -> StreamInfo {
+        let remote_address = connection.remote_address.clone();
+        StreamInfo {
+            connection,
+            protocol: None,
+            start,
+            start_time,
+            end: None,
+            flags: ResponseFlags::NONE,
+            response_code: None,
+            response_code_details: None,
+            connection_termination_details: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            wire_bytes_received: 0,
+            wire_bytes_sent: 0,
+            header_bytes_received: 0,
+            header_bytes_sent: 0,
+            timing: Timing::default(),
+            upstream: UpstreamInfo::default(),
+            cluster_name: None,
+            route: None,
+            remote_address,
+            stream_id: 0,
+            health_check: false,
+            traced: false,
+            local_reply_body: Cow::Borrowed(""),
+            metadata: None,
+        }
+    }
+
+    /// Begins the next stream of the same connection.
+    pub fn restart(&mut self, start: Instant, start_time: SystemTime) {
+        *self = StreamInfo::new(self.connection.clone(), start, start_time);
+    }
+
+    /// Sets a flag.
+    pub fn set_flag(&mut self, flag: ResponseFlags) {
+        self.flags.insert(flag);
+    }
+
+    /// Sets the details unless an earlier, nearer cause already did.
+    pub fn set_details_once(&mut self, details: impl Into<Cow<'static, str>>) {
+        if self.response_code_details.is_none() {
+            self.response_code_details = Some(details.into());
+        }
+    }
+
+    /// From the first byte of the request to the end of the stream, or to `now` while it runs.
+    pub fn duration(&self, now: Instant) -> Duration {
+        self.end.unwrap_or(now).saturating_duration_since(self.start)
+    }
+
+    /// The dynamic metadata, created on first use.
+    pub fn metadata_mut(&mut self) -> &mut DynamicMetadata {
+        self.metadata.get_or_insert_default()
+    }
+}
