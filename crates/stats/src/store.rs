@@ -1,0 +1,140 @@
+//! All stats of the process.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::dynamic::{Counter, Gauge, Histogram, TextReadout};
+use crate::group::Group;
+use crate::name;
+use crate::schema::{Schema, Unit};
+use crate::thread;
+
+/// Where groups and single stats are found again by who reads them. Cheap to clone; clones are the same store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    registry: Arc<Registry>,
+}
+
+/// The groups alive, sorted by prefix.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    groups: Mutex<BTreeMap<(Arc<str>, &'static str), Weak<Group>>>,
+    singles: Mutex<Singles>,
+}
+
+/// Single stats, by full name. They live as long as the store.
+#[derive(Debug, Default)]
+struct Singles {
+    counters: BTreeMap<String, Counter>,
+    gauges: BTreeMap<String, Gauge>,
+    text_readouts: BTreeMap<String, TextReadout>,
+    histograms: BTreeMap<String, (Unit, Histogram)>,
+}
+
+impl Store {
+    /// A store for `shards` threads that count (main, the workers, admin). Blocks are made per thread and group when
+    /// first asked for, so the number is only a promise about [`Store::register_thread`].
+    #[must_use]
+    pub fn new(shards: usize) -> Self {
+        debug_assert!(
+            shards < 1 << 16,
+            "thread numbers from 65536 up belong to threads that did not register"
+        );
+        Self {
+            registry: Arc::default(),
+        }
+    }
+
+    /// Makes the calling thread number `index` for all stores: it writes the blocks of that number. No two living
+    /// threads may share a number. A thread that never registers gets a number of its own.
+    pub fn register_thread(index: usize) {
+        thread::register(index as u32);
+    }
+
+    /// The group of `prefix` and `schema`: the one alive, or a new one. It vanishes, with its values, when the last
+    /// `Arc` is dropped. The prefix is cleaned as by [`sanitize`](crate::sanitize).
+    pub fn group(&self, prefix: impl Into<Arc<str>>, schema: &'static Schema) -> Arc<Group> {
+        let prefix = prefix.into();
+        let prefix = match name::sanitize(&prefix) {
+            Cow::Borrowed(clean) if clean.len() == prefix.len() => prefix,
+            clean => Arc::from(clean),
+        };
+        let mut groups = self.registry.groups();
+        let entry = groups.entry((prefix, schema.id));
+        let prefix = Arc::clone(&entry.key().0);
+        let place = entry.or_default();
+        if let Some(group) = place.upgrade() {
+            return group;
+        }
+        let group = Arc::new(Group::new(prefix, schema, Arc::downgrade(&self.registry)));
+        *place = Arc::downgrade(&group);
+        group
+    }
+
+    /// The counter of this full name, made if absent.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> Counter {
+        self.registry
+            .singles()
+            .counters
+            .entry(name::sanitize(name).into_owned())
+            .or_default()
+            .clone()
+    }
+
+    /// The gauge of this full name, made if absent.
+    #[must_use]
+    pub fn gauge(&self, name: &str) -> Gauge {
+        self.registry
+            .singles()
+            .gauges
+            .entry(name::sanitize(name).into_owned())
+            .or_default()
+            .clone()
+    }
+
+    /// The text readout of this full name, made if absent.
+    #[must_use]
+    pub fn text_readout(&self, name: &str) -> TextReadout {
+        self.registry
+            .singles()
+            .text_readouts
+            .entry(name::sanitize(name).into_owned())
+            .or_default()
+            .clone()
+    }
+
+    /// The histogram of this full name, made (with `unit`) if absent.
+    #[must_use]
+    pub fn histogram(&self, name: &str, unit: Unit) -> Histogram {
+        let mut singles = self.registry.singles();
+        let entry = singles.histograms.entry(name::sanitize(name).into_owned());
+        entry
+            .or_insert_with(|| (unit, Histogram::default()))
+            .1
+            .clone()
+    }
+}
+
+impl Registry {
+    /// Removes `group`, unless a new one took its name while the last `Arc` of this one was going.
+    pub(crate) fn forget(&self, group: &Group) {
+        let key = (Arc::clone(group.prefix()), group.schema().id);
+        let mut groups = self.groups();
+        if groups
+            .get(&key)
+            .is_some_and(|entry| entry.as_ptr() == std::ptr::from_ref(group))
+        {
+            groups.remove(&key);
+        }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, &'static str), Weak<Group>>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn singles(&self) -> MutexGuard<'_, Singles> {
+        self.singles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
