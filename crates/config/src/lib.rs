@@ -7,6 +7,8 @@ mod diagnostic;
 mod document;
 mod error;
 mod load;
+pub mod schema;
+mod wire;
 
 pub use diagnostic::Diagnostic;
 pub use document::Document;
