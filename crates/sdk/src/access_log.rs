@@ -53,5 +53,9 @@ pub trait AccessLogFactory: Sync {
     ///
     /// # Errors
     /// When the configuration is not valid.
-    fn create(&self, config: &Any, cx: &FactoryContext<'_>) -> Result<Arc<dyn AccessLogger>, ConfigError>;
+    fn create(
+        &self,
+        config: &Any,
+        cx: &FactoryContext<'_>,
+    ) -> Result<Arc<dyn AccessLogger>, ConfigError>;
 }

@@ -24,12 +24,16 @@ impl ClusterNames {
         if let Some(id) = self.lookup(name) {
             return id;
         }
-        let mut names = self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut names = self
+            .0
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(id) = names.by_name.get(name) {
             return *id;
         }
         let name: Arc<str> = Arc::from(name);
-        let id = ClusterId(u32::try_from(names.by_id.len()).expect("fewer than 2^32 cluster names"));
+        let id =
+            ClusterId(u32::try_from(names.by_id.len()).expect("fewer than 2^32 cluster names"));
         names.by_id.push(name.clone());
         names.by_name.insert(name, id);
         id
@@ -37,13 +41,19 @@ impl ClusterNames {
 
     /// The number of a name, if configuration has mentioned it.
     pub fn lookup(&self, name: &str) -> Option<ClusterId> {
-        let names = self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let names = self
+            .0
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         names.by_name.get(name).copied()
     }
 
     /// The name behind a number of this table.
     pub fn name(&self, id: ClusterId) -> Option<Arc<str>> {
-        let names = self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let names = self
+            .0
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         names.by_id.get(id.0 as usize).cloned()
     }
 }

@@ -57,7 +57,11 @@ impl DrainDecision {
     /// Begins to drain. A drain that is already running goes on unchanged.
     pub fn start(&self, now: Instant, time: Duration, strategy: DrainStrategy) {
         if self.drain.get().is_none() {
-            self.drain.set(Some(Drain { since: now, time, strategy }));
+            self.drain.set(Some(Drain {
+                since: now,
+                time,
+                strategy,
+            }));
         }
     }
 
@@ -69,7 +73,9 @@ impl DrainDecision {
     /// Whether a connection that has just finished a request should be closed.
     /// `dice` is a uniform random number, asked for only while a gradual drain runs.
     pub fn drain_close(&self, now: Instant, dice: impl FnOnce() -> u64) -> bool {
-        let Some(drain) = self.drain.get() else { return false };
+        let Some(drain) = self.drain.get() else {
+            return false;
+        };
         let elapsed = now.saturating_duration_since(drain.since);
         if drain.strategy == DrainStrategy::Immediate || elapsed >= drain.time {
             return true;
@@ -90,7 +96,11 @@ pub struct ConnectionHandle {
 impl ConnectionHandle {
     /// A handle of an open connection.
     pub fn new(drain: Rc<DrainDecision>) -> ConnectionHandle {
-        ConnectionHandle { drain, close: Cell::new(false), waker: RefCell::new(None) }
+        ConnectionHandle {
+            drain,
+            close: Cell::new(false),
+            waker: RefCell::new(None),
+        }
     }
 
     /// Ends the connection now: its task is woken and closes.

@@ -30,13 +30,19 @@ pub struct Services(RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
 impl Services {
     /// Offers a service. A second one of the same type replaces the first.
     pub fn insert<T: Any + Send + Sync>(&self, service: Arc<T>) {
-        let mut map = self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut map = self
+            .0
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         map.insert(TypeId::of::<T>(), service);
     }
 
     /// The service of this type.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        let map = self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let map = self
+            .0
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         map.get(&TypeId::of::<T>())?.clone().downcast::<T>().ok()
     }
 }
@@ -63,9 +69,12 @@ impl ServerContext {
     /// # Panics
     /// When start-up order is broken: a factory ran before the service existed.
     pub fn service<T: Any + Send + Sync>(&self) -> Arc<T> {
-        self.services
-            .get::<T>()
-            .unwrap_or_else(|| panic!("start-up order: {} is not installed yet", std::any::type_name::<T>()))
+        self.services.get::<T>().unwrap_or_else(|| {
+            panic!(
+                "start-up order: {} is not installed yet",
+                std::any::type_name::<T>()
+            )
+        })
     }
 }
 

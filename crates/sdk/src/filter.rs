@@ -222,7 +222,11 @@ pub trait HttpFilterFactory: Sync {
         let _ = cx;
         Err(ConfigError::new(
             "",
-            format!("{} takes no per-route configuration of type {}", self.name(), config.type_url),
+            format!(
+                "{} takes no per-route configuration of type {}",
+                self.name(),
+                config.type_url
+            ),
         ))
     }
 }

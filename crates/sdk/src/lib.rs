@@ -29,7 +29,7 @@ pub use filter::{
     Resume,
 };
 pub use flags::ResponseFlags;
-pub use network::{DownstreamConnection, NetworkFilterConfig, NetworkFilterFactory};
+pub use network::{DownstreamConnection, NetworkFilter, NetworkFilterConfig, NetworkFilterFactory};
 pub use registry::Extensions;
 pub use reply::LocalReply;
 pub use route::{PerFilterConfig, RouteConfig, RouteView};

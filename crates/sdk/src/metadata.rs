@@ -26,20 +26,15 @@ impl DynamicMetadata {
         namespace: &str,
         path: impl IntoIterator<Item = &'a str>,
     ) -> Option<&'a Value> {
-        let mut fields = &self.0.get(namespace)?.fields;
-        let mut found = None;
+        let mut path = path.into_iter();
+        let mut found = self.0.get(namespace)?.fields.get(path.next()?)?;
         for key in path {
-            let value = match found {
-                None => fields.get(key)?,
-                Some(Value { kind: Some(Kind::StructValue(inner)) }) => {
-                    fields = &inner.fields;
-                    fields.get(key)?
-                }
-                Some(_) => return None,
+            let Some(Kind::StructValue(inner)) = &found.kind else {
+                return None;
             };
-            found = Some(value);
+            found = inner.fields.get(key)?;
         }
-        found
+        Some(found)
     }
 
     /// Whether nothing was set.

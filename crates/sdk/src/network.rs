@@ -28,9 +28,14 @@ pub struct DownstreamConnection {
 
 /// A configured terminal network filter, shared by all workers.
 pub trait NetworkFilterConfig: Send + Sync {
-    /// Serves one connection until it is closed. Runs on the connection's worker; dropping the future closes the
-    /// connection.
-    fn serve(self: Arc<Self>, connection: DownstreamConnection) -> LocalFuture<()>;
+    /// The filter as one worker sees it; the connection handler asks once per filter chain and worker.
+    fn on_worker(self: Arc<Self>) -> Rc<dyn NetworkFilter>;
+}
+
+/// A terminal network filter on one worker, shared by the connections of a filter chain.
+pub trait NetworkFilter {
+    /// Serves one connection until it is closed; dropping the future closes the connection.
+    fn serve(self: Rc<Self>, connection: DownstreamConnection) -> LocalFuture<()>;
 }
 
 /// Makes network filters of one kind.

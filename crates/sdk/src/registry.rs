@@ -53,19 +53,35 @@ impl Extensions {
     pub fn disable(&mut self, name: &str) -> bool {
         let before = self.count();
         let named = |category: &str, factory: &str| {
-            name == factory || name.strip_prefix(category).and_then(|rest| rest.strip_prefix('/')) == Some(factory)
+            name == factory
+                || name
+                    .strip_prefix(category)
+                    .and_then(|rest| rest.strip_prefix('/'))
+                    == Some(factory)
         };
-        self.http_filters.retain(|factory| !named("envoy.filters.http", factory.name()));
-        self.network_filters.retain(|factory| !named("envoy.filters.network", factory.name()));
-        self.access_loggers.retain(|factory| !named("envoy.access_loggers", factory.name()));
+        self.http_filters
+            .retain(|factory| !named("envoy.filters.http", factory.name()));
+        self.network_filters
+            .retain(|factory| !named("envoy.filters.network", factory.name()));
+        self.access_loggers
+            .retain(|factory| !named("envoy.access_loggers", factory.name()));
         self.count() != before
     }
 
     /// (category, canonical name, configuration types) of every extension, for `/server_info` and `node.extensions`.
     pub fn list(&self) -> Vec<(&'static str, &'static str, &'static [&'static str])> {
-        let http = self.http_filters.iter().map(|f| ("envoy.filters.http", f.name(), f.config_types()));
-        let network = self.network_filters.iter().map(|f| ("envoy.filters.network", f.name(), f.config_types()));
-        let loggers = self.access_loggers.iter().map(|f| ("envoy.access_loggers", f.name(), f.config_types()));
+        let http = self
+            .http_filters
+            .iter()
+            .map(|f| ("envoy.filters.http", f.name(), f.config_types()));
+        let network = self
+            .network_filters
+            .iter()
+            .map(|f| ("envoy.filters.network", f.name(), f.config_types()));
+        let loggers = self
+            .access_loggers
+            .iter()
+            .map(|f| ("envoy.access_loggers", f.name(), f.config_types()));
         http.chain(network).chain(loggers).collect()
     }
 

@@ -147,7 +147,11 @@ pub struct StreamInfo {
 
 impl StreamInfo {
     /// A stream that begins now.
-    pub fn new(connection: Rc<ConnectionInfo>, start: Instant, start_time: SystemTime) -> StreamInfo {
+    pub fn new(
+        connection: Rc<ConnectionInfo>,
+        start: Instant,
+        start_time: SystemTime,
+    ) -> StreamInfo {
         let remote_address = connection.remote_address.clone();
         StreamInfo {
             connection,
@@ -197,7 +201,9 @@ impl StreamInfo {
 
     /// From the first byte of the request to the end of the stream, or to `now` while it runs.
     pub fn duration(&self, now: Instant) -> Duration {
-        self.end.unwrap_or(now).saturating_duration_since(self.start)
+        self.end
+            .unwrap_or(now)
+            .saturating_duration_since(self.start)
     }
 
     /// The dynamic metadata, created on first use.
