@@ -1,1 +1,26 @@
-//! Addresses, sockets and transport sockets.
+//! Addresses, socket options, listening sockets, streams and transport sockets.
+//!
+//! * [`Address`]: where a socket is, in Envoy's text forms;
+//! * [`SocketOption`], [`Keepalive`]: what is set on sockets;
+//! * [`ListenSocket`], [`Listener`]: made on the main thread, accepted from on a worker;
+//! * [`Stream`]: one accepted or connected socket, read into and written from
+//!   [`nuncio_buffer::Buffer`] with one syscall each;
+//! * [`Connection`]: a stream under a transport socket (plain text, or TLS);
+//! * [`connect()`]: outgoing connections.
+//!
+//! What is absent: nothing here knows of HTTP, of configuration messages or of timeouts.
+
+mod address;
+mod connect;
+mod connection;
+mod listen;
+mod options;
+mod stream;
+mod sys;
+
+pub use address::{Address, AddressError, IpRange};
+pub use connect::{ConnectError, ConnectErrorKind, ConnectOptions, connect};
+pub use connection::{Connection, TransportSocket, next_connection_id};
+pub use listen::{BindError, ListenOptions, ListenSocket, Listener};
+pub use options::{Keepalive, SocketOption, SocketState};
+pub use stream::Stream;

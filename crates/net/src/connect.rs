@@ -1,0 +1,159 @@
+//! Outgoing connections.
+
+use std::fmt;
+use std::io;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpSocket, UnixStream};
+
+use crate::address::Address;
+use crate::listen::socket_address;
+use crate::options::{Keepalive, SocketOption, SocketState};
+use crate::stream::Stream;
+
+/// How to connect (`core.v3.BindConfig`, `cluster.v3.UpstreamConnectionOptions`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ConnectOptions {
+    /// `source_address`: where to connect from.
+    pub source: Option<Address>,
+    /// `freebind` of the source address.
+    pub freebind: Option<bool>,
+    /// `tcp_keepalive`
+    pub keepalive: Option<Keepalive>,
+    /// `socket_options`: those of [`SocketState::PreBind`] are set before, those of
+    /// [`SocketState::Bound`] after the source address is bound, both before connecting; others have no
+    /// moment here and are not set, as in Envoy.
+    pub options: Vec<SocketOption>,
+    /// Leaves small writes to Nagle's algorithm; off, as in Envoy.
+    pub delay: bool,
+}
+
+/// What went wrong, as far as callers tell it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectErrorKind {
+    /// Nobody listens there.
+    Refused,
+    /// No way there (network or host unreachable).
+    Unreachable,
+    /// The kernel gave up waiting. A connect timeout is the caller's and does not show here.
+    TimedOut,
+    /// The source address cannot be bound.
+    Bind,
+    /// A socket option was refused.
+    Option,
+    /// Descriptors, ports or memory are used up on this machine.
+    Exhausted,
+    /// Anything else.
+    Other,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub struct ConnectError {
+    /// The class of the error.
+    pub kind: ConnectErrorKind,
+    /// The kernel's answer.
+    pub error: io::Error,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl ConnectError {
+    fn of_kind(kind: ConnectErrorKind) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self { kind, error }
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        let kind = match error.kind() {
+            // A unix socket that has no file is as good as refused.
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => ConnectErrorKind::Refused,
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+                ConnectErrorKind::Unreachable
+            }
+            io::ErrorKind::TimedOut => ConnectErrorKind::TimedOut,
+            io::ErrorKind::AddrNotAvailable => ConnectErrorKind::Exhausted,
+            _ => match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                    ConnectErrorKind::Exhausted
+                }
+                _ => ConnectErrorKind::Other,
+            },
+        };
+        Self { kind, error }
+    }
+}
+
+/// Connects to `address`. Dropping the future gives up.
+///
+/// # Errors
+/// [`ConnectError`] with its class. There is no time limit here.
+pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Stream, ConnectError> {
+    let (domain, protocol) = match address {
+        Address::Ip(ip) => (Domain::for_address(*ip), Some(Protocol::TCP)),
+        Address::Pipe { .. } => (Domain::UNIX, None),
+        Address::Internal { .. } => {
+            return Err(io::Error::from(io::ErrorKind::Unsupported).into());
+        }
+    };
+    let socket = Socket::new(domain, Type::STREAM.nonblocking(), protocol)?;
+    prepare(&socket, address, options)?;
+    match address {
+        Address::Ip(ip) => {
+            let socket = TcpSocket::from_std_stream(socket.into());
+            Ok(Stream::Tcp(socket.connect(*ip).await?))
+        }
+        _ => {
+            // Done at once, or refused at once when the backlog is full.
+            socket.connect(&socket_address(address)?)?;
+            Ok(Stream::Unix(UnixStream::from_std(socket.into())?))
+        }
+    }
+}
+
+fn prepare(socket: &Socket, to: &Address, options: &ConnectOptions) -> Result<(), ConnectError> {
+    let refused = || ConnectError::of_kind(ConnectErrorKind::Option);
+    if let Address::Ip(ip) = to {
+        if let Some(on) = options.freebind {
+            if ip.is_ipv6() {
+                socket.set_freebind_v6(on).map_err(refused())?;
+            } else {
+                socket.set_freebind_v4(on).map_err(refused())?;
+            }
+        }
+        if let Some(keepalive) = &options.keepalive {
+            keepalive.apply(socket).map_err(refused())?;
+        }
+        if !options.delay {
+            socket.set_tcp_nodelay(true).map_err(refused())?;
+        }
+    }
+    let apply = |state| {
+        options
+            .options
+            .iter()
+            .filter(|option| option.state == state)
+            .try_for_each(|option| option.apply(socket))
+    };
+    apply(SocketState::PreBind).map_err(refused())?;
+    if let Some(source) = &options.source {
+        socket_address(source)
+            .and_then(|source| socket.bind(&source))
+            .map_err(ConnectError::of_kind(ConnectErrorKind::Bind))?;
+    }
+    apply(SocketState::Bound).map_err(refused())
+}
+
+#[cfg(test)]
+mod tests;

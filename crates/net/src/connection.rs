@@ -1,0 +1,212 @@
+//! A stream under its transport socket.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use nuncio_buffer::Buffer;
+
+use crate::address::Address;
+use crate::stream::Stream;
+
+/// A connection id that no other connection of this process has, upstream or downstream.
+pub fn next_connection_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// What stands between the bytes on the wire and those that filters see: TLS and the like.
+///
+/// The polls have the contract of [`Stream`]'s of the same names.
+pub trait TransportSocket {
+    /// Appends at most `max` bytes; `Ok(0)` is the end of stream.
+    ///
+    /// # Errors
+    /// Of the socket or of the protocol; the connection cannot be used any more.
+    fn poll_read(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+        max: usize,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Takes bytes from `buffer` and sends them as soon as the handshake allows.
+    ///
+    /// # Errors
+    /// As for reads.
+    fn poll_write(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Sends what is still held back, then ends this side.
+    ///
+    /// # Errors
+    /// As for writes.
+    fn poll_shutdown_write(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>>;
+
+    /// The protocol agreed on in the handshake.
+    fn alpn(&self) -> Option<&[u8]>;
+
+    /// Whether the bytes are protected.
+    fn is_tls(&self) -> bool;
+}
+
+enum Transport {
+    Raw,
+    Layered(Box<dyn TransportSocket>),
+}
+
+/// A connection: a stream, its transport socket, its id and its addresses.
+pub struct Connection {
+    id: u64,
+    stream: Stream,
+    transport: Transport,
+    local: Address,
+    remote: Address,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.id)
+            .field("local", &self.local)
+            .field("remote", &self.remote)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// A connection in plain text (`raw_buffer`) with a new id.
+    pub fn raw(stream: Stream, local: Address, remote: Address) -> Self {
+        Self {
+            id: next_connection_id(),
+            stream,
+            transport: Transport::Raw,
+            local,
+            remote,
+        }
+    }
+
+    /// A connection under `transport` with a new id.
+    pub fn layered(
+        stream: Stream,
+        transport: Box<dyn TransportSocket>,
+        local: Address,
+        remote: Address,
+    ) -> Self {
+        Self {
+            transport: Transport::Layered(transport),
+            ..Self::raw(stream, local, remote)
+        }
+    }
+
+    /// Unique in this process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// This side's address.
+    pub fn local_address(&self) -> &Address {
+        &self.local
+    }
+
+    /// The peer's address.
+    pub fn remote_address(&self) -> &Address {
+        &self.remote
+    }
+
+    /// The stream below the transport socket, for socket options and readiness. Reading from it or
+    /// writing to it goes around the transport.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The protocol that the transport's handshake has agreed on.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match &self.transport {
+            Transport::Raw => None,
+            Transport::Layered(transport) => transport.alpn(),
+        }
+    }
+
+    /// Whether the bytes are protected on the wire.
+    pub fn is_tls(&self) -> bool {
+        match &self.transport {
+            Transport::Raw => false,
+            Transport::Layered(transport) => transport.is_tls(),
+        }
+    }
+
+    /// See [`Stream::poll_read`].
+    ///
+    /// # Errors
+    /// Of the socket or of the transport.
+    #[inline]
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Raw => self.stream.poll_read(cx, buffer, max),
+            Transport::Layered(transport) => transport.poll_read(&mut self.stream, cx, buffer, max),
+        }
+    }
+
+    /// See [`Stream::poll_write`].
+    ///
+    /// # Errors
+    /// Of the socket or of the transport.
+    #[inline]
+    pub fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Raw => self.stream.poll_write(cx, buffer),
+            Transport::Layered(transport) => transport.poll_write(&mut self.stream, cx, buffer),
+        }
+    }
+
+    /// See [`Stream::poll_write_both`].
+    ///
+    /// # Errors
+    /// Of the socket or of the transport.
+    #[inline]
+    pub fn poll_write_both(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut Buffer,
+        body: &mut Buffer,
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Raw => self.stream.poll_write_both(cx, head, body),
+            Transport::Layered(transport) => {
+                let next = if head.is_empty() { body } else { head };
+                transport.poll_write(&mut self.stream, cx, next)
+            }
+        }
+    }
+
+    /// See [`Stream::poll_shutdown_write`].
+    ///
+    /// # Errors
+    /// Of the socket or of the transport.
+    pub fn poll_shutdown_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Raw => self.stream.poll_shutdown_write(cx),
+            Transport::Layered(transport) => transport.poll_shutdown_write(&mut self.stream, cx),
+        }
+    }
+}
