@@ -1,0 +1,146 @@
+//! Observations as JSON that a person can read.
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+use crate::admin::{Stats, glob};
+use crate::case::Admin;
+use crate::normalise::Normaliser;
+use crate::origin::OriginServer;
+use crate::wire::{self, Message, Side};
+
+/// Messages of one connection, what could not be read as a message, and how the connection ended.
+pub(crate) fn exchange(messages: &[Message], rest: &[u8], fate: Option<&str>, normaliser: &Normaliser) -> Value {
+    let mut out = Map::new();
+    let messages: Vec<Value> = messages.iter().map(|message| self::message(message, normaliser)).collect();
+    out.insert("messages".to_owned(), Value::Array(messages));
+    if !rest.is_empty() {
+        out.insert("rest".to_owned(), normaliser.bytes(rest).into());
+    }
+    if let Some(fate) = fate {
+        out.insert("fate".to_owned(), fate.into());
+    }
+    Value::Object(out)
+}
+
+fn message(message: &Message, normaliser: &Normaliser) -> Value {
+    let mut out = Map::new();
+    out.insert("start".to_owned(), normaliser.text(&message.start).into());
+    let headers: Vec<String> = message.headers.iter().map(|line| normaliser.header(line)).collect();
+    out.insert("headers".to_owned(), json!(headers));
+    if !message.body.is_empty() {
+        out.insert("body".to_owned(), normaliser.bytes(&message.body).into());
+    }
+    if !message.trailers.is_empty() {
+        let trailers: Vec<String> = message.trailers.iter().map(|line| normaliser.header(line)).collect();
+        out.insert("trailers".to_owned(), json!(trailers));
+    }
+    if !message.complete {
+        out.insert("complete".to_owned(), false.into());
+    }
+    Value::Object(out)
+}
+
+/// What the origins received, by connection; origins without connections are left out.
+pub(crate) fn origins(origins: &[OriginServer], normaliser: &Normaliser) -> Map<String, Value> {
+    let mut out = Map::new();
+    for origin in origins {
+        let connections: Vec<Value> = origin
+            .received()
+            .iter()
+            .map(|bytes| {
+                let (messages, rest) = wire::read(bytes, Side::Requests, false);
+                exchange(&messages, &rest, None, normaliser)
+            })
+            .collect();
+        if !connections.is_empty() {
+            out.insert(origin.name.to_owned(), Value::Array(connections));
+        }
+    }
+    out
+}
+
+/// By how much the stats that match `globs` have changed; unchanged ones are left out.
+pub(crate) fn stats(before: &Stats, after: &Stats, globs: &[String]) -> Value {
+    let mut out = Map::new();
+    for (name, value) in after {
+        let change = value - before.get(name).copied().unwrap_or(0);
+        // Byte totals vary with the digits of the upstream's service time, so only an exact name asks for them.
+        let named = |pattern: &String| glob(pattern, name) && (!name.ends_with("_bytes_total") || pattern == name);
+        if change != 0 && globs.iter().any(named) {
+            out.insert(name.clone(), change.into());
+        }
+    }
+    Value::Object(out)
+}
+
+/// Lines of the access log; a line that is a JSON object is kept as one.
+pub(crate) fn log(bytes: &[u8], normaliser: &Normaliser) -> Value {
+    let text = normaliser.bytes(bytes);
+    let line = |line: &str| {
+        let json: Option<Map<String, Value>> = serde_json::from_str(line).ok();
+        json.map_or_else(|| Value::String(line.to_owned()), Value::Object)
+    };
+    Value::Array(text.lines().map(line).collect())
+}
+
+/// An answer of the admin interface, reduced as the case says.
+pub(crate) fn admin(how: &Admin, answer: &Message, normaliser: &Normaliser) -> Result<Value> {
+    let mut out = Map::new();
+    out.insert("start".to_owned(), answer.start.clone().into());
+    out.insert("content-type".to_owned(), answer.header("content-type").into());
+    if !how.no_body {
+        let text = normaliser.bytes(&answer.body);
+        let body = if how.json || how.shape {
+            let value: Value =
+                serde_json::from_slice(&answer.body).with_context(|| format!("{} is not JSON: {text}", how.path))?;
+            reduce(value, how.shape, normaliser)
+        } else {
+            lines(how, &text)
+        };
+        out.insert("body".to_owned(), body);
+    }
+    Ok(Value::Object(out))
+}
+
+fn lines(how: &Admin, text: &str) -> Value {
+    let mut lines: Vec<String> = text
+        .lines()
+        .filter(|line| how.lines.is_empty() || how.lines.iter().any(|pattern| glob(pattern, line)))
+        .map(|line| if how.names_only { without_number(line) } else { line.to_owned() })
+        .collect();
+    if how.sorted {
+        lines.sort();
+    }
+    json!(lines)
+}
+
+/// `name: 12` and `name{labels} 12` lose their number.
+fn without_number(line: &str) -> String {
+    line.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned()
+}
+
+fn reduce(value: Value, shape: bool, normaliser: &Normaliser) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut map: Vec<(String, Value)> =
+                map.into_iter().map(|(key, value)| (key, reduce(value, shape, normaliser))).collect();
+            // The order of a JSON object's keys means nothing.
+            map.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(map.into_iter().collect())
+        }
+        Value::Array(items) => {
+            Value::Array(items.into_iter().map(|item| reduce(item, shape, normaliser)).collect())
+        }
+        Value::String(_) if shape => "a string".into(),
+        Value::Number(_) if shape => "a number".into(),
+        Value::Bool(_) if shape => "a boolean".into(),
+        Value::String(text) => normaliser.text(&text).into(),
+        Value::Number(number) => {
+            let text = number.to_string();
+            let normal = normaliser.text(&text);
+            if normal == text { Value::Number(number) } else { normal.into() }
+        }
+        other => other,
+    }
+}
