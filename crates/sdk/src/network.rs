@@ -47,10 +47,10 @@ pub trait NetworkFilterFactory: Sync {
     /// Makes a filter.
     ///
     /// # Errors
-    /// When the configuration is not valid.
+    /// Everything that is wrong with the configuration; paths are relative to the filter's `typed_config`.
     fn create(
         &self,
         config: &Any,
         cx: &FactoryContext<'_>,
-    ) -> Result<Arc<dyn NetworkFilterConfig>, ConfigError>;
+    ) -> Result<Arc<dyn NetworkFilterConfig>, Vec<ConfigError>>;
 }
