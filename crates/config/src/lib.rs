@@ -6,6 +6,7 @@ pub mod convert;
 mod diagnostic;
 mod document;
 mod error;
+mod front;
 mod load;
 pub mod schema;
 mod wire;
