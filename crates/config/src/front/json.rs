@@ -1,0 +1,390 @@
+//! JSON as protobuf's C++ library reads it, which is laxer than the standard: a trailing comma, keys without
+//! quotes, single quotes and control characters in strings are accepted. Tried on Envoy 1.40.
+
+use std::borrow::Cow;
+
+use super::{
+    MAX_DEPTH, SyntaxError,
+    tree::{Builder, Place, Tree},
+};
+
+/// Parses `text`, which must be one JSON object and nothing else.
+pub(super) fn parse(text: &str) -> Result<Tree, SyntaxError> {
+    let mut parser = Parser {
+        text,
+        at: 0,
+        line: 1,
+        line_start: 0,
+        builder: Builder::new(text.len()),
+    };
+    if u32::try_from(text.len()).is_err() {
+        return Err(parser.error("a configuration cannot be larger than 4 GiB"));
+    }
+    if parser.peek() != Some(b'{') {
+        return Err(parser.unexpected("expected '{'"));
+    }
+    parser.value()?;
+    match parser.peek() {
+        None => Ok(parser.builder.finish()),
+        Some(_) => Err(parser.error("extraneous characters after end of JSON object")),
+    }
+}
+
+struct Parser<'s> {
+    text: &'s str,
+    at: usize,
+    line: u32,
+    /// Offset of the first byte of the current line.
+    line_start: usize,
+    builder: Builder,
+}
+
+impl<'s> Parser<'s> {
+    fn place(&self) -> Place {
+        // Counting characters only costs where a line has others than ASCII.
+        let line = &self.text[self.line_start..self.at];
+        let column = if line.is_ascii() {
+            line.len()
+        } else {
+            line.chars().count()
+        };
+        Place {
+            line: self.line,
+            column: u32::try_from(column + 1).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn error(&self, message: impl Into<String>) -> SyntaxError {
+        SyntaxError::new(self.place(), message)
+    }
+
+    fn unexpected(&self, expected: &str) -> SyntaxError {
+        match self.text[self.at..].chars().next() {
+            None => self.error("unexpected EOF"),
+            Some(c) => self.error(format!(
+                "unexpected character: '{}'; {expected}",
+                c.escape_debug()
+            )),
+        }
+    }
+
+    /// Skips white space and shows the next byte.
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.text.as_bytes().get(self.at)? {
+                b'\n' => {
+                    self.at += 1;
+                    self.line += 1;
+                    self.line_start = self.at;
+                }
+                b' ' | b'\t' | b'\r' => self.at += 1,
+                &byte => return Some(byte),
+            }
+        }
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn value(&mut self) -> Result<(), SyntaxError> {
+        let next = self.peek();
+        let place = self.place();
+        match next {
+            Some(b'{') => {
+                self.builder.open_map(place);
+                self.container(b'}', Self::entry)
+            }
+            Some(b'[') => {
+                self.builder.open_list(place);
+                self.container(b']', Self::value)
+            }
+            Some(b'"' | b'\'') => {
+                let text = self.string()?;
+                self.builder.string(place, &text);
+                Ok(())
+            }
+            Some(b'-' | b'0'..=b'9') => {
+                let text = self.number()?;
+                self.builder.number(place, text);
+                Ok(())
+            }
+            _ => {
+                let rest = &self.text[self.at..];
+                let word = ["true", "false", "null"]
+                    .into_iter()
+                    .find(|word| rest.starts_with(word));
+                match word {
+                    Some("null") => self.builder.null(place),
+                    Some(word) => self.builder.bool(place, word == "true"),
+                    None => return Err(self.unexpected("expected a value")),
+                }
+                self.at += word.map_or(0, str::len);
+                Ok(())
+            }
+        }
+    }
+
+    /// The rest of a container whose opening bracket is next; the builder has opened it.
+    fn container(
+        &mut self,
+        end: u8,
+        item: fn(&mut Self) -> Result<(), SyntaxError>,
+    ) -> Result<(), SyntaxError> {
+        if self.builder.depth() > MAX_DEPTH {
+            return Err(self.error("JSON content was too deeply nested"));
+        }
+        self.at += 1;
+        while !self.eat(end) {
+            item(self)?;
+            if !self.eat(b',') && self.peek() != Some(end) {
+                return Err(self.unexpected("expected ','"));
+            }
+        }
+        self.builder.close();
+        Ok(())
+    }
+
+    fn entry(&mut self) -> Result<(), SyntaxError> {
+        let next = self.peek();
+        let place = self.place();
+        let key = match next {
+            Some(b'"' | b'\'') => self.string()?,
+            _ => Cow::Borrowed(self.bare_word()?),
+        };
+        self.builder.string(place, &key);
+        if !self.eat(b':') {
+            return Err(self.unexpected("expected ':'"));
+        }
+        self.value()
+    }
+
+    fn bare_word(&mut self) -> Result<&'s str, SyntaxError> {
+        let rest = &self.text[self.at..];
+        let len = rest
+            .bytes()
+            .take_while(|b| b.is_ascii_alphanumeric() || *b == b'_')
+            .count();
+        let word = &rest[..len];
+        if word.is_empty()
+            || word.as_bytes()[0].is_ascii_digit()
+            || matches!(word, "null" | "true" | "false")
+        {
+            return Err(self.unexpected("expected '\"'"));
+        }
+        self.at += len;
+        Ok(word)
+    }
+
+    fn number(&mut self) -> Result<&'s str, SyntaxError> {
+        let rest = &self.text[self.at..];
+        let len = rest
+            .bytes()
+            .take_while(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+            .count();
+        let number = &rest[..len];
+        if !is_number(number) {
+            return Err(self.error(format!("invalid number: '{number}'")));
+        }
+        self.at += len;
+        Ok(number)
+    }
+
+    /// A string whose opening quote is next.
+    fn string(&mut self) -> Result<Cow<'s, str>, SyntaxError> {
+        let quote = self.text.as_bytes()[self.at];
+        self.at += 1;
+        let start = self.at;
+        let mut owned = String::new();
+        let mut copied = start;
+        loop {
+            let Some(&byte) = self.text.as_bytes().get(self.at) else {
+                return Err(self.error("unexpected EOF"));
+            };
+            match byte {
+                b'\\' => {
+                    owned.push_str(&self.text[copied..self.at]);
+                    let escaped = self.escape()?;
+                    owned.push(escaped);
+                    copied = self.at;
+                }
+                b'\n' => {
+                    self.at += 1;
+                    self.line += 1;
+                    self.line_start = self.at;
+                }
+                _ => {
+                    self.at += 1;
+                    if byte == quote {
+                        break;
+                    }
+                }
+            }
+        }
+        let tail = &self.text[copied..self.at - 1];
+        if copied == start {
+            return Ok(Cow::Borrowed(tail));
+        }
+        owned.push_str(tail);
+        Ok(Cow::Owned(owned))
+    }
+
+    /// An escape sequence whose backslash is next.
+    fn escape(&mut self) -> Result<char, SyntaxError> {
+        let escaped = self.text[self.at + 1..].chars().next();
+        let plain = match escaped {
+            Some('"' | '\\' | '/' | '\'') => escaped,
+            Some('b') => Some('\u{8}'),
+            Some('f') => Some('\u{c}'),
+            Some('n') => Some('\n'),
+            Some('r') => Some('\r'),
+            Some('t') => Some('\t'),
+            Some('u' | 'U') => return self.unicode_escape(),
+            Some(c) => {
+                return Err(self.error(format!("invalid escape char: '{}'", c.escape_debug())));
+            }
+            None => None,
+        };
+        self.at += 2;
+        plain.ok_or_else(|| {
+            SyntaxError::new(
+                Place {
+                    line: self.line,
+                    column: 1,
+                },
+                "unexpected EOF",
+            )
+        })
+    }
+
+    fn unicode_escape(&mut self) -> Result<char, SyntaxError> {
+        let high = self.hex4()?;
+        let code = match high {
+            0xd800..=0xdbff => {
+                if !self.text[self.at..].starts_with("\\u") {
+                    return Err(self.error("invalid low surrogate"));
+                }
+                match self.hex4()? {
+                    low @ 0xdc00..=0xdfff => 0x10000 + ((high & 0x3ff) << 10 | (low & 0x3ff)),
+                    _ => return Err(self.error("invalid low surrogate")),
+                }
+            }
+            _ => high,
+        };
+        char::from_u32(code).ok_or_else(|| self.error("unpaired low surrogate"))
+    }
+
+    /// `\uXXXX` at the current place.
+    fn hex4(&mut self) -> Result<u32, SyntaxError> {
+        let digits = self
+            .text
+            .get(self.at + 2..self.at + 6)
+            .filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+        let code = digits.and_then(|d| u32::from_str_radix(d, 16).ok());
+        let code = code.ok_or_else(|| self.error("invalid Unicode escape"))?;
+        self.at += 6;
+        Ok(code)
+    }
+}
+
+/// `-?` digits without a leading zero, a fraction, an exponent; finite as a double.
+fn is_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let integer = unsigned.bytes().take_while(u8::is_ascii_digit).count();
+    let leading_zero = integer > 1 && unsigned.starts_with('0');
+    integer > 0
+        && !leading_zero
+        && !unsigned[integer..].starts_with(".e")
+        && !unsigned[integer..].starts_with(".E")
+        && !text.ends_with('.')
+        && text.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tree::Content, *};
+
+    fn field(text: &str) -> Result<String, String> {
+        let tree = parse(text)
+            .map_err(|e| format!("{}:{} {}", e.place.line, e.place.column, e.message))?;
+        let (_, value) = tree.root().get("a").ok_or("no a")?;
+        Ok(match value.content() {
+            Content::Str(text) | Content::Number(text) => text.to_owned(),
+            other => format!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn what_protobuf_accepts() {
+        assert_eq!(field("{\"a\": \"b\"}").unwrap(), "b");
+        assert_eq!(field("{a:'b',}").unwrap(), "b");
+        assert_eq!(
+            field("{\"a\":\"\\u00e9\\n\\ud83d\\ude00\\\"\"}").unwrap(),
+            "é\n😀\""
+        );
+        assert_eq!(field("{\"a\":\"x\ny\"}").unwrap(), "x\ny");
+        assert_eq!(field("{\"a\":-12.5e+3}").unwrap(), "-12.5e+3");
+        assert_eq!(field("{\"a\":1,\"a\":2}").unwrap(), "2");
+    }
+
+    #[test]
+    fn what_it_refuses() {
+        assert_eq!(field("").unwrap_err(), "1:1 unexpected EOF");
+        assert_eq!(
+            field("{} x").unwrap_err(),
+            "1:4 extraneous characters after end of JSON object"
+        );
+        assert_eq!(
+            field("\u{feff}{}").unwrap_err(),
+            "1:1 unexpected character: '\\u{feff}'; expected '{'"
+        );
+        for bad in [
+            "{",
+            "{\"a\"",
+            "{\"a\":",
+            "{\"a\":1",
+            "{\"a\":01}",
+            "{\"a\":1.}",
+            "{\"a\":.5}",
+            "{\"a\":-}",
+            "{\"a\":1e999}",
+            "{\"a\":\"x}",
+            "{\"a\":\"\\",
+            "{\"a\":\"\\x\"}",
+            "{\"a\":\"\\ud800\"}",
+            "{\"a\":\"\\udc00\"}",
+            "{\"a\":\"\\u12\"}",
+            "{\"a\":1 2}",
+            "{,}",
+            "{1:2}",
+            "{null:2}",
+            "[]",
+            "null",
+            "{\"a\":tru}",
+            "// x\n{}",
+        ] {
+            assert!(field(bad).is_err(), "{bad}");
+        }
+        let deep = format!("{{\"a\":{}", "[".repeat(101));
+        assert!(field(&deep).unwrap_err().contains("too deeply nested"));
+    }
+
+    #[test]
+    fn places() {
+        let tree = parse("{\n  \"é\": 1, \"b\": [true,\n 7]}").unwrap();
+        let (key, value) = tree.root().get("b").unwrap();
+        assert_eq!(
+            key.place(),
+            Place {
+                line: 2,
+                column: 11
+            }
+        );
+        let Content::List(items) = value.content() else {
+            panic!()
+        };
+        assert_eq!(items.last().unwrap().place(), Place { line: 3, column: 2 });
+    }
+}
