@@ -165,3 +165,41 @@ impl Dog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Told(Mutex<Vec<&'static str>>);
+
+    impl Observer for Told {
+        fn watchdog_miss(&self, _: usize) {
+            self.0.lock().unwrap().push("miss");
+        }
+        fn watchdog_mega_miss(&self, _: usize) {
+            self.0.lock().unwrap().push("mega");
+        }
+    }
+
+    #[test]
+    fn each_stall_is_told_once() {
+        let heartbeat = Arc::new(Heartbeat::default());
+        let told = Told::default();
+        let mut dog = Dog::new(&heartbeat);
+        let mut pass = |millis| {
+            let passed = Duration::from_millis(millis);
+            dog.check(0, passed, &WatchdogConfig::default(), &told);
+            told.0.lock().unwrap().clone()
+        };
+        assert!(pass(199).is_empty());
+        assert_eq!(pass(1), ["miss"]);
+        assert_eq!(pass(799), ["miss"]);
+        assert_eq!(pass(1), ["miss", "mega"]);
+        assert_eq!(pass(5_000), ["miss", "mega"]);
+        heartbeat.touch();
+        assert_eq!(pass(5_000), ["miss", "mega"]);
+        assert_eq!(pass(200), ["miss", "mega", "miss"]);
+    }
+}

@@ -316,3 +316,6 @@ impl Thread {
         // Dropping the runtime drops the tasks and with them the connections.
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,6 +132,7 @@ impl Stream {
 
     /// Whether the loop knows of bytes or of an end that were not read yet. No syscall, no waker:
     /// for a connection that waits in a pool, where either means that it cannot be used.
+    /// An accepted socket counts as readable until its first read: the loop guesses so.
     pub fn is_readable(&self) -> bool {
         each!(self, inner => inner.try_io(Interest::READABLE, || Ok(())).is_ok())
     }
