@@ -46,7 +46,7 @@ pub enum AddressError {
     /// The path of a unix socket is empty or holds a NUL.
     MalformedPipe(String),
     /// An abstract name was given permission bits.
-    AbstractMode(String),
+    AbstractMode,
 }
 
 impl fmt::Display for AddressError {
@@ -59,12 +59,11 @@ impl fmt::Display for AddressError {
             }
             Self::PipeTooLong(path) => write!(
                 f,
-                "Path \"{path}\" exceeds maximum UNIX domain socket path size of {MAX_PIPE_PATH}."
+                "Path \"{path}\" exceeds maximum UNIX domain socket path size of {}.",
+                MAX_PIPE_PATH + 1
             ),
             Self::MalformedPipe(path) => write!(f, "malformed UNIX domain socket path: {path:?}"),
-            Self::AbstractMode(path) => {
-                write!(f, "Cannot set mode for Abstract AF_UNIX sockets: {path}")
-            }
+            Self::AbstractMode => f.write_str("Cannot set mode for Abstract AF_UNIX sockets"),
         }
     }
 }
@@ -123,7 +122,7 @@ impl Address {
             return Err(AddressError::PipeTooLong(path.into()));
         }
         if mode != 0 && path.starts_with('@') {
-            return Err(AddressError::AbstractMode(path.into()));
+            return Err(AddressError::AbstractMode);
         }
         Ok(Self::Pipe {
             path: path.into(),
