@@ -1,9 +1,11 @@
 //! Single stats made by name, for what is counted rarely and has no schema.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::histogram::pages::Pages;
+use crate::histogram::{Distribution, Merged};
+use crate::schema::Unit;
 
 /// A counter with a name of its own. Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -18,8 +20,11 @@ pub struct Gauge(Arc<Cell>);
 pub struct TextReadout(Arc<Mutex<String>>);
 
 /// A histogram with a name of its own. Clones record together.
-#[derive(Clone, Debug, Default)]
-pub struct Histogram(Arc<Mutex<Pages>>);
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    unit: Unit,
+    state: Arc<Mutex<(Pages, Merged)>>,
+}
 
 #[derive(Debug, Default)]
 struct Cell {
@@ -48,10 +53,18 @@ impl Counter {
         self.0.update(|value| value.wrapping_add(amount));
     }
 
+    pub(crate) fn reset(&self) {
+        self.0.value.store(0, Relaxed);
+    }
+
     /// The present value.
     #[must_use]
     pub fn value(&self) -> u64 {
         self.0.value.load(Relaxed)
+    }
+
+    pub(crate) fn used(&self) -> bool {
+        self.0.used.load(Relaxed)
     }
 }
 
@@ -76,6 +89,10 @@ impl Gauge {
     pub fn value(&self) -> u64 {
         self.0.value.load(Relaxed)
     }
+
+    pub(crate) fn used(&self) -> bool {
+        self.0.used.load(Relaxed)
+    }
 }
 
 impl TextReadout {
@@ -95,11 +112,36 @@ impl TextReadout {
 }
 
 impl Histogram {
+    pub(crate) fn new(unit: Unit) -> Self {
+        Self {
+            unit,
+            state: Arc::default(),
+        }
+    }
+
+    /// The unit to record in.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+
     /// Records a value, in the histogram's unit.
     pub fn record(&self, value: u64) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .record(value);
+        self.state().0.record(value);
+    }
+
+    pub(crate) fn merge(&self) {
+        let (pages, merged) = &mut *self.state();
+        let mut now = Distribution::default();
+        pages.add_to(&mut now);
+        merged.merge(now);
+    }
+
+    pub(crate) fn merged(&self) -> Merged {
+        self.state().1.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, (Pages, Merged)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,11 +1,11 @@
 //! A named set of stats.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::block::{Block, GaugeCell};
 use crate::codes::{CodeSlot, CodeTotals};
+use crate::histogram::{Distribution, Merged};
 use crate::local::LocalGroup;
 use crate::schema::{CounterSlot, GaugeSlot, HistogramSlot, Schema};
 use crate::store::Registry;
@@ -27,6 +27,17 @@ pub struct Group {
 struct State {
     blocks: Vec<Block>,
     cold: Vec<Cold>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few groups have.
+#[derive(Debug, Default)]
+struct Rare {
+    /// What the counters were when they were last reset.
+    counters: Box<[u64]>,
+    codes: Box<[CodeTotals]>,
+    /// Histograms as of the last merge.
+    merged: Box<[Merged]>,
 }
 
 /// A counter or gauge written through the group itself.
@@ -110,7 +121,7 @@ impl Group {
     /// The present value of a counter.
     #[must_use]
     pub fn counter(&self, slot: CounterSlot) -> u64 {
-        self.state().counter(slot.0)
+        self.state().counter(slot.0).0
     }
 
     /// The present value of a gauge.
@@ -122,13 +133,74 @@ impl Group {
     /// How often `code` was charged.
     #[must_use]
     pub fn code(&self, slot: CodeSlot, code: u16) -> u64 {
-        let mut totals = CodeTotals::default();
-        for block in &self.state().blocks {
-            if let Some(pages) = block.wide.codes.get(usize::from(slot.0)) {
-                pages.add_to(&mut totals);
-            }
+        self.read_codes(usize::from(slot.0)).code(code)
+    }
+
+    /// A counter's value since the last reset, and whether it was ever written.
+    pub(crate) fn read_counter(&self, slot: u16) -> (u64, bool) {
+        self.state().counter(slot)
+    }
+
+    /// A gauge's value, and whether it was ever written.
+    pub(crate) fn read_gauge(&self, slot: u16) -> (u64, bool) {
+        self.state().gauge(slot)
+    }
+
+    /// The counts of a family of per-code counters since the last reset.
+    pub(crate) fn read_codes(&self, family: usize) -> CodeTotals {
+        let state = self.state();
+        let totals = state.codes(family);
+        match state.rare.as_ref().and_then(|rare| rare.codes.get(family)) {
+            Some(baseline) => totals.since(baseline),
+            None => totals,
         }
-        totals.code(code)
+    }
+
+    /// A histogram as of the last merge.
+    pub(crate) fn read_histogram(&self, index: usize) -> Merged {
+        let state = self.state();
+        let merged = state.rare.as_ref().and_then(|rare| rare.merged.get(index));
+        merged.cloned().unwrap_or_default()
+    }
+
+    /// Sums the threads' histograms for those who read.
+    pub(crate) fn merge_histograms(&self) {
+        let mut state = self.state();
+        let State { blocks, rare, .. } = &mut *state;
+        if self.schema.histograms.is_empty() || blocks.is_empty() {
+            return;
+        }
+        let rare = rare.get_or_insert_default();
+        if rare.merged.is_empty() {
+            rare.merged = self
+                .schema
+                .histograms
+                .iter()
+                .map(|_| Merged::default())
+                .collect();
+        }
+        for (index, merged) in rare.merged.iter_mut().enumerate() {
+            let mut now = Distribution::default();
+            for block in blocks.iter() {
+                block.wide.histograms[index].add_to(&mut now);
+            }
+            merged.merge(now);
+        }
+    }
+
+    /// Makes all counters zero for those who read; threads keep counting from where they are.
+    pub(crate) fn reset_counters(&self) {
+        let mut state = self.state();
+        if state.blocks.is_empty() && state.cold.is_empty() {
+            return;
+        }
+        let counters = 0..self.schema.counters.len() as u16;
+        let counters = counters.map(|slot| state.counter_sum(slot)).collect();
+        let codes = (0..self.schema.codes.len())
+            .map(|family| state.codes(family))
+            .collect();
+        let rare = state.rare.get_or_insert_default();
+        (rare.counters, rare.codes) = (counters, codes);
     }
 
     fn update(&self, slot: u16, change: impl FnOnce(u64) -> u64) {
@@ -156,14 +228,36 @@ impl State {
             .map(|cold| cold.value)
     }
 
-    fn counter(&self, slot: u16) -> u64 {
-        let blocks = self
+    /// The value since the last reset, and whether it was ever written.
+    fn counter(&self, slot: u16) -> (u64, bool) {
+        let sum = self.counter_sum(slot);
+        let baseline = self
+            .rare
+            .as_ref()
+            .and_then(|rare| rare.counters.get(usize::from(slot)));
+        (sum.wrapping_sub(baseline.copied().unwrap_or(0)), sum != 0)
+    }
+
+    fn counter_sum(&self, slot: u16) -> u64 {
+        let cells = self
             .blocks
             .iter()
             .filter_map(|block| block.cells.get(usize::from(slot)));
-        blocks.fold(self.cold(slot).unwrap_or(0), |sum, cell| {
+        cells.fold(self.cold(slot).unwrap_or(0), |sum, cell| {
             sum.wrapping_add(cell.load(Relaxed))
         })
+    }
+
+    fn codes(&self, family: usize) -> CodeTotals {
+        let mut totals = CodeTotals::default();
+        for pages in self
+            .blocks
+            .iter()
+            .filter_map(|block| block.wide.codes.get(family))
+        {
+            pages.add_to(&mut totals);
+        }
+        totals
     }
 
     /// The value, and whether it was ever written.
@@ -181,7 +275,11 @@ impl State {
             used |= written;
         }
         // Reading races with threads that move an amount between them: a sum below zero is a moment, not a value.
-        let value = cold.unwrap_or(0).checked_add_signed(shares).unwrap_or(0);
+        let value = match cold {
+            // A cold share below zero lies near 2⁶⁴ (another thread added what this one subtracted).
+            Some(cold) if shares >= 0 => cold.wrapping_add(shares as u64),
+            cold => cold.unwrap_or(0).checked_add_signed(shares).unwrap_or(0),
+        };
         (value, used)
     }
 }

@@ -31,24 +31,37 @@
 
 mod block;
 mod codes;
+mod config;
 mod dynamic;
 mod group;
 mod histogram;
 mod local;
 mod name;
+mod number;
+mod read;
+mod render;
 mod schema;
 mod store;
+mod tags;
 mod thread;
 
 pub use codes::CodeSlot;
+pub use config::{
+    BucketSettings, DEFAULT_BOUNDS, NameMatcher, StatsConfig, StatsMatcher, TagPattern, TagSpan,
+    TagSpecifier, TagValue,
+};
 pub use dynamic::{Counter, Gauge, Histogram, TextReadout};
 pub use group::Group;
+pub use histogram::{Bucket, HistogramView, QUANTILES, Span};
 pub use local::LocalGroup;
 pub use name::sanitize;
+pub use read::{Kind, Query, Stat, Value};
+pub use render::HistogramBuckets;
 pub use schema::{
     CounterSlot, GaugeDef, GaugeSlot, HistogramDef, HistogramSlot, ImportMode, Schema, Unit,
 };
 pub use store::Store;
+pub use tags::{TagExtractors, Tagged, UnknownTag};
 
 #[doc(hidden)]
 pub mod private {

@@ -1,6 +1,7 @@
 //! The static description of a group: which stats it has, and the typed slots that name them in code.
 
 use crate::codes::CodeSlot;
+use crate::read::Kind;
 
 /// What hot restart does with a gauge of the parent process (Envoy's `Gauge::ImportMode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,8 +10,6 @@ pub enum ImportMode {
     Accumulate,
     /// The parent's value is ignored.
     NeverImport,
-    /// The parent's value is added, and the gauge is left out of the admin's answers unless asked for.
-    HiddenAccumulate,
 }
 
 /// What a histogram measures (Envoy's `Histogram::Unit`).
@@ -71,6 +70,17 @@ impl Schema {
     /// How many numeric slots a thread's block has.
     pub(crate) fn cells(&self) -> usize {
         self.counters.len() + self.gauges.len()
+    }
+
+    /// How many stats of `kind` there are, families of per-code counters apart.
+    pub(crate) fn count(&self, kind: Kind) -> u16 {
+        let count = match kind {
+            Kind::Counter => self.counters.len(),
+            Kind::Gauge => self.gauges.len(),
+            Kind::Histogram => self.histograms.len(),
+            Kind::TextReadout => 0,
+        };
+        count as u16
     }
 }
 

@@ -4,16 +4,27 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use crate::config::StatsConfig;
 use crate::dynamic::{Counter, Gauge, Histogram, TextReadout};
 use crate::group::Group;
 use crate::name;
+use crate::read::Kind;
 use crate::schema::{Schema, Unit};
+use crate::tags::{TagExtractors, UnknownTag};
 use crate::thread;
 
 /// Where groups and single stats are found again by who reads them. Cheap to clone; clones are the same store.
 #[derive(Clone, Debug)]
 pub struct Store {
     registry: Arc<Registry>,
+    naming: Arc<Naming>,
+}
+
+/// How stats are named and shown.
+#[derive(Debug, Default)]
+struct Naming {
+    config: StatsConfig,
+    tags: TagExtractors,
 }
 
 /// The groups alive, sorted by prefix.
@@ -29,21 +40,49 @@ struct Singles {
     counters: BTreeMap<String, Counter>,
     gauges: BTreeMap<String, Gauge>,
     text_readouts: BTreeMap<String, TextReadout>,
-    histograms: BTreeMap<String, (Unit, Histogram)>,
+    histograms: BTreeMap<String, Histogram>,
+}
+
+/// One of the single stats.
+pub(crate) enum Single<'a> {
+    Counter(&'a Counter),
+    Gauge(&'a Gauge),
+    TextReadout(&'a TextReadout),
+    Histogram(&'a Histogram),
 }
 
 impl Store {
-    /// A store for `shards` threads that count (main, the workers, admin). Blocks are made per thread and group when
-    /// first asked for, so the number is only a promise about [`Store::register_thread`].
+    /// A store for `shards` threads that count (main, the workers, admin), with Envoy's default tags. Blocks are made
+    /// per thread and group when first asked for, so the number is only a promise about [`Store::register_thread`].
     #[must_use]
     pub fn new(shards: usize) -> Self {
         debug_assert!(
             shards < 1 << 16,
             "thread numbers from 65536 up belong to threads that did not register"
         );
+        let tags = TagExtractors::with_defaults();
         Self {
             registry: Arc::default(),
+            naming: Arc::new(Naming {
+                config: StatsConfig::default(),
+                tags,
+            }),
         }
+    }
+
+    /// As [`Store::new`], named and shown as configured.
+    ///
+    /// # Errors
+    /// A tag that has neither a value nor an expression, and for which Envoy has no rule.
+    pub fn with_config(shards: usize, mut config: StatsConfig) -> Result<Self, UnknownTag> {
+        let tags = TagExtractors::new(
+            config.use_all_default_tags,
+            std::mem::take(&mut config.tags),
+        )?;
+        Ok(Self {
+            naming: Arc::new(Naming { config, tags }),
+            ..Self::new(shards)
+        })
     }
 
     /// Makes the calling thread number `index` for all stores: it writes the blocks of that number. No two living
@@ -110,10 +149,79 @@ impl Store {
     pub fn histogram(&self, name: &str, unit: Unit) -> Histogram {
         let mut singles = self.registry.singles();
         let entry = singles.histograms.entry(name::sanitize(name).into_owned());
-        entry
-            .or_insert_with(|| (unit, Histogram::default()))
-            .1
-            .clone()
+        entry.or_insert_with(|| Histogram::new(unit)).clone()
+    }
+
+    /// Brings histograms up to date for those who read: call it on the main thread each `stats_flush_interval`. What
+    /// came since the last call becomes the interval.
+    pub fn merge_histograms(&self) {
+        for group in self.groups() {
+            group.merge_histograms();
+        }
+        self.for_each_single(Kind::Histogram, |_, single| {
+            if let Single::Histogram(histogram) = single {
+                histogram.merge();
+            }
+        });
+    }
+
+    /// Makes all counters zero (`/reset_counters`); they stay "used".
+    pub fn reset_counters(&self) {
+        for group in self.groups() {
+            group.reset_counters();
+        }
+        self.for_each_single(Kind::Counter, |_, single| {
+            if let Single::Counter(counter) = single {
+                counter.reset();
+            }
+        });
+    }
+
+    /// How names are made into tags.
+    #[must_use]
+    pub fn tags(&self) -> &TagExtractors {
+        &self.naming.tags
+    }
+
+    pub(crate) fn config(&self) -> &StatsConfig {
+        &self.naming.config
+    }
+
+    /// The groups alive, sorted by prefix.
+    pub(crate) fn groups(&self) -> Vec<Arc<Group>> {
+        // Dropping a group takes the lock, so the last Arc must not be dropped under it.
+        self.registry
+            .groups()
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect()
+    }
+
+    /// Calls `visit` with every single stat of `kind`. It must not call the store.
+    pub(crate) fn for_each_single(&self, kind: Kind, mut visit: impl FnMut(&str, Single<'_>)) {
+        let singles = self.registry.singles();
+        match kind {
+            Kind::Counter => {
+                singles
+                    .counters
+                    .iter()
+                    .for_each(|(name, stat)| visit(name, Single::Counter(stat)));
+            }
+            Kind::Gauge => {
+                singles
+                    .gauges
+                    .iter()
+                    .for_each(|(name, stat)| visit(name, Single::Gauge(stat)));
+            }
+            Kind::TextReadout => {
+                let mut visit = |(name, stat): (&String, _)| visit(name, Single::TextReadout(stat));
+                singles.text_readouts.iter().for_each(&mut visit);
+            }
+            Kind::Histogram => {
+                let mut visit = |(name, stat): (&String, _)| visit(name, Single::Histogram(stat));
+                singles.histograms.iter().for_each(&mut visit);
+            }
+        }
     }
 }
 

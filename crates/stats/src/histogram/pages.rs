@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::bins::{self, Bin, PAGE_BINS, PAGES};
+use super::distribution::Distribution;
 
 type Page = [AtomicU64; PAGE_BINS];
 
@@ -24,14 +25,14 @@ impl Pages {
         }
     }
 
-    /// Calls `visit` with every bin that has a count, in rising order.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(Bin, u64)) {
+    /// Adds this thread's counts to `sum`.
+    pub(crate) fn add_to(&self, sum: &mut Distribution) {
         for (number, page) in self.pages.iter().enumerate() {
             let Some(page) = page.get() else { continue };
             for (place, cell) in page.iter().enumerate() {
                 let count = cell.load(Relaxed);
                 if count != 0 {
-                    visit((number * PAGE_BINS + place) as Bin, count);
+                    sum.add((number * PAGE_BINS + place) as Bin, count);
                 }
             }
         }

@@ -1,0 +1,262 @@
+//! `/stats/prometheus`: Prometheus' text format, grouped by the name without its tags.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+use std::sync::Arc;
+
+use super::HistogramBuckets;
+use crate::group::Group;
+use crate::histogram::{HistogramView, QUANTILES, Span};
+use crate::number::{write_general, write_shortest};
+use crate::read::{Held, Kind, Place, Query, Value, expand, read_one};
+use crate::store::Store;
+use crate::tags::Tagged;
+
+/// A stat's name, ordered as Envoy orders them: token by token.
+#[derive(Debug, PartialEq, Eq)]
+struct Dotted(String);
+
+impl Ord for Dotted {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.split('.').cmp(other.0.split('.'))
+    }
+}
+
+impl PartialOrd for Dotted {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Store {
+    /// Writes what `/stats/prometheus` answers: counters, gauges, text readouts if `text_readouts`, histograms. Of
+    /// `buckets` only [`HistogramBuckets::Summary`] (of the last interval) and [`HistogramBuckets::Cumulative`] exist
+    /// here; others write the latter.
+    ///
+    /// # Errors
+    /// What `out` answers.
+    pub fn write_prometheus(
+        &self,
+        query: &Query<'_>,
+        text_readouts: bool,
+        buckets: HistogramBuckets,
+        out: &mut dyn Write,
+    ) -> fmt::Result {
+        let summary = buckets == HistogramBuckets::Summary;
+        self.write_kind(Kind::Counter, query, "counter", summary, out)?;
+        self.write_kind(Kind::Gauge, query, "gauge", summary, out)?;
+        if text_readouts {
+            self.write_kind(Kind::TextReadout, query, "gauge", summary, out)?;
+        }
+        let of_histograms = if summary { "summary" } else { "histogram" };
+        self.write_kind(Kind::Histogram, query, of_histograms, summary, out)
+    }
+
+    fn write_kind(
+        &self,
+        kind: Kind,
+        query: &Query<'_>,
+        type_name: &str,
+        summary: bool,
+        out: &mut dyn Write,
+    ) -> fmt::Result {
+        if !query.wants(kind) {
+            return Ok(());
+        }
+        let sources = Sources::new(self, kind);
+        let (mut text, mut labels, mut tagged) = (String::new(), String::new(), Tagged::default());
+        for (extracted, handles) in sources.by_extracted_name(self, query) {
+            let metric = metric_name(&extracted.0);
+            text.clear();
+            text.push_str(&format!("# TYPE {metric} {type_name}\n"));
+            for (name, held) in sources.read(&handles) {
+                self.tags().extract_into(&name.0, &mut tagged);
+                labels.clear();
+                write_labels(&mut labels, &tagged.tags);
+                match held.stat(&name.0, self.config()).value {
+                    Value::Counter(value) | Value::Gauge(value) => {
+                        text.push_str(&format!("{metric}{{{labels}}} {value}\n"));
+                    }
+                    Value::Text(value) => {
+                        write_labels(&mut labels, &[("text_value".to_owned(), value.to_owned())]);
+                        text.push_str(&format!("{metric}{{{labels}}} 1\n"));
+                    }
+                    Value::Histogram(view) if summary => {
+                        write_summary(&mut text, &metric, &labels, &view);
+                    }
+                    Value::Histogram(view) => write_histogram(&mut text, &metric, &labels, &view),
+                }
+            }
+            out.write_str(&text)?;
+        }
+        Ok(())
+    }
+}
+
+/// All stats of one kind. A scrape of many clusters must hold all of them at once to sort them by metric, so they are
+/// held as numbers, and names are made again when written.
+struct Sources {
+    kind: Kind,
+    groups: Vec<Arc<Group>>,
+    singles: Vec<(String, Held)>,
+}
+
+/// One of [`Sources`].
+#[derive(Clone, Copy)]
+enum Handle {
+    Group(u32, Place),
+    Single(u32),
+}
+
+impl Sources {
+    fn new(store: &Store, kind: Kind) -> Self {
+        let mut singles = Vec::new();
+        store.for_each_single(kind, |name, single| {
+            singles.push((name.to_owned(), single.read()))
+        });
+        Self {
+            kind,
+            groups: store.groups(),
+            singles,
+        }
+    }
+
+    /// The stats that the query asks for, by name without tags.
+    fn by_extracted_name(&self, store: &Store, query: &Query<'_>) -> BTreeMap<Dotted, Vec<Handle>> {
+        let mut found: BTreeMap<Dotted, Vec<Handle>> = BTreeMap::new();
+        let mut tagged = Tagged::default();
+        let mut add = |name: &str, held: &Held, handle: Handle| {
+            if !store.shows(query, &held.stat(name, store.config())) {
+                return;
+            }
+            store.tags().extract_into(name, &mut tagged);
+            let key = Dotted(std::mem::take(&mut tagged.name));
+            match found.get_mut(&key) {
+                Some(handles) => {
+                    handles.push(handle);
+                    tagged.name = key.0;
+                }
+                None => {
+                    found.insert(key, vec![handle]);
+                }
+            }
+        };
+        for (index, (name, held)) in self.singles.iter().enumerate() {
+            add(name, held, Handle::Single(index as u32));
+        }
+        for (index, group) in self.groups.iter().enumerate() {
+            expand(group, self.kind, |name, place, held| {
+                add(name, &held, Handle::Group(index as u32, place));
+            });
+        }
+        found
+    }
+
+    /// Names and values, sorted; stats of one name are one.
+    fn read(&self, handles: &[Handle]) -> Vec<(Dotted, Held)> {
+        let read = handles.iter().map(|handle| match *handle {
+            Handle::Group(group, place) => read_one(&self.groups[group as usize], self.kind, place),
+            Handle::Single(single) => self.singles[single as usize].clone(),
+        });
+        let mut stats: Vec<(Dotted, Held)> =
+            read.map(|(name, held)| (Dotted(name), held)).collect();
+        stats.sort_by(|a, b| a.0.cmp(&b.0));
+        stats.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                earlier.1.absorb(later.1.clone());
+            }
+            same
+        });
+        stats
+    }
+}
+
+/// `envoy_` and the name, what Prometheus does not allow replaced.
+fn metric_name(extracted: &str) -> String {
+    let mut name = String::from("envoy_");
+    push_sanitized(&mut name, extracted);
+    name
+}
+
+fn push_sanitized(out: &mut String, name: &str) {
+    // Envoy replaces byte by byte.
+    out.extend(name.bytes().map(|byte| {
+        if byte.is_ascii_alphanumeric() {
+            char::from(byte)
+        } else {
+            '_'
+        }
+    }));
+}
+
+/// `name="value",…`, after what is there already.
+fn write_labels(out: &mut String, tags: &[(String, String)]) {
+    for (name, value) in tags {
+        if !out.is_empty() {
+            out.push(',');
+        }
+        push_sanitized(out, name);
+        out.push_str("=\"");
+        for c in value.chars() {
+            match c {
+                '\\' => out.push_str("\\\\"),
+                '\n' => out.push_str("\\n"),
+                '"' => out.push_str("\\\""),
+                c => out.push(c),
+            }
+        }
+        out.push('"');
+    }
+}
+
+/// A histogram's counts below each bound, since the start.
+fn write_histogram(text: &mut String, metric: &str, labels: &str, histogram: &HistogramView<'_>) {
+    let comma = if labels.is_empty() { "" } else { "," };
+    for (bound, count) in histogram
+        .bounds()
+        .iter()
+        .zip(histogram.counts_below(Span::Cumulative))
+    {
+        text.push_str(&format!("{metric}_bucket{{{labels}{comma}le=\""));
+        write_general(text, *bound, DIGITS);
+        text.push_str(&format!("\"}} {count}\n"));
+    }
+    let count = histogram.count(Span::Cumulative);
+    text.push_str(&format!(
+        "{metric}_bucket{{{labels}{comma}le=\"+Inf\"}} {count}\n"
+    ));
+    write_sum_and_count(text, metric, labels, histogram, Span::Cumulative);
+}
+
+/// A histogram's quantiles of the last interval.
+fn write_summary(text: &mut String, metric: &str, labels: &str, histogram: &HistogramView<'_>) {
+    let comma = if labels.is_empty() { "" } else { "," };
+    for (quantile, value) in QUANTILES.iter().zip(histogram.quantiles(Span::Interval)) {
+        text.push_str(&format!("{metric}{{{labels}{comma}quantile=\""));
+        write_shortest(text, *quantile);
+        text.push_str("\"} ");
+        write_general(text, value, DIGITS);
+        text.push('\n');
+    }
+    write_sum_and_count(text, metric, labels, histogram, Span::Interval);
+}
+
+fn write_sum_and_count(
+    text: &mut String,
+    metric: &str,
+    labels: &str,
+    histogram: &HistogramView<'_>,
+    span: Span,
+) {
+    text.push_str(&format!("{metric}_sum{{{labels}}} "));
+    write_general(text, histogram.sum(span), DIGITS);
+    text.push_str(&format!(
+        "\n{metric}_count{{{labels}}} {}\n",
+        histogram.count(span)
+    ));
+}
+
+/// Envoy prints bounds and sums with so many digits that the number's whole decimal expansion shows.
+const DIGITS: usize = 32;
