@@ -3,12 +3,16 @@
 pub mod any;
 pub mod api;
 pub mod convert;
+mod decode;
 mod diagnostic;
 mod document;
 mod error;
 mod front;
 mod load;
+mod path;
 pub mod schema;
+mod suggest;
+mod support;
 mod wire;
 
 pub use diagnostic::Diagnostic;

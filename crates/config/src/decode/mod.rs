@@ -1,0 +1,443 @@
+//! From a [`Tree`](crate::front::Tree) to protobuf's wire format, by the rules of protobuf's JSON as Envoy applies them.
+//!
+//! Nothing stops at the first error: what cannot be decoded is reported and left out.
+
+mod any;
+mod scalar;
+mod well_known;
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    front::{Content, Entries, Place, Syntax, Value},
+    path::{Path, Step},
+    schema::{FieldType, MessageType, WellKnown},
+    suggest::nearest,
+    wire,
+};
+
+/// Something wrong at a place of the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) place: Place,
+    pub(crate) path: String,
+    pub(crate) message: String,
+    pub(crate) expected: Option<String>,
+    pub(crate) suggestion: Option<String>,
+}
+
+/// What decoding gave.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    /// The message in wire format; incomplete when there are `errors`.
+    pub(crate) wire: Vec<u8>,
+    pub(crate) errors: Vec<Problem>,
+    /// Unknown fields that were allowed.
+    pub(crate) unknown: Vec<Problem>,
+    /// A singular field stands in `wire` more than once (JSON with a repeated key): normalise it before
+    /// looking at it.
+    pub(crate) repeats: bool,
+}
+
+/// Decodes `root` as a message of type `message`.
+pub(crate) fn decode(
+    message: MessageType,
+    root: Value<'_>,
+    syntax: Syntax,
+    allow_unknown: bool,
+) -> Decoded {
+    let mut decoder = Decoder {
+        path: Path::default(),
+        out: Decoded::default(),
+        syntax,
+        allow_unknown,
+        depth: 0,
+    };
+    let mut wire = Vec::new();
+    match root.content() {
+        Content::Map(entries) => decoder.fields(message, entries, &mut wire),
+        _ => {
+            let message = format!(
+                "Unable to convert YAML as JSON: {} is not a mapping",
+                root.describe()
+            );
+            decoder.error(root, message, Some("a mapping of fields".into()), None);
+        }
+    }
+    Decoded {
+        wire,
+        ..decoder.out
+    }
+}
+
+/// What happens to a scalar that has its default value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Default {
+    /// Not written: the field has no presence.
+    Skip,
+    /// Written: an element, an entry, or a field with presence.
+    Write,
+}
+
+/// A key and its value.
+type Entry<'t> = (Value<'t>, Value<'t>);
+
+struct Decoder<'t> {
+    path: Path<'t>,
+    out: Decoded,
+    syntax: Syntax,
+    allow_unknown: bool,
+    depth: usize,
+}
+
+/// How deep messages may nest (a map's entry and each step of a `Value` are messages too). Protobuf libraries, prost
+/// among them, read no deeper; Envoy counts the nesting of the text instead.
+const MAX_DEPTH: usize = 100;
+
+impl<'t> Decoder<'t> {
+    fn problem(
+        &self,
+        at: Value<'_>,
+        message: String,
+        expected: Option<String>,
+        suggestion: Option<String>,
+    ) -> Problem {
+        Problem {
+            place: at.place(),
+            path: self.path.to_string(),
+            message,
+            expected,
+            suggestion,
+        }
+    }
+
+    fn error(
+        &mut self,
+        at: Value<'_>,
+        message: impl Into<String>,
+        expected: Option<String>,
+        suggestion: Option<String>,
+    ) {
+        let problem = self.problem(at, message.into(), expected, suggestion);
+        self.out.errors.push(problem);
+    }
+
+    fn mismatch(&mut self, at: Value<'_>, expected: &str) {
+        self.error(
+            at,
+            format!("expected {expected}, found {}", at.describe()),
+            Some(expected.into()),
+            None,
+        );
+    }
+
+    fn unknown(&mut self, at: Value<'_>, message: String, suggestion: Option<String>) {
+        let problem = self.problem(at, message, None, suggestion);
+        if self.allow_unknown {
+            &mut self.out.unknown
+        } else {
+            &mut self.out.errors
+        }
+        .push(problem);
+    }
+
+    /// Runs `body` one step further down the path.
+    fn under<T>(&mut self, step: Step<'t>, body: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.0.push(step);
+        let result = body(self);
+        self.path.0.pop();
+        result
+    }
+
+    /// The body of a message.
+    fn message(&mut self, message: MessageType, value: Value<'t>, out: &mut Vec<u8>) {
+        if self.depth > MAX_DEPTH - 4 {
+            return self.error(value, "JSON content was too deeply nested", None, None);
+        }
+        self.depth += 1;
+        let content = value.content();
+        match (message.well_known(), content) {
+            (WellKnown::Any, _) => self.any(value, out),
+            (WellKnown::Value, _) => self.value(value, out),
+            (WellKnown::Struct, Content::Map(entries)) => self.structure(entries, out),
+            // Protobuf also takes the plain form of the other well-known types: {seconds: 5}.
+            (_, Content::Map(entries)) => self.fields(message, entries, out),
+            (WellKnown::List, Content::List(items)) => self.list(items, out),
+            (WellKnown::Duration, _) => self.duration(value, out),
+            (WellKnown::Timestamp, _) => self.timestamp(value, out),
+            (WellKnown::FieldMask, _) => self.field_mask(value, out),
+            (WellKnown::Wrapper, _) => {
+                if let Some(field) = message.field_by_number(1) {
+                    self.singular(field, value, Default::Skip, out);
+                }
+            }
+            _ => self.mismatch(
+                value,
+                &format!("a mapping with fields of {}", message.name()),
+            ),
+        }
+        self.depth -= 1;
+    }
+
+    /// The fields of a message that is written as a mapping.
+    fn fields(
+        &mut self,
+        message: MessageType,
+        entries: impl Iterator<Item = Entry<'t>> + Clone,
+        out: &mut Vec<u8>,
+    ) {
+        let start = (out.len(), self.out.errors.len(), self.out.unknown.len());
+        let mut seen = FieldSet::default();
+        // YAML lets a key stand twice: the last one counts, the others are not even looked at.
+        let unique = entries.clone().all(|entry| {
+            let seen = self.entry(message, entry, &mut seen, out);
+            self.syntax == Syntax::Json || seen != Seen::Again
+        });
+        if !unique {
+            out.truncate(start.0);
+            self.out.errors.truncate(start.1);
+            self.out.unknown.truncate(start.2);
+            seen = FieldSet::default();
+            for entry in last_of_each_key(entries) {
+                self.entry(message, entry, &mut seen, out);
+            }
+        }
+    }
+
+    /// One entry of a message's mapping.
+    fn entry(
+        &mut self,
+        message: MessageType,
+        (key, value): Entry<'t>,
+        set: &mut FieldSet,
+        out: &mut Vec<u8>,
+    ) -> Seen {
+        let name = key.as_str().unwrap_or_default();
+        let Some(field) = message.field_by_name(name) else {
+            let nearest = nearest(name, message.fields().map(FieldType::name));
+            let suggestion = nearest.map(|near| format!("did you mean \"{near}\"?"));
+            self.unknown(
+                key,
+                format!("no such field: '{name}' in {}", message.name()),
+                suggestion,
+            );
+            return Seen::First;
+        };
+        if matches!(value.content(), Content::Null) && !takes_null(field) {
+            return Seen::First;
+        }
+        let seen = set.insert(message, field);
+        match seen {
+            Seen::First => {}
+            Seen::Again => self.out.repeats = true,
+            Seen::OtherOfOneof => {
+                let choices: Vec<_> = message
+                    .fields()
+                    .filter(|f| f.oneof() == field.oneof())
+                    .map(FieldType::name)
+                    .collect();
+                self.error(
+                    key,
+                    format!(
+                        "'{name}' has already been set (either directly or as part of a oneof)"
+                    ),
+                    Some(format!("only one of {}", choices.join(", "))),
+                    None,
+                );
+                return seen;
+            }
+        }
+        self.under(Step::Field(field.name()), |this| {
+            this.field(field, value, out)
+        });
+        seen
+    }
+
+    fn field(&mut self, field: FieldType, value: Value<'t>, out: &mut Vec<u8>) {
+        if field.is_map() {
+            match (value.content(), field.message()) {
+                (Content::Map(entries), Some(entry)) => self.map(field, entry, entries, out),
+                _ => self.mismatch(value, "a mapping"),
+            }
+        } else if field.is_repeated() {
+            let mut index = 0;
+            self.repeated(field, value, &mut index, out);
+        } else {
+            let default = if field.is_implicit() {
+                Default::Skip
+            } else {
+                Default::Write
+            };
+            self.singular(field, value, default, out);
+        }
+    }
+
+    /// A repeated field: a list, lists in a list (flattened), or a single element.
+    fn repeated(
+        &mut self,
+        field: FieldType,
+        value: Value<'t>,
+        index: &mut usize,
+        out: &mut Vec<u8>,
+    ) {
+        let nested_lists_count = field
+            .message()
+            .is_some_and(|m| matches!(m.well_known(), WellKnown::Value | WellKnown::List));
+        match value.content() {
+            Content::List(items) if self.depth < MAX_DEPTH => {
+                self.depth += 1;
+                for item in items {
+                    if matches!(item.content(), Content::List(_)) && !nested_lists_count {
+                        self.repeated(field, item, index, out);
+                    } else {
+                        self.element(field, item, index, out);
+                    }
+                }
+                self.depth -= 1;
+            }
+            _ => self.element(field, value, index, out),
+        }
+    }
+
+    fn element(
+        &mut self,
+        field: FieldType,
+        value: Value<'t>,
+        index: &mut usize,
+        out: &mut Vec<u8>,
+    ) {
+        self.under(Step::Index(*index), |this| {
+            this.singular(field, value, Default::Write, out)
+        });
+        *index += 1;
+    }
+
+    fn map(
+        &mut self,
+        field: FieldType,
+        entry: MessageType,
+        entries: Entries<'t>,
+        out: &mut Vec<u8>,
+    ) {
+        let (Some(key_field), Some(value_field)) =
+            (entry.field_by_number(1), entry.field_by_number(2))
+        else {
+            return;
+        };
+        let entries: Vec<_> = match self.syntax {
+            Syntax::Yaml => last_of_each_key(entries).collect(),
+            Syntax::Json => entries.collect(),
+        };
+        let mut keys = HashSet::with_capacity(entries.len());
+        for (key, value) in entries {
+            let name = key.as_str().unwrap_or_default();
+            if !keys.insert(name) {
+                self.error(
+                    key,
+                    format!("got unexpectedly-repeated repeated map key: '{name}'"),
+                    None,
+                    None,
+                );
+                continue;
+            }
+            self.under(Step::Key(name), |this| {
+                wire::put_nested(out, field.number(), |out| {
+                    this.map_key(key_field, key, out);
+                    if !matches!(value.content(), Content::Null)
+                        || value_field
+                            .message()
+                            .is_some_and(|m| m.well_known() == WellKnown::Value)
+                    {
+                        this.singular(value_field, value, Default::Write, out);
+                    }
+                });
+            });
+        }
+    }
+
+    /// One value of a field, whatever the field's label.
+    fn singular(
+        &mut self,
+        field: FieldType,
+        value: Value<'t>,
+        default: Default,
+        out: &mut Vec<u8>,
+    ) {
+        if let Some(message) = field.message() {
+            // In a list, null is an empty element.
+            if matches!(value.content(), Content::Null) && message.well_known() != WellKnown::Value
+            {
+                return wire::put_bytes(out, field.number(), &[]);
+            }
+            wire::put_nested(out, field.number(), |out| self.message(message, value, out));
+        } else {
+            self.scalar(field, value, default, out);
+        }
+    }
+}
+
+/// Whether null is a value of the field rather than its absence.
+fn takes_null(field: FieldType) -> bool {
+    field
+        .message()
+        .is_some_and(|m| m.well_known() == WellKnown::Value)
+        || field
+            .enumeration()
+            .is_some_and(|e| e.name() == "google.protobuf.NullValue")
+}
+
+/// The last entry of each key.
+fn last_of_each_key<'t>(
+    entries: impl Iterator<Item = Entry<'t>> + Clone,
+) -> impl Iterator<Item = Entry<'t>> {
+    let name = |key: Value<'t>| key.as_str().unwrap_or_default();
+    let last: HashMap<&str, usize> = entries
+        .clone()
+        .enumerate()
+        .map(|(i, (key, _))| (name(key), i))
+        .collect();
+    entries
+        .enumerate()
+        .filter(move |(i, (key, _))| last[name(*key)] == *i)
+        .map(|(_, entry)| entry)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    First,
+    Again,
+    OtherOfOneof,
+}
+
+/// Which fields, and which members of oneofs, a mapping has set so far.
+#[derive(Default)]
+struct FieldSet {
+    fields: [u64; 3],
+    oneofs: Vec<usize>,
+}
+
+impl FieldSet {
+    fn insert(&mut self, message: MessageType, field: FieldType) -> Seen {
+        let position = message.position(field);
+        // A message with more fields than bits (there is none, see the test of `schema`) would only lose
+        // the check.
+        let Some(word) = self.fields.get_mut(position / 64) else {
+            return Seen::First;
+        };
+        let bit = 1 << (position % 64);
+        if *word & bit != 0 {
+            return Seen::Again;
+        }
+        *word |= bit;
+        if let Some(oneof) = field.oneof() {
+            if self.oneofs.contains(&oneof) {
+                return Seen::OtherOfOneof;
+            }
+            self.oneofs.push(oneof);
+        }
+        Seen::First
+    }
+}
+
+#[cfg(test)]
+mod tests;
