@@ -46,6 +46,10 @@ pub(crate) struct Scenario {
     pub validate: Option<Variant>,
     #[serde(default)]
     pub origins: BTreeMap<String, Origin>,
+    /// Short for a first step with `send`.
+    pub send: Option<String>,
+    /// Short for a first step with `lines`.
+    pub lines: Option<String>,
     #[serde(default)]
     pub steps: Vec<Step>,
     pub stats: Option<Vec<String>>,
@@ -110,7 +114,7 @@ pub(crate) enum OriginStep {
     ReadText(String),
     /// Sends these bytes as they are.
     Write(String),
-    /// Sends text whose line ends become CRLF.
+    /// Sends text whose line ends become CRLF; a head without its empty line gets one.
     Lines(String),
     /// `read`, then `lines`.
     Answer(String),
@@ -136,7 +140,7 @@ pub(crate) struct Step {
     pub to: String,
     /// Sends these bytes as they are; characters below U+0100 are single bytes.
     pub send: Option<String>,
-    /// Sends text whose line ends become CRLF.
+    /// Sends text whose line ends become CRLF; a head without its empty line gets one.
     pub lines: Option<String>,
     /// Responses on this connection answer HEAD: they carry no body.
     #[serde(default)]
@@ -150,6 +154,23 @@ pub(crate) struct Step {
     pub end: Option<End>,
     /// Asks the admin interface and compares the answer.
     pub admin: Option<Admin>,
+}
+
+impl Default for Step {
+    fn default() -> Self {
+        Self {
+            on: first_connection(),
+            to: first_listener(),
+            send: None,
+            lines: None,
+            head: false,
+            r#await: None,
+            within: None,
+            release: None,
+            end: None,
+            admin: None,
+        }
+    }
 }
 
 fn first_connection() -> String {
@@ -267,6 +288,12 @@ fn load(file: &Path, name: String) -> Result<Case> {
     case.name = name;
     if case.template.is_some() == case.config.is_some() {
         bail!("exactly one of `template` and `config` is needed");
+    }
+    for scenario in &mut case.scenarios {
+        let (send, lines) = (scenario.send.take(), scenario.lines.take());
+        if send.is_some() || lines.is_some() {
+            scenario.steps.insert(0, Step { send, lines, ..Step::default() });
+        }
     }
     for (index, scenario) in case.scenarios.iter().enumerate() {
         if case.scenarios[..index].iter().any(|other| other.name == scenario.name) {

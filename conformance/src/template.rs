@@ -66,9 +66,11 @@ fn repetition(inner: &str) -> Option<(&str, usize)> {
     Some((unit, count.parse().ok()?))
 }
 
-/// Line ends become CRLF, for text written as a YAML block.
+/// Line ends become CRLF, for text written as a YAML block. Text without an empty line is a head that still needs one:
+/// YAML blocks lose theirs.
 pub(crate) fn crlf(text: &str) -> String {
-    text.replace('\n', "\r\n")
+    let end = if text.ends_with('\n') && !text.contains("\n\n") { "\r\n" } else { "" };
+    text.replace('\n', "\r\n") + end
 }
 
 /// Characters below U+0100 become single bytes, so that `"\xff"` in YAML is one byte on the wire.
