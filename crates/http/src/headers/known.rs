@@ -1,7 +1,37 @@
 //! Well-known header names, interned to one byte.
 
-/// A presence bit per [`Known`] name.
-pub(super) type Presence = u128;
+/// A set of known names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KnownSet(u128);
+
+impl KnownSet {
+    pub(crate) const EMPTY: Self = Self(0);
+
+    pub(crate) const fn of(names: &[Known]) -> Self {
+        let mut set = 0;
+        let mut i = 0;
+        while i < names.len() {
+            set |= names[i].bit();
+            i += 1;
+        }
+        Self(set)
+    }
+
+    #[inline]
+    pub(crate) const fn contains(self, name: Known) -> bool {
+        self.0 & name.bit() != 0
+    }
+
+    #[inline]
+    pub(crate) const fn insert(&mut self, name: Known) {
+        self.0 |= name.bit();
+    }
+
+    #[inline]
+    pub(crate) const fn remove(&mut self, name: Known) {
+        self.0 &= !name.bit();
+    }
+}
 
 const EMPTY: u8 = u8::MAX;
 const SLOTS: usize = 512;
@@ -11,7 +41,8 @@ macro_rules! known {
         /// A header name that this proxy knows: compared, stored and looked up as one byte.
         ///
         /// Pseudo headers come first. `host` is a name of its own here; in requests the HTTP/1 decoder turns it into
-        /// `:authority`, as Envoy does (see [`Known::from_request_name`]).
+        /// `:authority`, as Envoy does (see [`Known::from_request_name`]). `:reason-phrase` is ours alone: an HTTP/1 response's reason
+        /// phrase, there only if it is to be forwarded, and never written as a header.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum Known {
@@ -34,6 +65,7 @@ known! {
     Scheme = ":scheme",
     Status = ":status",
     Protocol = ":protocol",
+    ReasonPhrase = ":reason-phrase",
     Host = "host",
     Connection = "connection",
     ContentLength = "content-length",
@@ -229,11 +261,11 @@ impl Known {
     #[inline]
     #[must_use]
     pub const fn is_pseudo(self) -> bool {
-        (self as u8) <= Self::Protocol as u8
+        (self as u8) <= Self::ReasonPhrase as u8
     }
 
     #[inline]
-    pub(super) const fn bit(self) -> Presence {
+    const fn bit(self) -> u128 {
         1 << self as u8
     }
 }

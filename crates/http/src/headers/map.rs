@@ -2,11 +2,21 @@
 
 use std::fmt;
 
-use super::known::Presence;
-use super::{Known, NameRef};
+use super::{Known, KnownSet, NameRef};
 
 /// Bytes of garbage that are tolerated in the arena before it may be compacted.
 const MIN_GARBAGE: usize = 1024;
+
+/// How [`HeaderMap::append_received`] treats a header.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Receive {
+    /// Names whose repetitions are joined: their values are put behind the first one, after a comma.
+    pub(crate) joined: KnownSet,
+    /// Remember how the name was spelt.
+    pub(crate) keep_case: bool,
+    /// Store `host` as `:authority`.
+    pub(crate) host_is_authority: bool,
+}
 
 /// One header. Its bytes lie together in the arena: the name as it was spelt (if kept), then the
 /// lower-case name (if not known), then the value.
@@ -62,7 +72,7 @@ impl Entry {
 pub struct HeaderMap {
     arena: Vec<u8>,
     entries: Vec<Entry>,
-    present: Presence,
+    present: KnownSet,
     /// Sum of name and value lengths of all entries.
     bytes: usize,
     /// Bytes of the arena that no entry refers to.
@@ -76,7 +86,7 @@ impl HeaderMap {
         Self {
             arena: Vec::new(),
             entries: Vec::new(),
-            present: 0,
+            present: KnownSet::EMPTY,
             bytes: 0,
             garbage: 0,
         }
@@ -114,7 +124,7 @@ impl HeaderMap {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.entries.clear();
-        self.present = 0;
+        self.present = KnownSet::EMPTY;
         self.bytes = 0;
         self.garbage = 0;
     }
@@ -123,7 +133,7 @@ impl HeaderMap {
     #[inline]
     #[must_use]
     pub fn get(&self, known: Known) -> Option<&[u8]> {
-        if self.present & known.bit() == 0 {
+        if !self.present.contains(known) {
             return None;
         }
         let entry = self
@@ -175,7 +185,7 @@ impl HeaderMap {
     #[must_use]
     pub fn contains<'n>(&self, name: impl Into<NameRef<'n>>) -> bool {
         match name.into() {
-            NameRef::Known(known) => self.present & known.bit() != 0,
+            NameRef::Known(known) => self.present.contains(known),
             name @ NameRef::Other(_) => {
                 self.entries.iter().any(|entry| entry.is(name, &self.arena))
             }
@@ -193,24 +203,51 @@ impl HeaderMap {
 
     /// Adds a header whose name is spelt in any case, as received; `keep_case` also remembers that spelling.
     pub fn append_text(&mut self, name: &[u8], value: &[u8], keep_case: bool) {
+        self.append_received(
+            name,
+            value,
+            Receive {
+                keep_case,
+                ..Receive::default()
+            },
+        );
+    }
+
+    /// Adds a received header as `rules` say. Returns the known name under which it is found now.
+    pub(crate) fn append_received(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        rules: Receive,
+    ) -> Option<Known> {
         let offset = self.arena.len();
-        if keep_case {
+        if rules.keep_case {
             self.arena.extend_from_slice(name);
         }
         let lower = self.arena.len();
         self.arena.extend_from_slice(name);
         self.arena[lower..].make_ascii_lowercase();
-        let known = Known::from_lower(&self.arena[lower..]);
-        if let Some(known) = known {
+        let mut known = Known::from_lower(&self.arena[lower..]);
+        if let Some(known) = &mut known {
+            if rules.host_is_authority && *known == Known::Host {
+                *known = Known::Authority;
+            }
+            let known = *known;
+            if rules.joined.contains(known) && self.present.contains(known) {
+                self.arena.truncate(offset);
+                self.append_to_value(known, b",", value);
+                return Some(known);
+            }
             self.arena.truncate(lower);
-            self.present |= known.bit();
+            self.present.insert(known);
         }
-        self.push(offset, name.len(), known, keep_case, value);
+        self.push(offset, name.len(), known, rules.keep_case, value);
+        known
     }
 
     #[inline]
     fn append_known(&mut self, known: Known, value: &[u8]) {
-        self.present |= known.bit();
+        self.present.insert(known);
         self.push(
             self.arena.len(),
             known.as_bytes().len(),
@@ -295,7 +332,7 @@ impl HeaderMap {
         }
         let removed = self.remove_after(0, name);
         if let NameRef::Known(known) = name {
-            self.present &= !known.bit();
+            self.present.remove(known);
         }
         removed
     }
@@ -309,11 +346,13 @@ impl HeaderMap {
             bytes,
             garbage,
         } = self;
-        *present = 0;
+        *present = KnownSet::EMPTY;
         entries.retain(|entry| {
             let kept = keep(entry.name(arena), entry.value(arena));
             if kept {
-                *present |= entry.known.map_or(0, Known::bit);
+                if let Some(known) = entry.known {
+                    present.insert(known);
+                }
             } else {
                 *bytes -= entry.size();
                 *garbage += entry.end() - entry.offset as usize;
@@ -361,7 +400,7 @@ impl HeaderMap {
     #[inline]
     fn may_have(&self, name: NameRef<'_>) -> bool {
         match name {
-            NameRef::Known(known) => self.present & known.bit() != 0,
+            NameRef::Known(known) => self.present.contains(known),
             NameRef::Other(_) => true,
         }
     }

@@ -9,5 +9,7 @@ mod map;
 mod name;
 
 pub use known::Known;
+pub(crate) use known::KnownSet;
+pub(crate) use map::Receive;
 pub use map::{GetAll, HeaderMap, Iter, Spelling};
 pub use name::NameRef;

@@ -1,0 +1,407 @@
+//! Writing messages, as Envoy writes them.
+
+use std::{fmt, sync::Arc};
+
+use nuncio_buffer::Buffer;
+
+use super::Version;
+use super::request::{RequestFacts, is_upgrade};
+use super::response::RequestKind;
+use super::settings::{H1Settings, HeaderCase};
+use crate::headers::Spelling;
+use crate::{HeaderMap, Known, method, status};
+
+/// How the body of the current message is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Framing {
+    /// As it is: delimited by `content-length`, by the end of the connection, or a tunnel.
+    #[default]
+    Plain,
+    /// In chunks.
+    Chunked,
+    /// Not at all: the message cannot have a body.
+    Without,
+}
+
+/// Writes the body of the current message.
+#[derive(Debug)]
+struct BodyWriter {
+    settings: Arc<H1Settings>,
+    framing: Framing,
+}
+
+impl BodyWriter {
+    fn data(&mut self, data: &mut Buffer, end_stream: bool, out: &mut Buffer) {
+        match self.framing {
+            Framing::Plain => out.append(data),
+            Framing::Without => data.clear(),
+            Framing::Chunked => {
+                if !data.is_empty() {
+                    write_chunk_size(data.len(), out);
+                    out.append(data);
+                    out.append_slice(b"\r\n");
+                }
+                if end_stream {
+                    out.append_slice(b"0\r\n\r\n");
+                }
+            }
+        }
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap, out: &mut Buffer) {
+        if self.framing != Framing::Chunked {
+            return;
+        }
+        let out = out.writer(trailers.byte_size() + 4 * trailers.len() + 8);
+        out.extend_from_slice(b"0\r\n");
+        if self.settings.enable_trailers {
+            write_headers(trailers, self.settings.header_case, out);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// `transfer-encoding: chunked`, in the configured case.
+    fn chunked_header(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(match self.settings.header_case {
+            HeaderCase::Lower
+            | HeaderCase::Preserve {
+                proper_own: false, ..
+            } => b"transfer-encoding: chunked\r\n",
+            HeaderCase::ProperWords | HeaderCase::Preserve { .. } => {
+                b"Transfer-Encoding: chunked\r\n"
+            }
+        });
+    }
+
+    /// `content-length: 0`, in the configured case.
+    fn zero_length_header(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(match self.settings.header_case {
+            HeaderCase::Lower
+            | HeaderCase::Preserve {
+                proper_own: false, ..
+            } => b"content-length: 0\r\n",
+            HeaderCase::ProperWords | HeaderCase::Preserve { .. } => b"Content-Length: 0\r\n",
+        });
+    }
+}
+
+/// Writes responses: the server side.
+#[derive(Debug)]
+pub struct ServerEncoder {
+    body: BodyWriter,
+}
+
+impl ServerEncoder {
+    /// An encoder for a new connection.
+    #[must_use]
+    pub fn new(settings: Arc<H1Settings>) -> Self {
+        Self {
+            body: BodyWriter {
+                settings,
+                framing: Framing::default(),
+            },
+        }
+    }
+
+    /// Writes a 1xx response other than 101.
+    pub fn encode_informational(
+        &mut self,
+        request: &RequestFacts,
+        headers: &HeaderMap,
+        out: &mut Buffer,
+    ) {
+        let out = out.writer(head_room(headers));
+        self.status_line(request, headers, out);
+        write_headers(headers, self.body.settings.header_case, out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes the head of the response to `request`. Without `:status` it is a 200.
+    ///
+    /// Framing belongs to this encoder: a `transfer-encoding` among `headers` is not written; without `content-length` the body
+    /// is chunked, or delimited by the end of the connection for HTTP/1.0.
+    pub fn encode_headers(
+        &mut self,
+        request: &RequestFacts,
+        headers: &HeaderMap,
+        end_stream: bool,
+        out: &mut Buffer,
+    ) {
+        let out = out.writer(head_room(headers));
+        let status = self.status_line(request, headers, out);
+        write_headers(headers, self.body.settings.header_case, out);
+
+        let has_length = headers.contains(Known::ContentLength);
+        let is_tunnel = status == 101 || (request.is_connect && (200..300).contains(&status));
+        let bodiless = request.is_head || status < 200 || matches!(status, 204 | 304);
+        self.body.framing = if is_tunnel {
+            Framing::Plain
+        } else if end_stream && !request.is_head {
+            if !has_length && !bodiless {
+                self.body.zero_length_header(out);
+            }
+            Framing::Without
+        } else if has_length || request.version == Version::Http10 || status < 200 || status == 204
+        {
+            if bodiless {
+                Framing::Without
+            } else {
+                Framing::Plain
+            }
+        } else {
+            // Also for HEAD: what a GET would probably have got.
+            self.body.chunked_header(out);
+            if bodiless {
+                Framing::Without
+            } else {
+                Framing::Chunked
+            }
+        };
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes body bytes and leaves `data` empty. The bytes are not copied if `out` is empty and the body is not chunked.
+    #[inline]
+    pub fn encode_data(&mut self, data: &mut Buffer, end_stream: bool, out: &mut Buffer) {
+        self.body.data(data, end_stream, out);
+    }
+
+    /// Ends a message with trailers; they are written if the body is chunked and trailers are enabled.
+    pub fn encode_trailers(&mut self, trailers: &HeaderMap, out: &mut Buffer) {
+        self.body.trailers(trailers, out);
+    }
+
+    fn status_line(&self, request: &RequestFacts, headers: &HeaderMap, out: &mut Vec<u8>) -> u16 {
+        let code = headers.status().unwrap_or(200);
+        let http10 = request.version == Version::Http10 && self.body.settings.accept_http_10;
+        let reason = headers.get(Known::ReasonPhrase);
+        if code == 200 && !http10 && reason.is_none() {
+            out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        } else {
+            out.extend_from_slice(if http10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+            out.extend_from_slice(itoa::Buffer::new().format(code).as_bytes());
+            out.push(b' ');
+            let given = reason.filter(|reason| !reason.is_empty());
+            out.extend_from_slice(given.unwrap_or_else(|| status::reason(code).as_bytes()));
+            out.extend_from_slice(b"\r\n");
+        }
+        code
+    }
+}
+
+/// A request without `:method`, or without `:path` (for CONNECT: `:authority`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MissingPseudoHeader;
+
+impl fmt::Display for MissingPseudoHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("missing required :method, :path or :authority")
+    }
+}
+
+impl std::error::Error for MissingPseudoHeader {}
+
+/// Writes requests: the client side.
+#[derive(Debug)]
+pub struct ClientEncoder {
+    body: BodyWriter,
+}
+
+impl ClientEncoder {
+    /// An encoder for a new connection.
+    #[must_use]
+    pub fn new(settings: Arc<H1Settings>) -> Self {
+        Self {
+            body: BodyWriter {
+                settings,
+                framing: Framing::default(),
+            },
+        }
+    }
+
+    /// Writes the head of a request; the answer is for [`ClientDecoder::begin`](super::ClientDecoder::begin).
+    ///
+    /// Framing belongs to this encoder: a `transfer-encoding` among `headers` is not written; without `content-length` a
+    /// body is chunked, except in upgrades and CONNECT, which are tunnels.
+    ///
+    /// # Errors
+    /// A needed pseudo header is missing; nothing was written.
+    pub fn encode_headers(
+        &mut self,
+        headers: &HeaderMap,
+        end_stream: bool,
+        out: &mut Buffer,
+    ) -> Result<RequestKind, MissingPseudoHeader> {
+        let method = headers.method().ok_or(MissingPseudoHeader)?;
+        let authority = headers.authority();
+        let is_connect = method == b"CONNECT";
+        let target = if is_connect {
+            authority
+        } else {
+            headers.path()
+        }
+        .ok_or(MissingPseudoHeader)?;
+        let kind = RequestKind {
+            is_head: method == b"HEAD",
+            is_connect,
+            is_upgrade: is_upgrade(headers),
+        };
+
+        let out = out.writer(head_room(headers) + target.len() + authority.map_or(0, <[u8]>::len));
+        out.extend_from_slice(method);
+        out.push(b' ');
+        if self.body.settings.send_fully_qualified_url
+            && target.first() == Some(&b'/')
+            && let (Some(scheme), Some(authority)) = (headers.scheme(), authority)
+        {
+            out.extend_from_slice(scheme);
+            out.extend_from_slice(b"://");
+            out.extend_from_slice(authority);
+        }
+        out.extend_from_slice(target);
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        write_host(headers, self.body.settings.header_case, out);
+        write_headers(headers, self.body.settings.header_case, out);
+
+        let has_length = headers.contains(Known::ContentLength);
+        self.body.framing = if kind.is_connect || kind.is_upgrade {
+            Framing::Plain
+        } else if end_stream {
+            if !has_length && !method::is_bodiless(method) {
+                self.body.zero_length_header(out);
+            }
+            Framing::Without
+        } else if has_length {
+            Framing::Plain
+        } else {
+            self.body.chunked_header(out);
+            Framing::Chunked
+        };
+        out.extend_from_slice(b"\r\n");
+        Ok(kind)
+    }
+
+    /// Writes body bytes and leaves `data` empty. The bytes are not copied if `out` is empty and the body is not chunked.
+    #[inline]
+    pub fn encode_data(&mut self, data: &mut Buffer, end_stream: bool, out: &mut Buffer) {
+        self.body.data(data, end_stream, out);
+    }
+
+    /// Ends a message with trailers; they are written if the body is chunked and trailers are enabled.
+    pub fn encode_trailers(&mut self, trailers: &HeaderMap, out: &mut Buffer) {
+        self.body.trailers(trailers, out);
+    }
+}
+
+/// Bytes that a head needs at most, without the request target.
+fn head_room(headers: &HeaderMap) -> usize {
+    // The line, the framing header and the empty line take less than 128.
+    headers.byte_size() + 4 * headers.len() + 128
+}
+
+fn write_chunk_size(mut size: usize, out: &mut Buffer) {
+    let mut line = [0; 18];
+    let mut at = 16;
+    line[16..].copy_from_slice(b"\r\n");
+    while size > 0 {
+        at -= 1;
+        line[at] = b"0123456789abcdef"[size & 15];
+        size >>= 4;
+    }
+    out.append_slice(&line[at..]);
+}
+
+/// Writes `:authority` as `host`, in front of all other headers as Envoy does.
+fn write_host(headers: &HeaderMap, case: HeaderCase, out: &mut Vec<u8>) {
+    let Some(authority) = headers.authority() else {
+        return;
+    };
+    match case {
+        HeaderCase::Lower => out.extend_from_slice(b"host: "),
+        HeaderCase::ProperWords => out.extend_from_slice(b"Host: "),
+        HeaderCase::Preserve { proper_own, .. } => {
+            let spelt = headers
+                .iter_spelt()
+                .find(|(known, ..)| *known == Some(Known::Authority));
+            match spelt {
+                Some((_, Spelling::Received(name), _)) => out.extend_from_slice(name),
+                _ => out.extend_from_slice(if proper_own { b"Host" } else { b"host" }),
+            }
+            out.extend_from_slice(b": ");
+        }
+    }
+    out.extend_from_slice(authority);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes all headers but pseudo headers and `transfer-encoding`.
+fn write_headers(headers: &HeaderMap, case: HeaderCase, out: &mut Vec<u8>) {
+    match case {
+        HeaderCase::Lower => {
+            for (known, name, value) in headers.iter_known() {
+                if !is_ours(known) {
+                    out.extend_from_slice(name);
+                    write_value(value, out);
+                }
+            }
+        }
+        HeaderCase::ProperWords => {
+            for (known, name, value) in headers.iter_known() {
+                if !is_ours(known) {
+                    write_proper_case(name, out);
+                    write_value(value, out);
+                }
+            }
+        }
+        HeaderCase::Preserve { proper_own, .. } => {
+            for (known, spelling, value) in headers.iter_spelt() {
+                if is_ours(known) {
+                    continue;
+                }
+                match spelling {
+                    Spelling::Received(name) => {
+                        out.extend_from_slice(first_spelling(headers, name))
+                    }
+                    Spelling::Lower(name) if proper_own => write_proper_case(name, out),
+                    Spelling::Lower(name) => out.extend_from_slice(name),
+                }
+                write_value(value, out);
+            }
+        }
+    }
+}
+
+fn is_ours(known: Option<Known>) -> bool {
+    known.is_some_and(|known| known.is_pseudo() || known == Known::TransferEncoding)
+}
+
+#[inline]
+fn write_value(value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Envoy remembers one spelling per name: the first.
+fn first_spelling<'a>(headers: &'a HeaderMap, name: &'a [u8]) -> &'a [u8] {
+    headers
+        .iter_spelt()
+        .find_map(|(_, spelling, _)| match spelling {
+            Spelling::Received(first) if first.eq_ignore_ascii_case(name) => Some(first),
+            _ => None,
+        })
+        .unwrap_or(name)
+}
+
+fn write_proper_case(name: &[u8], out: &mut Vec<u8>) {
+    let mut word_start = true;
+    out.extend(name.iter().map(|byte| {
+        let written = if word_start {
+            byte.to_ascii_uppercase()
+        } else {
+            *byte
+        };
+        word_start = !byte.is_ascii_alphanumeric();
+        written
+    }));
+}

@@ -1,0 +1,420 @@
+//! Decoding requests: the server side.
+
+use std::sync::Arc;
+
+use nuncio_buffer::Buffer;
+
+use super::body::Body;
+use super::chunked::ChunkedDecoder;
+use super::error::{self, CodecError};
+use super::head::{self, HeadScanner, list_contains};
+use super::joined;
+use super::settings::{H1Settings, UnderscoreAction};
+use super::target::{self, Target};
+use super::{Version, keeps_case, lengths::Lengths};
+use crate::headers::Receive;
+use crate::{Event, HeaderMap, Known, Message, method};
+
+/// What a connection needs to know of a request besides its headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestFacts {
+    /// Protocol version of the request.
+    pub version: Version,
+    /// Whether the client lets the connection be used again (`shouldCloseConnection` of Envoy, reversed).
+    pub keep_alive: bool,
+    /// An upgrade was asked for (and not ignored): everything behind the head is passed on as data.
+    pub is_upgrade: bool,
+    /// The method is CONNECT: everything behind the head is passed on as data.
+    pub is_connect: bool,
+    /// The method is HEAD: the response has no body.
+    pub is_head: bool,
+    /// The body is chunked.
+    pub chunked: bool,
+    /// `Expect: 100-continue`: the client waits for a 100 before it sends the body.
+    pub expect_continue: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// In front of, or in, a head.
+    Head(HeadScanner),
+    /// In a body, or in a tunnel after an upgrade or CONNECT request.
+    Body(Body),
+    /// Refused; nothing more is read.
+    Failed(CodecError),
+}
+
+/// Decodes the requests of one connection, one after the other.
+#[derive(Debug)]
+pub struct ServerDecoder {
+    settings: Arc<H1Settings>,
+    state: State,
+    facts: RequestFacts,
+    dropped_underscores: u64,
+}
+
+impl ServerDecoder {
+    /// A decoder for a new connection.
+    #[must_use]
+    pub fn new(settings: Arc<H1Settings>) -> Self {
+        Self {
+            settings,
+            state: State::Head(HeadScanner::default()),
+            facts: RequestFacts::default(),
+            dropped_underscores: 0,
+        }
+    }
+
+    /// Takes the next event from `input` into `message`.
+    ///
+    /// None: more input is needed; until then the input may only grow. An event that ends a request leaves
+    /// the bytes of the next one in `input`; call again (with the message cleared) when that one is wanted.
+    ///
+    /// # Errors
+    /// The request is malformed or beyond a limit. Every later call returns the same error.
+    #[inline]
+    pub fn decode(
+        &mut self,
+        input: &mut Buffer,
+        message: &mut Message,
+    ) -> Result<Option<Event>, CodecError> {
+        let outcome = match &mut self.state {
+            State::Head(_) => self.decode_head(input, message),
+            State::Body(body) => body.decode(&self.settings, input, message),
+            State::Failed(error) => return Err(*error),
+        };
+        match outcome {
+            Ok(Some(event)) if event.is_end() => self.state = State::Head(HeadScanner::default()),
+            Err(error) => {
+                if matches!(self.state, State::Head(_)) {
+                    // The answer must not be shaped by the request before.
+                    self.facts = RequestFacts::default();
+                }
+                self.state = State::Failed(error);
+            }
+            Ok(_) => {}
+        }
+        outcome
+    }
+
+    /// The client closed its sending side. A tunnel ends with a last event; None: nothing was under way.
+    ///
+    /// # Errors
+    /// A request was cut off.
+    pub fn on_eof(&mut self, input: &Buffer) -> Result<Option<Event>, CodecError> {
+        match &self.state {
+            State::Head(_) if input.is_empty() => Ok(None),
+            State::Body(body) if body.ends_at_eof() => Ok(Some(Event::Data { end_stream: true })),
+            State::Failed(error) => Err(*error),
+            State::Head(_) | State::Body(_) => {
+                Err(CodecError::syntax("connection closed in a request"))
+            }
+        }
+    }
+
+    /// Facts of the request whose head was decoded last.
+    #[must_use]
+    pub fn facts(&self) -> RequestFacts {
+        self.facts
+    }
+
+    /// Whether nothing of a further request has been seen or is expected.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(&self.state, State::Head(scanner) if !scanner.has_begun())
+    }
+
+    /// Headers dropped since the last call because of an underscore (`dropped_headers_with_underscores`).
+    pub fn take_dropped_underscores(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped_underscores)
+    }
+
+    fn decode_head(
+        &mut self,
+        input: &mut Buffer,
+        message: &mut Message,
+    ) -> Result<Option<Event>, CodecError> {
+        let State::Head(scanner) = &mut self.state else {
+            return Ok(None);
+        };
+        if !scanner.has_begun() {
+            // RFC 9112, section 2.2: empty lines in front of a request line are ignored.
+            while input.starts_with(b"\r\n") {
+                input.consume(2);
+            }
+            match input.first() {
+                None => return Ok(None),
+                Some(b'\r') if input.len() == 1 => return Ok(None),
+                Some(&byte) if !may_begin_method(byte, &self.settings) => {
+                    return Err(INVALID_METHOD);
+                }
+                Some(_) => {}
+            }
+        }
+        let Some(end) = scanner.find_end(input, self.settings.max_head_bytes)? else {
+            return Ok(None);
+        };
+        let lines = scanner.lines();
+        message.headers.clear();
+        let (facts, body) = self.parse_head(&input[..end], lines, &mut message.headers)?;
+        input.consume(end);
+        self.facts = facts;
+        let end_stream = body.is_none();
+        if let Some(body) = body {
+            self.state = State::Body(body);
+        }
+        Ok(Some(Event::Headers { end_stream }))
+    }
+
+    fn parse_head(
+        &mut self,
+        bytes: &[u8],
+        lines: usize,
+        headers: &mut HeaderMap,
+    ) -> Result<(RequestFacts, Option<Body>), CodecError> {
+        head::with_header_room(lines, |room| {
+            let mut request = httparse::Request::new(&mut []);
+            match httparse::ParserConfig::default().parse_request_with_uninit_headers(
+                &mut request,
+                bytes,
+                room,
+            ) {
+                Ok(httparse::Status::Complete(_)) => self.take_request(&request, headers),
+                Ok(httparse::Status::Partial) => Err(CodecError::syntax("invalid request")),
+                Err(reason) => Err(self.classify(bytes, reason)),
+            }
+        })
+    }
+
+    /// The checks are in Envoy's order, so that a request with several faults gets Envoy's answer.
+    fn take_request(
+        &mut self,
+        request: &httparse::Request<'_, '_>,
+        headers: &mut HeaderMap,
+    ) -> Result<(RequestFacts, Option<Body>), CodecError> {
+        let settings = &*self.settings;
+        let method = request.method.unwrap_or_default().as_bytes();
+        let url = request.path.unwrap_or_default().as_bytes();
+        let is_connect = method == b"CONNECT";
+        if !settings.allow_custom_methods && !method::is_registered(method) {
+            return Err(INVALID_METHOD);
+        }
+        target::check(url, is_connect)?;
+
+        headers.append(Known::Method, method);
+        let path_at_end = settings.allow_absolute_url && url.first() != Some(&b'/');
+        if !path_at_end {
+            headers.append(Known::Path, url);
+        }
+        let pseudo = headers.len();
+        let rules = Receive {
+            joined: joined::REQUEST,
+            keep_case: keeps_case(settings),
+            host_is_authority: true,
+        };
+        let mut lengths = Lengths::default();
+        let mut hosts = 0;
+        for header in request.headers.iter() {
+            let name = header.name.as_bytes();
+            if settings.underscores != UnderscoreAction::Allow && name.contains(&b'_') {
+                if settings.underscores == UnderscoreAction::RejectRequest {
+                    return Err(error::UNDERSCORE);
+                }
+                self.dropped_underscores += 1;
+                continue;
+            }
+            match headers.append_received(name, header.value, rules) {
+                Some(Known::ContentLength) => lengths.content_length(header.value)?,
+                Some(Known::TransferEncoding) => lengths.transfer_encoding(header.value),
+                Some(Known::Authority) => hosts += 1,
+                _ => {}
+            }
+            if headers.len() - pseudo > settings.max_headers {
+                return Err(error::TOO_MANY_HEADERS);
+            }
+        }
+
+        let is_upgrade = take_upgrade(headers, settings);
+        if is_connect && lengths.length.is_some() {
+            if lengths.length != Some(0) {
+                return Err(error::BODY_DISALLOWED);
+            }
+            headers.remove(Known::ContentLength);
+            lengths.length = None;
+        }
+        let chunked = lengths.settle(headers, settings)?;
+        if chunked && is_connect {
+            return Err(error::INVALID_ENCODING);
+        }
+        let version = Version::from_minor(request.version);
+        if version == Version::Http10 && !settings.accept_http_10 {
+            return Err(error::LOW_VERSION);
+        }
+        if hosts > 1 {
+            return Err(error::SEVERAL_HOSTS);
+        }
+        if path_at_end {
+            take_target(
+                target::parse(url, method, settings.allow_absolute_url)?,
+                headers,
+            );
+        }
+        match headers.authority() {
+            Some(authority) if !target::is_valid_authority(authority) => {
+                return Err(error::INVALID_AUTHORITY);
+            }
+            None if version == Version::Http10 && !settings.default_host_for_http_10.is_empty() => {
+                headers.append(
+                    Known::Authority,
+                    settings.default_host_for_http_10.as_bytes(),
+                );
+            }
+            _ => {}
+        }
+
+        let facts = RequestFacts {
+            version,
+            keep_alive: super::keeps_alive(version, headers),
+            is_upgrade,
+            is_connect,
+            is_head: method == b"HEAD",
+            chunked,
+            expect_continue: headers
+                .get(Known::Expect)
+                .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")),
+        };
+        let body = if is_upgrade || is_connect {
+            Some(Body::UntilClose)
+        } else if chunked {
+            Some(Body::Chunked(ChunkedDecoder::new()))
+        } else {
+            lengths
+                .length
+                .filter(|&length| length > 0)
+                .map(Body::Length)
+        };
+        Ok((facts, body))
+    }
+
+    /// The error of a head that `httparse` refused. It knows only HTTP/1.0 and 1.1, where Envoy
+    /// tells any other version (or none) to upgrade.
+    #[cold]
+    fn classify(&self, head: &[u8], reason: httparse::Error) -> CodecError {
+        let error = head::classify(head, reason);
+        let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+        let mut words = line.split(|&byte| byte == b' ');
+        let (method, url) = (
+            words.next().unwrap_or_default(),
+            words.next().unwrap_or_default(),
+        );
+        let known_method = self.settings.allow_custom_methods || method::is_registered(method);
+        let other_version = match (words.next(), words.next()) {
+            (None, _) | (Some(b""), None) => true,
+            (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None) => {
+                major.is_ascii_digit() && minor.is_ascii_digit()
+            }
+            _ => false,
+        };
+        let refused_line = matches!(reason, httparse::Error::Version | httparse::Error::Token);
+        let valid_target = !url.is_empty() && target::check(url, method == b"CONNECT").is_ok();
+        if error != error::INVALID_CHARACTERS
+            && refused_line
+            && known_method
+            && valid_target
+            && other_version
+        {
+            return error::LOW_VERSION;
+        }
+        error
+    }
+}
+
+const INVALID_METHOD: CodecError = CodecError::syntax("invalid method");
+
+/// Envoy judges the first byte at once, so that another protocol's bytes are not waited on.
+fn may_begin_method(byte: u8, settings: &H1Settings) -> bool {
+    if settings.allow_custom_methods {
+        byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    } else {
+        b"ABCDGHLMNOPQRSTU".contains(&byte)
+    }
+}
+
+/// Stores what a target in absolute or authority form says, in place of `Host` (RFC 9112, section 3.2.2).
+fn take_target(target: Target<'_>, headers: &mut HeaderMap) {
+    match target {
+        Target::Path(path) => headers.append(Known::Path, path),
+        Target::Authority(authority) => headers.set(Known::Authority, authority),
+        Target::Absolute {
+            scheme,
+            authority,
+            path,
+        } => {
+            headers.append(Known::Scheme, scheme.as_bytes());
+            headers.set(Known::Authority, authority);
+            headers.append(Known::Path, if path.is_empty() { b"/" } else { path });
+        }
+    }
+}
+
+/// Whether the request asks for an upgrade. Upgrades that are ignored (`h2c` always) are removed, with the
+/// connection options that belong to them.
+fn take_upgrade(headers: &mut HeaderMap, settings: &H1Settings) -> bool {
+    if let Some(matcher) = &settings.ignore_upgrade
+        && let Some(upgrade) = headers.get(Known::Upgrade)
+    {
+        let kept: Vec<&[u8]> = upgrade
+            .split(|&byte| byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .filter(|protocol| !(matcher.0)(protocol))
+            .collect();
+        let kept = kept.join(&b","[..]);
+        if kept.is_empty() {
+            headers.remove(Known::Upgrade);
+            remove_options(headers, &[b"upgrade"]);
+        } else {
+            headers.set(Known::Upgrade, &kept);
+        }
+    }
+    if !is_upgrade(headers) {
+        return false;
+    }
+    let is_h2c = headers
+        .get(Known::Upgrade)
+        .is_some_and(|value| value.eq_ignore_ascii_case(b"h2c"));
+    if is_h2c {
+        headers.remove(Known::Upgrade);
+        headers.remove(Known::Http2Settings);
+        remove_options(headers, &[b"upgrade", b"http2-settings"]);
+    }
+    !is_h2c
+}
+
+/// Whether `Upgrade` is there and `Connection` names it.
+pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains(Known::Upgrade)
+        && headers
+            .get(Known::Connection)
+            .is_some_and(|options| list_contains(options, b"upgrade"))
+}
+
+fn remove_options(headers: &mut HeaderMap, options: &[&[u8]]) {
+    let Some(list) = headers.get(Known::Connection) else {
+        return;
+    };
+    let kept: Vec<&[u8]> = list
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|item| {
+            !options
+                .iter()
+                .any(|option| item.eq_ignore_ascii_case(option))
+        })
+        .collect();
+    let kept = kept.join(&b","[..]);
+    if kept.is_empty() {
+        headers.remove(Known::Connection);
+    } else {
+        headers.set(Known::Connection, &kept);
+    }
+}
