@@ -177,7 +177,7 @@ pub trait HttpFilterConfig: Send + Sync {
     fn create_filter(&self) -> Box<dyn HttpFilter>;
 
     /// The terminal filter's own settings (the router); other filters have none.
-    fn terminal(&self) -> Option<&(dyn StdAny + Send + Sync)> {
+    fn terminal(&self) -> Option<Arc<dyn StdAny + Send + Sync>> {
         None
     }
 }
