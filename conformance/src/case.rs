@@ -50,6 +50,10 @@ pub(crate) struct Scenario {
     pub send: Option<String>,
     /// Short for a first step with `lines`.
     pub lines: Option<String>,
+    /// Short for steps that send these heads one after another, each after the answer to the one before.
+    /// `HTTP/1.1` and `Host: a` are added where they are missing.
+    #[serde(default)]
+    pub requests: Vec<String>,
     #[serde(default)]
     pub steps: Vec<Step>,
     pub stats: Option<Vec<String>>,
@@ -64,6 +68,37 @@ pub(crate) struct Scenario {
     pub ignore_origins: bool,
     /// Nuncio differs on purpose.
     pub deviation: Option<Deviation>,
+}
+
+impl Scenario {
+    /// Turns the short forms into steps.
+    fn spell_out(&mut self) {
+        let mut steps = Vec::new();
+        for request in std::mem::take(&mut self.requests) {
+            steps.push(Step {
+                lines: Some(whole_head(&request)),
+                head: request.starts_with("HEAD "),
+                r#await: Some(Await::Response),
+                ..Step::default()
+            });
+        }
+        let (send, lines) = (self.send.take(), self.lines.take());
+        if send.is_some() || lines.is_some() {
+            steps.push(Step { send, lines, ..Step::default() });
+        }
+        self.steps.splice(0..0, steps);
+    }
+}
+
+fn whole_head(request: &str) -> String {
+    let mut lines: Vec<String> = request.trim_end().lines().map(str::to_owned).collect();
+    if let Some(first) = lines.first_mut().filter(|line| !line.contains(" HTTP/")) {
+        first.push_str(" HTTP/1.1");
+    }
+    if !lines.iter().any(|line| line.to_ascii_lowercase().starts_with("host:")) {
+        lines.insert(1, "Host: a".to_owned());
+    }
+    lines.join("\n") + "\n"
 }
 
 /// A configuration to be accepted or refused.
@@ -289,12 +324,7 @@ fn load(file: &Path, name: String) -> Result<Case> {
     if case.template.is_some() == case.config.is_some() {
         bail!("exactly one of `template` and `config` is needed");
     }
-    for scenario in &mut case.scenarios {
-        let (send, lines) = (scenario.send.take(), scenario.lines.take());
-        if send.is_some() || lines.is_some() {
-            scenario.steps.insert(0, Step { send, lines, ..Step::default() });
-        }
-    }
+    case.scenarios.iter_mut().for_each(Scenario::spell_out);
     for (index, scenario) in case.scenarios.iter().enumerate() {
         if case.scenarios[..index].iter().any(|other| other.name == scenario.name) {
             bail!("two scenarios are named {:?}", scenario.name);
