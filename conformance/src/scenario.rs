@@ -48,7 +48,9 @@ impl Client {
 
     fn messages(&self) -> (Vec<Message>, Vec<u8>, Option<Ended>) {
         let received = self.conn.received();
-        let (messages, rest) = wire::read(&received.bytes, self.side(), received.ended.is_some());
+        // A connection that the client has ended tells nothing about where a body without framing ends.
+        let ended = received.ended.is_some() && !self.ended_by_client;
+        let (messages, rest) = wire::read(&received.bytes, self.side(), ended);
         (messages, rest, received.ended)
     }
 
