@@ -102,10 +102,11 @@ impl HistogramView<'_> {
 
     /// The bins that have a count.
     pub fn buckets(&self, span: Span) -> impl Iterator<Item = Bucket> {
-        let scale = self.scale();
+        // Envoy multiplies here and divides elsewhere; the last digit shows it.
+        let factor = 1.0 / self.scale();
         self.distribution(span).buckets().map(move |bucket| Bucket {
-            lower_bound: bucket.lower_bound / scale,
-            width: bucket.width / scale,
+            lower_bound: bucket.lower_bound * factor,
+            width: bucket.width * factor,
             count: bucket.count,
         })
     }

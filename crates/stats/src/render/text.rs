@@ -132,10 +132,13 @@ fn write_bins(line: &mut String, histogram: &HistogramView<'_>, span: Span) {
         if index > 0 {
             line.push_str(", ");
         }
-        write_general(line, bucket.lower_bound, 6);
+        write_general(line, bucket.lower_bound, BIN_DIGITS);
         line.push(',');
-        write_general(line, bucket.width, 6);
+        write_general(line, bucket.width, BIN_DIGITS);
         line.push(':');
         line.push_str(itoa::Buffer::new().format(bucket.count));
     }
 }
+
+/// Significant digits of a bin's bounds.
+const BIN_DIGITS: usize = 15;
