@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nuncio_net::Address;
@@ -71,7 +70,7 @@ pub trait UpstreamHost {
 #[derive(Clone, Default)]
 pub struct UpstreamInfo {
     /// The host of the last attempt.
-    pub host: Option<Arc<dyn UpstreamHost + Send + Sync>>,
+    pub host: Option<Rc<dyn UpstreamHost>>,
     /// Our end of the upstream connection.
     pub local_address: Option<Rc<Address>>,
     /// Process-wide number of the upstream connection.

@@ -1,0 +1,513 @@
+//! The driver of one downstream HTTP/1 connection.
+//!
+//! One task per connection does everything: it reads and decodes requests, polls the stream (which drives the
+//! borrowed upstream connection), encodes and writes responses. A request that finds an idle upstream connection
+//! costs two wake-ups: one for the request, one for the response.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use nuncio_buffer::Buffer;
+use nuncio_event::{Timer, clock};
+use nuncio_http::h1::{CodecError, RequestFacts, ServerDecoder, ServerEncoder, Version};
+use nuncio_http::{Event, Known};
+use nuncio_sdk::{DownstreamConnection, LocalReply, Protocol, ResponseFlags};
+use tokio::time::Instant;
+
+use super::{HcmOnWorker, WorkerHcm};
+use super::stats::HttpStats;
+use crate::stream::Stream;
+
+/// First read of an idle connection: a head and a small body fit.
+const FIRST_READ: usize = 4 * 1024;
+/// Reads grow up to this while they come back full.
+const LARGEST_READ: usize = 64 * 1024;
+/// How much of the next requests is read while one is being served: enough to notice that the peer left.
+const READ_AHEAD: usize = 16 * 1024;
+/// Rounds of work before other tasks of the worker get their turn.
+const ROUNDS: usize = 32;
+
+/// Where the connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Serving requests.
+    Open,
+    /// What is written is flushed, then the peer gets time to close first.
+    Closing,
+    /// Over.
+    Closed,
+}
+
+/// Who ended the connection, for stats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Locally,
+    ByPeer,
+}
+
+pub(super) struct ServerConnection {
+    worker: Rc<HcmOnWorker>,
+    hcm: Rc<WorkerHcm>,
+    down: DownstreamConnection,
+    write: Buffer,
+    decoder: ServerDecoder,
+    encoder: ServerEncoder,
+    stream: Option<Box<Stream>>,
+    timer: Timer,
+    phase: Phase,
+    ended: Ended,
+    /// The connection is being drained: responses tell the peer to close.
+    draining: bool,
+    /// When the drain closes the connection.
+    drain_end: Option<Instant>,
+    idle_since: Instant,
+    max_duration_at: Option<Instant>,
+    /// When a closing connection is closed even if the peer has not.
+    close_at: Option<Instant>,
+    /// Since when written bytes wait for the peer.
+    flush_since: Option<Instant>,
+    read_size: usize,
+    requests: u32,
+    reading_paused: bool,
+}
+
+impl ServerConnection {
+    pub(super) fn new(worker: Rc<HcmOnWorker>, down: DownstreamConnection) -> ServerConnection {
+        let now = clock::now();
+        let hcm = worker.hcm.clone();
+        let config = &hcm.config;
+        let stats = &hcm.stats;
+        stats.inc(HttpStats::DOWNSTREAM_CX_TOTAL);
+        stats.inc(HttpStats::DOWNSTREAM_CX_HTTP1_TOTAL);
+        stats.gauge_add(HttpStats::DOWNSTREAM_CX_ACTIVE, 1);
+        stats.gauge_add(HttpStats::DOWNSTREAM_CX_HTTP1_ACTIVE, 1);
+        let max_duration_at = config.timeouts.max_connection_duration.map(|limit| {
+            let jitter = config.timeouts.max_connection_duration_jitter / 100.0 * hcm.random_fraction();
+            now + limit + limit.mul_f64(jitter)
+        });
+        ServerConnection {
+            decoder: ServerDecoder::new(config.h1.clone()),
+            encoder: ServerEncoder::new(config.h1.clone()),
+            write: Buffer::new(),
+            stream: None,
+            timer: Timer::new(),
+            phase: Phase::Open,
+            ended: Ended::Locally,
+            draining: false,
+            drain_end: None,
+            idle_since: now,
+            max_duration_at,
+            close_at: None,
+            flush_since: None,
+            read_size: FIRST_READ,
+            requests: 0,
+            reading_paused: false,
+            worker,
+            hcm,
+            down,
+        }
+    }
+
+    /// Drives the connection; ready when it is to be dropped.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = clock::now();
+        if self.down.handle.poll_close(cx).is_ready() {
+            self.close_now(Ended::Locally, "local_connection_close");
+        }
+        for round in 0.. {
+            if self.phase == Phase::Closed {
+                return Poll::Ready(());
+            }
+            let mut progress = match self.phase {
+                Phase::Open => self.serve(cx, now),
+                Phase::Closing => self.linger(cx),
+                Phase::Closed => false,
+            };
+            if !progress {
+                self.timer.set_deadline(self.deadline());
+                if self.timer.poll_expired(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.on_deadline(clock::now());
+                progress = true;
+            }
+            if progress && round >= ROUNDS {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        Poll::Pending
+    }
+
+    /// One round of an open connection. Returns whether anything moved.
+    fn serve(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut progress = false;
+        if let Some(stream) = &mut self.stream {
+            let room = self.write.len() < self.down.buffer_limit as usize;
+            progress |= stream.poll(cx, room, now);
+            progress |= self.take_output(now);
+        }
+        progress |= self.flush(cx, now);
+        if self.phase == Phase::Open {
+            progress |= self.read(cx, now);
+        }
+        progress
+    }
+
+    /// Encodes what the stream has ready.
+    fn take_output(&mut self, now: Instant) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
+        if stream.out.reset {
+            self.finish_stream(now);
+            self.close_now(Ended::Locally, "");
+            return true;
+        }
+        let before = self.write.len();
+        if std::mem::take(&mut stream.out.send_continue) {
+            self.write.append_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        if std::mem::take(&mut stream.out.informational) {
+            self.encoder.encode_informational(&self.decoder.facts(), &stream.response.headers, &mut self.write);
+        }
+        if stream.out.headers.is_some() && before < self.down.buffer_limit as usize {
+            self.encode_headers(now);
+        }
+        let Some(stream) = &mut self.stream else { return true };
+        if stream.out.started && !stream.out.sent_end {
+            let end_here = stream.out.end && !stream.out.trailers;
+            if !stream.out.data.is_empty() || end_here {
+                stream.info.bytes_sent += stream.out.data.len() as u64;
+                self.encoder.encode_data(&mut stream.out.data, end_here, &mut self.write);
+                stream.out.sent_end = end_here;
+            }
+            if std::mem::take(&mut stream.out.trailers) {
+                self.encoder.encode_trailers(&stream.response.trailers, &mut self.write);
+                stream.out.sent_end = true;
+            }
+        }
+        let wrote = self.write.len() != before;
+        if stream.out.sent_end {
+            stream.info.timing.last_downstream_tx = Some(now);
+            self.finish_stream(now);
+            return true;
+        }
+        wrote
+    }
+
+    fn encode_headers(&mut self, now: Instant) {
+        let Some(stream) = &mut self.stream else { return };
+        let end = stream.out.headers.take().unwrap_or_default();
+        let hcm = &self.hcm;
+        let drain = &self.down.handle.drain;
+        if !self.draining && drain.drain_close(now, || hcm.random()) {
+            self.draining = true;
+            hcm.stats.inc(HttpStats::DOWNSTREAM_CX_DRAIN_CLOSE);
+        }
+        stream.out.close |= self.draining || stream.saw_close;
+        let status = stream.response.headers.status().unwrap_or(0);
+        if stream.out.close && !stream.is_tunnel(status) {
+            stream.response.headers.set(Known::Connection, b"close");
+        }
+        let before = self.write.len();
+        self.encoder.encode_headers(&self.decoder.facts(), &stream.response.headers, end, &mut self.write);
+        stream.info.header_bytes_sent = (self.write.len() - before) as u64;
+        stream.info.timing.first_downstream_tx = Some(now);
+        stream.out.started = true;
+        stream.out.sent_end = end;
+    }
+
+    /// The exchange is over: log it, and decide whether the connection lives on.
+    fn finish_stream(&mut self, now: Instant) {
+        let Some(mut stream) = self.stream.take() else { return };
+        stream.finish(now);
+        let close = stream.out.close || !stream.request_end;
+        self.worker.recycle(stream);
+        self.idle_since = now;
+        self.read_size = FIRST_READ;
+        if close && self.phase == Phase::Open {
+            self.start_closing();
+        }
+    }
+
+    /// Writes what is encoded. Returns whether bytes went out.
+    fn flush(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.write.is_empty() {
+            return false;
+        }
+        match self.down.io.poll_write(cx, &mut self.write) {
+            Poll::Ready(Ok(written)) => {
+                self.hcm.stats.add(HttpStats::DOWNSTREAM_CX_TX_BYTES_TOTAL, written as u64);
+                if self.write.is_empty() {
+                    self.write.release();
+                    self.flush_since = None;
+                } else {
+                    self.flush_since = Some(now);
+                }
+                if let Some(stream) = &mut self.stream {
+                    stream.info.wire_bytes_sent += written as u64;
+                    stream.touch(now);
+                }
+                true
+            }
+            Poll::Ready(Err(error)) => {
+                log::debug!("[C{}] write error: {error}", self.down.info.id);
+                self.close_now(Ended::ByPeer, "downstream_remote_disconnect");
+                false
+            }
+            Poll::Pending => {
+                self.flush_since.get_or_insert(now);
+                false
+            }
+        }
+    }
+
+    /// Decodes what was read, and reads more where more is wanted. Returns whether anything came.
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.wants_decode() {
+            if self.decode(now) {
+                return true;
+            }
+        } else if self.down.read.len() >= READ_AHEAD {
+            return self.pause_reading(true);
+        }
+        self.pause_reading(false);
+        match self.down.io.poll_read(cx, &mut self.down.read, self.read_size) {
+            Poll::Ready(Ok(0)) => {
+                // As in Envoy, a client that closes its sending side has left.
+                self.close_now(Ended::ByPeer, "downstream_remote_disconnect");
+                false
+            }
+            Poll::Ready(Ok(read)) => {
+                self.hcm.stats.add(HttpStats::DOWNSTREAM_CX_RX_BYTES_TOTAL, read as u64);
+                if read == self.read_size {
+                    self.read_size = (read * 4).min(LARGEST_READ);
+                }
+                if let Some(stream) = &mut self.stream {
+                    stream.info.wire_bytes_received += read as u64;
+                }
+                true
+            }
+            Poll::Ready(Err(error)) => {
+                log::debug!("[C{}] read error: {error}", self.down.info.id);
+                self.close_now(Ended::ByPeer, "downstream_remote_disconnect");
+                false
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    /// Whether the decoder should look at what was read: between requests, and in one that is not complete.
+    fn wants_decode(&self) -> bool {
+        match &self.stream {
+            // The response must be on its way before the next request may begin, and slow readers must not pile up.
+            None => self.write.len() < self.down.buffer_limit as usize,
+            Some(stream) => !stream.request_end && stream.wants_request(),
+        }
+    }
+
+    fn pause_reading(&mut self, pause: bool) -> bool {
+        if self.reading_paused != pause {
+            self.reading_paused = pause;
+            self.hcm.stats.inc(if pause {
+                HttpStats::DOWNSTREAM_FLOW_CONTROL_PAUSED_READING_TOTAL
+            } else {
+                HttpStats::DOWNSTREAM_FLOW_CONTROL_RESUMED_READING_TOTAL
+            });
+        }
+        false
+    }
+
+    /// Takes one event from what was read. Returns whether there was one.
+    fn decode(&mut self, now: Instant) -> bool {
+        if self.stream.is_none() {
+            // RFC 9112 §2.2: empty lines before a request are no request.
+            while self.down.read.starts_with(b"\r\n") {
+                self.down.read.consume(2);
+            }
+            if self.down.read.is_empty() {
+                return false;
+            }
+            self.begin_stream(now);
+        }
+        let Some(stream) = &mut self.stream else { return false };
+        let before = self.down.read.len();
+        match self.decoder.decode(&mut self.down.read, &mut stream.request) {
+            Ok(None) => false,
+            Ok(Some(Event::Headers { end_stream })) => {
+                let facts = self.decoder.facts();
+                stream.info.header_bytes_received = (before - self.down.read.len()) as u64;
+                stream.saw_close = !facts.keep_alive;
+                stream.on_headers(protocol_of(&facts), end_stream, now);
+                true
+            }
+            Ok(Some(Event::Data { end_stream })) => {
+                stream.on_data(end_stream, now);
+                true
+            }
+            Ok(Some(Event::Trailers)) => {
+                stream.on_trailers(now);
+                true
+            }
+            Ok(Some(Event::Informational | Event::Reset { .. })) => {
+                unreachable!("a request decoder gives neither")
+            }
+            Err(error) => {
+                self.on_codec_error(error);
+                true
+            }
+        }
+    }
+
+    fn begin_stream(&mut self, now: Instant) {
+        let mut stream = self.worker.new_stream(&self.down.info, self.down.buffer_limit, now);
+        stream.info.wire_bytes_received = self.down.read.len() as u64;
+        self.requests += 1;
+        if self.hcm.config.max_requests_per_connection.is_some_and(|max| self.requests >= max) {
+            stream.out.close = true;
+            self.hcm.stats.inc(HttpStats::DOWNSTREAM_CX_MAX_REQUESTS_REACHED);
+        }
+        self.stream = Some(stream);
+    }
+
+    /// The peer broke the protocol: answer if that is still possible, and close.
+    fn on_codec_error(&mut self, error: CodecError) {
+        log::debug!("[C{}] {error}", self.down.info.id);
+        self.hcm.stats.inc(HttpStats::DOWNSTREAM_CX_PROTOCOL_ERROR);
+        let Some(stream) = &mut self.stream else { return };
+        // What follows in the connection is no request of anybody.
+        stream.request_end = false;
+        stream.out.close = true;
+        stream.send_local_reply(
+            LocalReply::new(error.status, error.body(), error.details)
+                .flags(ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR)
+                .close(),
+        );
+        self.down.read.clear();
+    }
+
+    /// Flushes, then waits for the peer to close, so that it reads the last response before a reset can eat it.
+    fn start_closing(&mut self) {
+        self.phase = Phase::Closing;
+        self.down.read.clear();
+    }
+
+    fn linger(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = clock::now();
+        if !self.write.is_empty() {
+            return self.flush(cx, now);
+        }
+        let Some(delay) = self.hcm.config.timeouts.delayed_close else {
+            self.phase = Phase::Closed;
+            return true;
+        };
+        self.close_at.get_or_insert(now + delay);
+        match self.down.io.poll_read(cx, &mut self.down.read, FIRST_READ) {
+            Poll::Ready(Ok(1..)) => self.down.read.clear(),
+            Poll::Ready(Ok(0) | Err(_)) => {
+                self.ended = Ended::ByPeer;
+                self.phase = Phase::Closed;
+            }
+            Poll::Pending => return false,
+        }
+        true
+    }
+
+    /// Ends the connection without further ado.
+    fn close_now(&mut self, ended: Ended, details: &'static str) {
+        if let Some(stream) = &mut self.stream {
+            let stats = &self.hcm.stats;
+            stats.inc(HttpStats::DOWNSTREAM_CX_DESTROY_ACTIVE_RQ);
+            stats.inc(match ended {
+                Ended::Locally => HttpStats::DOWNSTREAM_CX_DESTROY_LOCAL_ACTIVE_RQ,
+                Ended::ByPeer => HttpStats::DOWNSTREAM_CX_DESTROY_REMOTE_ACTIVE_RQ,
+            });
+            stream.on_downstream_gone(ResponseFlags::DOWNSTREAM_CONNECTION_TERMINATION, details);
+            self.finish_stream(clock::now());
+        }
+        self.ended = ended;
+        self.phase = Phase::Closed;
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let timeouts = &self.hcm.config.timeouts;
+        let flush = match (self.flush_since, timeouts.stream_flush) {
+            (Some(since), Some(limit)) => Some(since + limit),
+            _ => None,
+        };
+        let of_phase = match (&self.stream, self.phase) {
+            (_, Phase::Closing | Phase::Closed) => self.close_at,
+            (Some(stream), Phase::Open) => stream.deadline(),
+            (None, Phase::Open) => self.idle_deadline(timeouts.idle),
+        };
+        [of_phase, flush, self.drain_end, self.max_duration_at].into_iter().flatten().min()
+    }
+
+    fn idle_deadline(&self, limit: Option<Duration>) -> Option<Instant> {
+        if self.drain_end.is_some() { None } else { Some(self.idle_since + limit?) }
+    }
+
+    fn on_deadline(&mut self, now: Instant) {
+        let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        let stats = self.hcm.stats.clone();
+        let timeouts = &self.hcm.config.timeouts;
+        if self.phase == Phase::Closing && passed(self.close_at) {
+            stats.inc(HttpStats::DOWNSTREAM_CX_DELAYED_CLOSE_TIMEOUT);
+            self.phase = Phase::Closed;
+            return;
+        }
+        if passed(self.flush_since.zip(timeouts.stream_flush).map(|(since, limit)| since + limit)) {
+            // The client does not read: nothing can be told to it any more.
+            return self.close_now(Ended::Locally, "stream_idle_timeout");
+        }
+        if passed(self.drain_end) && (self.stream.is_none() || !self.hcm.config.safe_max_connection_duration) {
+            return self.close_now(Ended::Locally, "max_connection_duration");
+        }
+        if passed(self.max_duration_at) {
+            self.max_duration_at = None;
+            stats.inc(HttpStats::DOWNSTREAM_CX_MAX_DURATION_REACHED);
+            self.start_draining(now);
+        }
+        match &mut self.stream {
+            Some(stream) => stream.on_deadline(now),
+            None if passed(self.idle_deadline(timeouts.idle)) => {
+                stats.inc(HttpStats::DOWNSTREAM_CX_IDLE_TIMEOUT);
+                self.start_draining(now);
+            }
+            None => {}
+        }
+    }
+
+    fn start_draining(&mut self, now: Instant) {
+        self.draining = true;
+        if self.hcm.config.safe_max_connection_duration {
+            self.hcm.stats.gauge_add(HttpStats::DOWNSTREAM_CX_HTTP1_SOFT_DRAIN, 1);
+        }
+        self.drain_end.get_or_insert(now + self.hcm.config.timeouts.drain);
+    }
+}
+
+fn protocol_of(facts: &RequestFacts) -> Protocol {
+    match facts.version {
+        Version::Http10 => Protocol::Http10,
+        Version::Http11 => Protocol::Http11,
+    }
+}
+
+impl Drop for ServerConnection {
+    fn drop(&mut self) {
+        if self.phase != Phase::Closed {
+            self.close_now(Ended::Locally, "local_connection_close");
+        }
+        let stats = &self.hcm.stats;
+        stats.gauge_sub(HttpStats::DOWNSTREAM_CX_ACTIVE, 1);
+        stats.gauge_sub(HttpStats::DOWNSTREAM_CX_HTTP1_ACTIVE, 1);
+        stats.inc(HttpStats::DOWNSTREAM_CX_DESTROY);
+        stats.inc(match self.ended {
+            Ended::Locally => HttpStats::DOWNSTREAM_CX_DESTROY_LOCAL,
+            Ended::ByPeer => HttpStats::DOWNSTREAM_CX_DESTROY_REMOTE,
+        });
+        let lived = clock::now().saturating_duration_since(self.down.info.start);
+        stats.record(HttpStats::DOWNSTREAM_CX_LENGTH_MS, lived.as_millis() as u64);
+    }
+}

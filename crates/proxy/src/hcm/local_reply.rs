@@ -1,0 +1,118 @@
+//! `local_reply_config`: how the proxy's own answers look.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use nuncio_access_log::{Filter, Format};
+use nuncio_config::api::hcm::{self, ResponseMapper};
+use nuncio_config::{ConfigError, Within, convert};
+use nuncio_http::HeaderMap;
+use nuncio_route::HeaderMutations;
+use nuncio_sdk::{AccessLogType, FactoryContext, LocalReply, LogContext, StreamInfo};
+
+/// One entry of `mappers`.
+struct Mapper {
+    filter: Filter,
+    status: Option<u16>,
+    body: Option<Arc<str>>,
+    format: Option<Format>,
+    headers: HeaderMutations,
+}
+
+/// The compiled configuration; empty when nothing is configured.
+#[derive(Default)]
+pub(crate) struct LocalReplyConfig {
+    mappers: Vec<Mapper>,
+    format: Option<Format>,
+}
+
+/// A body that a format has made.
+pub(crate) struct Formatted {
+    pub(crate) body: Vec<u8>,
+    pub(crate) content_type: String,
+}
+
+impl LocalReplyConfig {
+    pub(crate) fn new(
+        config: Option<&hcm::LocalReplyConfig>,
+        cx: &FactoryContext<'_>,
+    ) -> Result<LocalReplyConfig, Vec<ConfigError>> {
+        let Some(config) = config else { return Ok(LocalReplyConfig::default()) };
+        let mut errors = Vec::new();
+        let mut mappers = Vec::with_capacity(config.mappers.len());
+        for (index, mapper) in config.mappers.iter().enumerate() {
+            match compile(mapper, cx).within_index("local_reply_config.mappers", index) {
+                Ok(mapper) => mappers.push(mapper),
+                Err(error) => errors.push(error),
+            }
+        }
+        let format = config.body_format.as_ref().map(Format::new).transpose().within("local_reply_config.body_format");
+        match format {
+            Ok(format) if errors.is_empty() => Ok(LocalReplyConfig { mappers, format }),
+            Ok(_) => Err(errors),
+            Err(error) => {
+                errors.push(error);
+                Err(errors)
+            }
+        }
+    }
+
+    /// Rewrites a reply: the first mapper whose filter matches may change status, body and headers, and choose the
+    /// format; otherwise the general format applies. Returns the body if a format made one.
+    pub(crate) fn rewrite(
+        &self,
+        reply: &mut LocalReply,
+        request_headers: &HeaderMap,
+        headers: &mut HeaderMap,
+        info: &mut StreamInfo,
+    ) -> Option<Formatted> {
+        if self.mappers.is_empty() && self.format.is_none() {
+            return None;
+        }
+        info.response_code = Some(reply.status);
+        let none = HeaderMap::new();
+        let mapper = self.mappers.iter().find(|mapper| {
+            mapper.filter.passes(&log_context(request_headers, headers, &none, info))
+        });
+        if let Some(mapper) = mapper {
+            if let Some(status) = mapper.status {
+                reply.status = status;
+                headers.set_status(status);
+                info.response_code = Some(status);
+            }
+            if let Some(body) = &mapper.body {
+                reply.body = Cow::Owned(body.to_string());
+                info.local_reply_body = reply.body.clone();
+            }
+            mapper.headers.apply_to_response(headers, request_headers, info);
+        }
+        let format = mapper.and_then(|mapper| mapper.format.as_ref()).or(self.format.as_ref())?;
+        let mut body = Vec::new();
+        format.formatter.format(&log_context(request_headers, headers, &none, info), &mut body);
+        Some(Formatted { body, content_type: format.content_type.clone() })
+    }
+}
+
+fn log_context<'a>(
+    request_headers: &'a HeaderMap,
+    response_headers: &'a HeaderMap,
+    response_trailers: &'a HeaderMap,
+    info: &'a StreamInfo,
+) -> LogContext<'a> {
+    LogContext { request_headers, response_headers, response_trailers, info, log_type: AccessLogType::NotSet }
+}
+
+fn compile(mapper: &ResponseMapper, cx: &FactoryContext<'_>) -> Result<Mapper, ConfigError> {
+    let Some(filter) = &mapper.filter else {
+        return Err(ConfigError::new("filter", "is required: which replies are mapped"));
+    };
+    let body = mapper.body.as_ref().map(convert::data_source).transpose().within("body")?;
+    let body = body.map(|bytes| Arc::from(String::from_utf8_lossy(&bytes)));
+    Ok(Mapper {
+        filter: Filter::new(filter, cx).within("filter")?,
+        status: mapper.status_code.as_ref().map(|status| status.value as u16),
+        body,
+        format: mapper.body_format_override.as_ref().map(Format::new).transpose().within("body_format_override")?,
+        headers: HeaderMutations::new(&mapper.headers_to_add, &[]).within("headers_to_add")?,
+    })
+}

@@ -1,0 +1,141 @@
+//! The HTTP connection manager (`envoy.filters.network.http_connection_manager`).
+
+pub(crate) mod config;
+mod forwarded;
+mod http1;
+pub(crate) mod local_reply;
+pub(crate) mod path;
+pub(crate) mod request;
+mod request_id;
+pub(crate) mod response;
+pub(crate) mod stats;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use nuncio_config::api::hcm::HttpConnectionManager;
+use nuncio_config::api::protobuf::Any;
+use nuncio_config::{ConfigError, any};
+use nuncio_route::WorkerRouteTable;
+use nuncio_sdk::{
+    ConnectionInfo, DownstreamConnection, FactoryContext, LocalFuture, NetworkFilter, NetworkFilterConfig,
+    NetworkFilterFactory, ServerContext,
+};
+use nuncio_stats::LocalGroup;
+use nuncio_upstream::{ClusterManager, WorkerClusters};
+use tokio::time::Instant;
+
+use crate::stream::{ChainRef, Stream, chain_of};
+use config::{FilterChain, HcmConfig};
+use http1::ServerConnection;
+
+/// How many finished streams a worker keeps for reuse.
+const SPARE_STREAMS: usize = 128;
+
+/// The connection manager's factory.
+pub static HTTP_CONNECTION_MANAGER: HcmFactory = HcmFactory;
+
+/// Makes connection managers.
+pub struct HcmFactory;
+
+impl NetworkFilterFactory for HcmFactory {
+    fn name(&self) -> &'static str {
+        "envoy.filters.network.http_connection_manager"
+    }
+
+    fn config_types(&self) -> &'static [&'static str] {
+        &["envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"]
+    }
+
+    fn create(
+        &self,
+        config: &Any,
+        cx: &FactoryContext<'_>,
+    ) -> Result<Arc<dyn NetworkFilterConfig>, Vec<ConfigError>> {
+        let config: HttpConnectionManager = any::unpack(config).map_err(|error| vec![error])?;
+        Ok(Arc::new(Hcm { config: Arc::new(HcmConfig::new(config, cx)?), server: cx.server.clone() }))
+    }
+}
+
+/// A configured connection manager.
+struct Hcm {
+    config: Arc<HcmConfig>,
+    server: Arc<ServerContext>,
+}
+
+impl NetworkFilterConfig for Hcm {
+    fn on_worker(self: Arc<Self>) -> Rc<dyn NetworkFilter> {
+        let hcm = WorkerHcm {
+            stats: self.config.stats.local(),
+            listener_stats: self.config.listener_stats.as_ref().map(|group| group.local()),
+            routes: WorkerRouteTable::new(self.config.routes.clone()),
+            clusters: self.server.service::<ClusterManager>().on_worker(),
+            config: self.config.clone(),
+            server: self.server.clone(),
+        };
+        Rc::new(HcmOnWorker { hcm: Rc::new(hcm), spare: RefCell::default() })
+    }
+}
+
+/// What one worker has of a connection manager.
+pub(crate) struct WorkerHcm {
+    pub(crate) config: Arc<HcmConfig>,
+    pub(crate) stats: LocalGroup,
+    pub(crate) listener_stats: Option<LocalGroup>,
+    pub(crate) routes: Rc<WorkerRouteTable>,
+    pub(crate) clusters: Rc<WorkerClusters>,
+    pub(crate) server: Arc<ServerContext>,
+}
+
+impl WorkerHcm {
+    /// A uniform random number.
+    pub(crate) fn random(&self) -> u64 {
+        self.clusters.random().next()
+    }
+
+    /// A uniform random number from 0 to 1.
+    fn random_fraction(&self) -> f64 {
+        (self.random() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    pub(crate) fn chain(&self, chain: ChainRef) -> &FilterChain {
+        chain_of(&self.config, chain)
+    }
+}
+
+/// A connection manager on one worker, with the memory that its connections share.
+struct HcmOnWorker {
+    hcm: Rc<WorkerHcm>,
+    /// Finished streams, kept for their memory.
+    #[expect(clippy::vec_box, reason = "a stream stays where it is when it changes hands")]
+    spare: RefCell<Vec<Box<Stream>>>,
+}
+
+impl HcmOnWorker {
+    fn new_stream(&self, connection: &Rc<ConnectionInfo>, buffer_limit: u32, now: Instant) -> Box<Stream> {
+        let spare = self.spare.borrow_mut().pop();
+        match spare {
+            Some(mut stream) => {
+                stream.restart(connection, buffer_limit, now);
+                stream
+            }
+            None => Box::new(Stream::new(self.hcm.clone(), connection.clone(), buffer_limit, now)),
+        }
+    }
+
+    fn recycle(&self, stream: Box<Stream>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_STREAMS {
+            spare.push(stream);
+        }
+    }
+}
+
+impl NetworkFilter for HcmOnWorker {
+    fn serve(self: Rc<Self>, connection: DownstreamConnection) -> LocalFuture<()> {
+        let mut connection = ServerConnection::new(self, connection);
+        Box::pin(poll_fn(move |cx| connection.poll(cx)))
+    }
+}

@@ -1,0 +1,259 @@
+//! What a connection manager does to a request's headers before the filters see them
+//! (Envoy's `ConnectionManagerUtility::mutateRequestHeaders`).
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use nuncio_http::{HeaderMap, Known};
+use nuncio_net::Address;
+use nuncio_sdk::{ConnectionInfo, StreamInfo};
+
+use super::config::{ForwardClientCert, HcmConfig};
+use super::forwarded::{self, ForwardedClient};
+use super::request_id;
+
+/// Headers that only requests from inside may carry.
+const INTERNAL_ONLY: &[Known] = &[
+    Known::XEnvoyRetriableStatusCodes,
+    Known::XEnvoyRetriableHeaderNames,
+    Known::XEnvoyRetryOn,
+    Known::XEnvoyRetryGrpcOn,
+    Known::XEnvoyMaxRetries,
+    Known::XEnvoyUpstreamAltStatName,
+    Known::XEnvoyUpstreamRqTimeoutMs,
+    Known::XEnvoyUpstreamRqPerTryTimeoutMs,
+    Known::XEnvoyUpstreamRqTimeoutAltResponse,
+    Known::XEnvoyExpectedRqTimeoutMs,
+    Known::XEnvoyForceTrace,
+    Known::XEnvoyIpTags,
+    Known::XEnvoyHedgeOnPerTryTimeout,
+];
+
+/// Headers that are removed from requests that enter the mesh here.
+const NOT_FROM_OUTSIDE: &[Known] = &[
+    Known::XEnvoyDecoratorOperation,
+    Known::XEnvoyDownstreamServiceCluster,
+    Known::XEnvoyDownstreamServiceNode,
+];
+
+/// Whether the request asks for another protocol (RFC 9110 §7.8).
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains(Known::Upgrade)
+        && headers
+            .get(Known::Connection)
+            .is_some_and(|value| has_token(value, b"upgrade"))
+}
+
+/// Whether a comma-separated list has this token, whatever its case.
+pub(crate) fn has_token(list: &[u8], token: &[u8]) -> bool {
+    list.split(|&b| b == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
+}
+
+/// Whether the request is gRPC: `application/grpc`, perhaps with a suffix or parameters.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(Known::ContentType).is_some_and(|value| {
+        value
+            .strip_prefix(b"application/grpc")
+            .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    })
+}
+
+/// Prepares a request: hop-by-hop headers, client address, scheme, `x-envoy-*`, request id.
+pub(crate) fn prepare(
+    headers: &mut HeaderMap,
+    info: &mut StreamInfo,
+    config: &HcmConfig,
+    internal_only: &[Box<str>],
+) {
+    let connection = info.connection.clone();
+    remove_hop_by_hop(headers);
+    let client = client_address(headers, &connection, config);
+    forward_proto(headers, &connection, config);
+    set_scheme(headers, &connection, config);
+
+    let internal = client.is_some_and(|client| {
+        client.trusted && config.internal_addresses.iter().any(|range| range.contains(client.address))
+    }) || (config.internal_unix_sockets
+        && matches!(*connection.remote_address, Address::Pipe { .. }));
+    let edge = config.use_remote_address && !internal;
+    if internal {
+        headers.set(Known::XEnvoyInternal, b"true");
+    } else {
+        if edge {
+            remove_all(headers, NOT_FROM_OUTSIDE);
+        }
+        remove_all(headers, INTERNAL_ONLY);
+        for name in internal_only {
+            headers.remove(&**name);
+        }
+    }
+
+    if let Some(cluster) = &config.user_agent {
+        headers.set(Known::XEnvoyDownstreamServiceCluster, cluster.as_bytes());
+        if !headers.contains(Known::UserAgent) {
+            headers.set(Known::UserAgent, cluster.as_bytes());
+        }
+        if !config.node_id.is_empty() {
+            headers.set(Known::XEnvoyDownstreamServiceNode, config.node_id.as_bytes());
+        }
+    }
+
+    if let Some(client) = client {
+        if edge {
+            headers.set(Known::XEnvoyExternalAddress, client.address.to_string().as_bytes());
+        }
+        if Some(client.address) != peer_ip(&connection) {
+            info.remote_address = Rc::new(Address::Ip(SocketAddr::new(client.address, 0)));
+        }
+    }
+    if config.generate_request_id {
+        request_id::ensure(headers, edge, config.preserve_external_request_id);
+    }
+    // Client certificates arrive with TLS; a connection without one may pass the header on only if told always to.
+    if config.forward_client_cert != ForwardClientCert::AlwaysForwardOnly {
+        headers.remove(Known::XForwardedClientCert);
+    }
+}
+
+fn remove_all(headers: &mut HeaderMap, names: &[Known]) {
+    for &name in names {
+        headers.remove(name);
+    }
+}
+
+/// RFC 9110 §7.6.1, except that an upgrade goes on as it is.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if is_upgrade(headers) {
+        // Without a body the upgrade goes upstream with an explicit length: the transfer encoding is removed below.
+        if !headers.contains(Known::TransferEncoding) && !headers.contains(Known::ContentLength) {
+            headers.set(Known::ContentLength, b"0");
+        }
+    } else {
+        headers.remove(Known::Connection);
+        headers.remove(Known::Upgrade);
+        sanitize_te(headers);
+    }
+    headers.remove(Known::XEnvoyInternal);
+    headers.remove(Known::KeepAlive);
+    headers.remove(Known::ProxyConnection);
+    headers.remove(Known::TransferEncoding);
+}
+
+/// Only `te: trailers` concerns more than one hop.
+fn sanitize_te(headers: &mut HeaderMap) {
+    let trailers = match headers.get(Known::Te) {
+        None => return,
+        Some(te) => te.split(|&b| b == b',').any(|part| {
+            let name = part.split(|&b| b == b';').next().unwrap_or_default();
+            name.trim_ascii().eq_ignore_ascii_case(b"trailers")
+        }),
+    };
+    if trailers {
+        headers.set(Known::Te, b"trailers");
+    } else {
+        headers.remove(Known::Te);
+    }
+}
+
+fn peer_ip(connection: &ConnectionInfo) -> Option<IpAddr> {
+    connection.remote_address.ip().map(|peer| peer.ip())
+}
+
+/// Settles who the client is, and adds the peer to `x-forwarded-for` where the connection manager is told to.
+fn client_address(
+    headers: &mut HeaderMap,
+    connection: &ConnectionInfo,
+    config: &HcmConfig,
+) -> Option<ForwardedClient> {
+    if !config.use_remote_address {
+        return forwarded::client_of(headers, config.xff_num_trusted_hops);
+    }
+    let peer = peer_ip(connection);
+    let trusted = !headers.contains(Known::XForwardedFor);
+    let client = if config.xff_num_trusted_hops > 0 {
+        forwarded::client_of(headers, config.xff_num_trusted_hops - 1)
+            .map(|client| client.address)
+            .or(peer)
+    } else {
+        peer
+    };
+    if let (false, Some(peer)) = (config.skip_xff_append, peer) {
+        let shown = match config.local_address {
+            Some(local) if peer.is_loopback() => local,
+            _ if config.ipv4_as_mapped_ipv6 => forwarded::mapped(peer),
+            _ => peer,
+        };
+        forwarded::append(headers, shown);
+    }
+    client.map(|address| ForwardedClient { address, trusted })
+}
+
+/// `x-forwarded-proto` and `x-forwarded-port`: what an untrusted peer says of them does not count.
+fn forward_proto(headers: &mut HeaderMap, connection: &ConnectionInfo, config: &HcmConfig) {
+    let distrust = config.use_remote_address && config.xff_num_trusted_hops == 0;
+    if distrust || !headers.contains(Known::XForwardedProto) {
+        headers.set(Known::XForwardedProto, scheme_of(connection));
+    }
+    if config.append_x_forwarded_port
+        && (distrust || !headers.contains(Known::XForwardedPort))
+        && let Some(port) = connection.local_address.port()
+    {
+        headers.set_number(Known::XForwardedPort, u64::from(port));
+    }
+}
+
+fn scheme_of(connection: &ConnectionInfo) -> &'static [u8] {
+    if connection.tls { b"https" } else { b"http" }
+}
+
+fn set_scheme(headers: &mut HeaderMap, connection: &ConnectionInfo, config: &HcmConfig) {
+    if let Some(scheme) = &config.scheme_to_set {
+        headers.set(Known::Scheme, scheme.as_bytes());
+    } else if !headers.contains(Known::Scheme) {
+        let scheme: &[u8] = match headers.get(Known::XForwardedProto) {
+            Some(b"http") => b"http",
+            Some(b"https") => b"https",
+            _ => scheme_of(connection),
+        };
+        headers.set(Known::Scheme, scheme);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn te_keeps_trailers_only() {
+        for (value, kept) in [
+            (&b"trailers"[..], true),
+            (b"gzip, Trailers;q=0.5", true),
+            (b"gzip", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(Known::Te, value);
+            sanitize_te(&mut headers);
+            assert_eq!(headers.get(Known::Te), kept.then_some(&b"trailers"[..]));
+        }
+    }
+
+    #[test]
+    fn grpc_is_told_by_its_content_type() {
+        let grpc = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append(Known::ContentType, value.as_bytes());
+            is_grpc(&headers)
+        };
+        assert!(grpc("application/grpc") && grpc("application/grpc+proto") && grpc("application/grpc;v=1"));
+        assert!(!grpc("application/grpc-web") && !grpc("text/plain"));
+    }
+
+    #[test]
+    fn upgrades_need_both_headers() {
+        let mut headers = HeaderMap::new();
+        headers.append(Known::Upgrade, b"websocket");
+        assert!(!is_upgrade(&headers));
+        headers.append(Known::Connection, b"keep-alive, Upgrade");
+        assert!(is_upgrade(&headers));
+    }
+}

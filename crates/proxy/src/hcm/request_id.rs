@@ -1,0 +1,61 @@
+//! `x-request-id` (Envoy's `UUIDRequestIDExtension`).
+
+use nuncio_http::{HeaderMap, Known};
+use rand::RngCore;
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// A random UUID, version 4, in its text form.
+pub(crate) fn uuid_v4() -> [u8; 36] {
+    let mut random = [0; 16];
+    rand::rng().fill_bytes(&mut random);
+    random[6] = (random[6] & 0x0f) | 0x40;
+    random[8] = (random[8] & 0x3f) | 0x80;
+    let mut text = [b'-'; 36];
+    let mut at = 0;
+    for (i, byte) in random.into_iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            at += 1;
+        }
+        text[at] = HEX[usize::from(byte >> 4)];
+        text[at + 1] = HEX[usize::from(byte & 15)];
+        at += 2;
+    }
+    text
+}
+
+/// Gives the request an id, unless it has one that may stay. `edge`: the request comes from outside.
+pub(crate) fn ensure(headers: &mut HeaderMap, edge: bool, preserve_external: bool) {
+    if (edge && !preserve_external) || !headers.contains(Known::XRequestId) {
+        headers.set(Known::XRequestId, &uuid_v4());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuids_have_version_and_variant() {
+        for _ in 0..100 {
+            let id = uuid_v4();
+            assert_eq!(id[14], b'4');
+            assert!(matches!(id[19], b'8' | b'9' | b'a' | b'b'));
+            assert!([8, 13, 18, 23].into_iter().all(|i| id[i] == b'-'));
+            assert_eq!(id.iter().filter(|b| b.is_ascii_hexdigit()).count(), 32);
+        }
+        assert_ne!(uuid_v4(), uuid_v4());
+    }
+
+    #[test]
+    fn an_id_from_outside_is_replaced_unless_preserved() {
+        let mut headers = HeaderMap::new();
+        headers.append(Known::XRequestId, b"mine");
+        ensure(&mut headers, true, true);
+        assert_eq!(headers.get(Known::XRequestId), Some(&b"mine"[..]));
+        ensure(&mut headers, false, false);
+        assert_eq!(headers.get(Known::XRequestId), Some(&b"mine"[..]));
+        ensure(&mut headers, true, false);
+        assert_eq!(headers.get(Known::XRequestId).map(<[u8]>::len), Some(36));
+    }
+}

@@ -1,0 +1,48 @@
+//! What a connection manager does to a response's headers before they are sent
+//! (Envoy's `ConnectionManagerUtility::mutateResponseHeaders`).
+
+use nuncio_http::{HeaderMap, Known};
+
+use super::config::{HcmConfig, ServerHeader};
+use super::request::is_upgrade;
+
+/// Prepares a response: `date`, `server`, hop-by-hop headers, `via`, request id. `date` is the current one.
+pub(crate) fn prepare(
+    headers: &mut HeaderMap,
+    request_headers: &HeaderMap,
+    config: &HcmConfig,
+    date: &[u8],
+) {
+    if !headers.contains(Known::Date) {
+        headers.append(Known::Date, date);
+    }
+    let set_server = match config.server_header {
+        ServerHeader::Overwrite => true,
+        ServerHeader::AppendIfAbsent => !headers.contains(Known::Server),
+        ServerHeader::PassThrough => false,
+    };
+    if set_server {
+        headers.set(Known::Server, config.server_name.as_bytes());
+    }
+    if is_upgrade(request_headers) && is_upgrade(headers) {
+        let bodiless = !headers.contains(Known::TransferEncoding) && !headers.contains(Known::ContentLength);
+        // RFC 9110 §8.6 forbids a length in 1xx answers.
+        if bodiless && headers.status().is_none_or(|status| status >= 200) {
+            headers.set(Known::ContentLength, b"0");
+        }
+    } else {
+        headers.remove(Known::Connection);
+        headers.remove(Known::Upgrade);
+    }
+    headers.remove(Known::TransferEncoding);
+    headers.remove(Known::KeepAlive);
+    headers.remove(Known::ProxyConnection);
+    if config.always_set_request_id_in_response || request_headers.contains(Known::XEnvoyForceTrace) {
+        if let Some(id) = request_headers.get(Known::XRequestId) {
+            headers.set(Known::XRequestId, id);
+        }
+    }
+    if !config.via.is_empty() {
+        headers.append_to_value(Known::Via, b", ", config.via.as_bytes());
+    }
+}

@@ -1,0 +1,235 @@
+//! One request and its response on a borrowed upstream connection.
+
+use std::task::{Context, Poll};
+
+use nuncio_buffer::Buffer;
+use nuncio_http::{Event, HeaderMap, Message};
+use nuncio_upstream::{ClosedBy, PooledConnection};
+use tokio::time::Instant;
+
+use super::Upstream;
+use super::outcome::Reset;
+use crate::stream::Stream;
+
+/// First read: a head and a small body fit.
+const FIRST_READ: usize = 8 * 1024;
+/// Reads grow up to this while they come back full.
+const LARGEST_READ: usize = 128 * 1024;
+
+/// The exchange.
+pub(super) struct Exchange {
+    connection: PooledConnection,
+    /// The request is encoded whole.
+    encoded_end: bool,
+    /// The response's final headers have come.
+    pub(super) started: bool,
+    read_size: usize,
+}
+
+impl Exchange {
+    pub(super) fn new(connection: PooledConnection, encoded_end: bool) -> Exchange {
+        Exchange { connection, encoded_end, started: false, read_size: FIRST_READ }
+    }
+
+    /// Encodes a piece of the request's body.
+    pub(super) fn send_data(&mut self, data: &mut Buffer, end: bool) {
+        let connection = &mut *self.connection;
+        connection.encoder.encode_data(data, end, &mut connection.write);
+        self.encoded_end |= end;
+    }
+
+    /// Encodes the request's trailers.
+    pub(super) fn send_trailers(&mut self, trailers: &HeaderMap) {
+        let connection = &mut *self.connection;
+        connection.encoder.encode_trailers(trailers, &mut connection.write);
+        self.encoded_end = true;
+    }
+
+    /// Bytes encoded and not sent.
+    pub(super) fn unsent(&self) -> usize {
+        self.connection.write.len()
+    }
+
+    /// Ends an exchange that is not complete.
+    pub(super) fn abandon(self, by: ClosedBy) {
+        self.connection.close_with_active_request(by);
+    }
+}
+
+/// What a round with the upstream brought.
+enum Step {
+    /// Nothing to do until the loop hears of something.
+    Wait,
+    /// Bytes moved.
+    Moved,
+    /// The decoder found something.
+    Event(Event),
+    /// The exchange failed.
+    Failed(Reset),
+}
+
+impl Stream {
+    /// Drives the upstream. `may_read`: the client has room for more of the response.
+    pub(crate) fn poll_router(&mut self, cx: &mut Context<'_>, may_read: bool, now: Instant) -> bool {
+        let mut progress = false;
+        if let Upstream::Connecting(pending) = &mut self.router.upstream {
+            match pending.poll(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(connection)) => {
+                    self.attach(connection);
+                    progress = true;
+                }
+                Poll::Ready(Err(failure)) => {
+                    self.router.upstream = Upstream::Done;
+                    self.on_connect_failure(failure);
+                    return true;
+                }
+            }
+        }
+        loop {
+            let Upstream::Active(exchange) = &mut self.router.upstream else { return progress };
+            let room = may_read && self.out.data.len() < self.buffer_limit as usize;
+            match exchange.step(cx, room, &mut self.response) {
+                Step::Wait => return progress,
+                Step::Moved => {}
+                Step::Event(Event::Informational) => {
+                    // It must be on its way before the final headers take its place.
+                    self.respond_informational();
+                    return true;
+                }
+                Step::Event(event) => self.on_upstream_event(event, now),
+                Step::Failed(reset) => {
+                    self.on_upstream_reset(reset);
+                    return true;
+                }
+            }
+            progress = true;
+            self.touch(now);
+            // What has come goes to the client before more is read.
+            if self.out.data.len() >= LARGEST_READ {
+                return true;
+            }
+        }
+    }
+
+    fn on_upstream_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Headers { end_stream } => {
+                self.on_upstream_headers(now);
+                if end_stream {
+                    self.on_upstream_end(now);
+                }
+                self.respond_headers(end_stream);
+            }
+            Event::Data { end_stream } => {
+                let mut data = std::mem::take(&mut self.response.data);
+                if end_stream {
+                    self.on_upstream_end(now);
+                }
+                self.respond_data(&mut data, end_stream);
+            }
+            Event::Trailers => {
+                self.on_upstream_end(now);
+                self.respond_trailers();
+            }
+            Event::Informational | Event::Reset { .. } => unreachable!("handled by the caller, or never from HTTP/1"),
+        }
+    }
+
+    /// The response is complete: its connection goes back to the pool, if both sides are done with it.
+    fn on_upstream_end(&mut self, now: Instant) {
+        self.info.timing.last_upstream_rx = Some(now);
+        self.router.deadline = None;
+        let Upstream::Active(exchange) = std::mem::replace(&mut self.router.upstream, Upstream::Done) else { return };
+        let sent = exchange.encoded_end && exchange.unsent() == 0;
+        let reusable = sent && exchange.connection.decoder.facts().keep_alive && exchange.connection.read.is_empty();
+        if reusable {
+            exchange.connection.release(now);
+        } else {
+            exchange.connection.close_after_response(ClosedBy::Local);
+        }
+        self.on_upstream_complete(now);
+    }
+
+    /// Takes back what was asked of the upstream, if it is not complete.
+    pub(crate) fn router_abort(&mut self) {
+        self.router.deadline = None;
+        self.router.body.clear();
+        match std::mem::replace(&mut self.router.upstream, Upstream::Done) {
+            Upstream::None | Upstream::Done => {}
+            // Dropping it leaves the queue; the connection in the making goes to whom it may serve.
+            Upstream::Connecting(pending) => drop(pending),
+            Upstream::Active(exchange) => {
+                self.count_local_reset();
+                exchange.abandon(ClosedBy::Local);
+            }
+        }
+    }
+}
+
+impl Exchange {
+    fn step(
+        &mut self,
+        cx: &mut Context<'_>,
+        may_read: bool,
+        response: &mut Message,
+    ) -> Step {
+        let mut moved = false;
+        if self.unsent() > 0 {
+            match self.connection.poll_write(cx, &mut Buffer::new()) {
+                Poll::Ready(Ok(_)) => {
+                    moved = true;
+                    if self.unsent() == 0 {
+                        self.connection.write.release();
+                    }
+                }
+                // The upstream may have answered before it closed: what it sent is read first.
+                Poll::Ready(Err(_)) if !self.connection.io.stream().is_readable() => {
+                    return Step::Failed(Reset::ConnectionTermination);
+                }
+                Poll::Ready(Err(_)) => self.connection.write.clear(),
+                Poll::Pending => {}
+            }
+        }
+        if !may_read {
+            return if moved { Step::Moved } else { Step::Wait };
+        }
+        let connection = &mut *self.connection;
+        if !connection.read.is_empty() {
+            match connection.decoder.decode(&mut connection.read, response) {
+                Ok(Some(event)) => {
+                    self.started |= matches!(event, Event::Headers { .. });
+                    return Step::Event(event);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    log::debug!("[C{}] upstream: {error}", connection.id);
+                    return Step::Failed(Reset::ProtocolError(error.details));
+                }
+            }
+        }
+        match self.connection.poll_read(cx, self.read_size) {
+            Poll::Ready(Ok(0)) => self.on_eof(),
+            Poll::Ready(Ok(read)) => {
+                if read == self.read_size {
+                    self.read_size = (read * 4).min(LARGEST_READ);
+                }
+                Step::Moved
+            }
+            Poll::Ready(Err(_)) => Step::Failed(Reset::ConnectionTermination),
+            Poll::Pending if moved => Step::Moved,
+            Poll::Pending => Step::Wait,
+        }
+    }
+
+    /// The upstream has closed: the end of a body without length, or a failure.
+    fn on_eof(&mut self) -> Step {
+        let connection = &mut *self.connection;
+        match connection.decoder.on_eof(&connection.read) {
+            Ok(Some(event)) => Step::Event(event),
+            Ok(None) => Step::Failed(Reset::ConnectionTermination),
+            Err(_) if !self.started && !connection.read.is_empty() => Step::Failed(Reset::ProtocolError("http1.codec_error")),
+            Err(_) => Step::Failed(Reset::ConnectionTermination),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The router: the terminal filter of every chain.
+//!
+//! - this file: configuration and the state that a stream keeps for it;
+//! - [`request`]: from headers to an upstream connection, or to an answer of its own;
+//! - [`exchange`]: drives the borrowed upstream connection;
+//! - [`outcome`]: what failures mean to the client and to the stats.
+
+mod exchange;
+mod outcome;
+mod request;
+
+use std::any::Any as StdAny;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nuncio_buffer::Buffer;
+use nuncio_config::api::protobuf::Any;
+use nuncio_config::api::router::Router;
+use nuncio_config::{ConfigError, any};
+use nuncio_http::Known;
+use nuncio_route::RouteEntry;
+use nuncio_sdk::{FactoryContext, HttpFilter, HttpFilterConfig, HttpFilterFactory};
+use nuncio_upstream::{PendingConnection, WorkerCluster, WorkerHost};
+use tokio::time::Instant;
+
+use exchange::Exchange;
+
+/// The router's factory.
+pub static ROUTER: RouterFactory = RouterFactory;
+
+/// Makes routers.
+pub struct RouterFactory;
+
+/// `envoy.extensions.filters.http.router.v3.Router`
+pub(crate) struct RouterConfig {
+    /// Count by response code and time.
+    pub(crate) dynamic_stats: bool,
+    /// Add no `x-envoy-*` headers.
+    pub(crate) suppress_envoy_headers: bool,
+    /// Headers whose values must be valid.
+    strict_check_headers: Vec<Known>,
+    /// `x-envoy-expected-rq-timeout-ms` of the request is its timeout.
+    respect_expected_rq_timeout: bool,
+}
+
+struct Terminal(Arc<RouterConfig>);
+
+impl HttpFilterConfig for Terminal {
+    /// A router is part of every stream; as a filter it is never asked for.
+    fn create_filter(&self) -> Box<dyn HttpFilter> {
+        struct Nothing;
+        impl HttpFilter for Nothing {}
+        Box::new(Nothing)
+    }
+
+    fn terminal(&self) -> Option<Arc<dyn StdAny + Send + Sync>> {
+        Some(self.0.clone())
+    }
+}
+
+impl HttpFilterFactory for RouterFactory {
+    fn name(&self) -> &'static str {
+        "envoy.filters.http.router"
+    }
+
+    fn config_types(&self) -> &'static [&'static str] {
+        &["envoy.extensions.filters.http.router.v3.Router"]
+    }
+
+    fn is_terminal(&self) -> bool {
+        true
+    }
+
+    fn create(&self, config: &Any, _: &FactoryContext<'_>) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
+        let config: Router = any::unpack(config)?;
+        let strict = config.strict_check_headers.iter().filter_map(|name| Known::from_lower(name.to_ascii_lowercase().as_bytes()));
+        Ok(Arc::new(Terminal(Arc::new(RouterConfig {
+            dynamic_stats: config.dynamic_stats.is_none_or(|on| on.value),
+            suppress_envoy_headers: config.suppress_envoy_headers,
+            strict_check_headers: strict.collect(),
+            respect_expected_rq_timeout: config.respect_expected_rq_timeout,
+        }))))
+    }
+}
+
+/// The upstream side of a stream.
+#[derive(Default)]
+enum Upstream {
+    /// Nothing was asked of an upstream yet.
+    #[default]
+    None,
+    /// Waiting for a connection.
+    Connecting(PendingConnection),
+    /// Exchanging.
+    Active(Exchange),
+    /// Over.
+    Done,
+}
+
+/// What a stream keeps for the router.
+#[derive(Default)]
+pub(crate) struct RouterState {
+    /// The matched route, kept until a filter clears it.
+    pub(crate) route: Option<Rc<RouteEntry>>,
+    cluster: Option<Rc<WorkerCluster>>,
+    host: Option<Rc<WorkerHost>>,
+    upstream: Upstream,
+    /// Body that waits for a connection.
+    body: Buffer,
+    /// The request has reached the router whole.
+    end: bool,
+    /// It ends with trailers.
+    trailers: bool,
+    /// When it had.
+    complete_at: Option<Instant>,
+    /// Of the exchange with the upstream, from `complete_at`.
+    timeout: Option<Duration>,
+    deadline: Option<Instant>,
+    /// The route itself answered: its response header mutations apply to the local reply.
+    pub(crate) answered_by_route: bool,
+}
+
+impl RouterState {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+}

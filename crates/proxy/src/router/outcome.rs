@@ -1,0 +1,176 @@
+//! What failures and successes of an upstream mean to the client and to the stats.
+
+use nuncio_http::Known;
+use nuncio_sdk::{LocalReply, ResponseFlags};
+use nuncio_upstream::{ClosedBy, CodeContext, ConnectFailure, FailureKind, ResetKind};
+use tokio::time::Instant;
+
+use super::Upstream;
+use crate::hcm::stats::HttpStats;
+use crate::stream::Stream;
+
+/// Why an exchange ended before its response did (Envoy's `StreamResetReason`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reset {
+    /// The connection ended.
+    ConnectionTermination,
+    /// The upstream broke the protocol; the codec's details.
+    ProtocolError(&'static str),
+}
+
+impl Reset {
+    fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Reset::ConnectionTermination => ("connection termination", "connection_termination"),
+            Reset::ProtocolError(_) => ("protocol error", "protocol_error"),
+        }
+    }
+
+    fn flag(self) -> ResponseFlags {
+        match self {
+            Reset::ConnectionTermination => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
+            Reset::ProtocolError(_) => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
+        }
+    }
+}
+
+fn reset_reply(status: u16, reason: &str, details: &str, flag: ResponseFlags) -> LocalReply {
+    LocalReply::new(
+        status,
+        format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}"),
+        format!("upstream_reset_before_response_started{{{details}}}"),
+    )
+    .flags(flag)
+}
+
+impl Stream {
+    /// The chosen cluster has no host that may be used.
+    pub(super) fn no_healthy_upstream(&mut self) -> LocalReply {
+        self.charge_code(503);
+        LocalReply::new(503, "no healthy upstream", "no_healthy_upstream").flags(ResponseFlags::NO_HEALTHY_UPSTREAM)
+    }
+
+    /// A circuit breaker is open.
+    pub(super) fn overflow(&mut self) -> LocalReply {
+        self.charge_code(503);
+        reset_reply(503, "overflow", "overflow", ResponseFlags::UPSTREAM_OVERFLOW)
+    }
+
+    /// No connection could be made.
+    pub(super) fn on_connect_failure(&mut self, failure: ConnectFailure) {
+        self.info.upstream.transport_failure_reason = failure.reason;
+        let reply = match failure.kind {
+            FailureKind::Overflow => self.overflow(),
+            kind => {
+                self.charge_code(503);
+                if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+                    cluster.on_host_error(host);
+                }
+                reset_reply(503, kind.as_str(), kind.as_details(), ResponseFlags::UPSTREAM_CONNECTION_FAILURE)
+            }
+        };
+        self.send_local_reply(reply);
+    }
+
+    /// The exchange failed on the upstream's side.
+    pub(super) fn on_upstream_reset(&mut self, reset: Reset) {
+        let started = match std::mem::replace(&mut self.router.upstream, Upstream::Done) {
+            Upstream::Active(exchange) => {
+                let started = exchange.started;
+                exchange.abandon(match reset {
+                    Reset::ConnectionTermination => ClosedBy::Remote,
+                    Reset::ProtocolError(_) => ClosedBy::Local,
+                });
+                started
+            }
+            _ => false,
+        };
+        self.router.deadline = None;
+        let (reason, details) = reset.text();
+        if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+            cluster.on_host_error(host);
+            if let Reset::ProtocolError(codec) = reset {
+                self.info.upstream.transport_failure_reason = codec.into();
+                cluster.on_protocol_error(host);
+            }
+        }
+        if started {
+            self.hcm.stats.inc(HttpStats::RQ_RESET_AFTER_DOWNSTREAM_RESPONSE_STARTED);
+            let mut reply = LocalReply::new(502, "", format!("upstream_reset_after_response_started{{{details}}}"));
+            reply.flags = reset.flag();
+            return self.send_local_reply(reply);
+        }
+        let status = if matches!(reset, Reset::ProtocolError(_)) { 502 } else { 503 };
+        self.charge_code(status);
+        self.send_local_reply(reset_reply(status, reason, details, reset.flag()));
+    }
+
+    /// The response's final headers have come.
+    pub(super) fn on_upstream_headers(&mut self, now: Instant) {
+        let hcm = self.hcm.clone();
+        let config = &hcm.chain(self.chain).router;
+        self.info.timing.first_upstream_rx = Some(now);
+        self.info.set_details_once("via_upstream");
+        if let Some(complete) = self.router.complete_at
+            && !config.suppress_envoy_headers
+        {
+            let took = now.saturating_duration_since(complete).as_millis() as u64;
+            self.response.headers.set_number(Known::XEnvoyUpstreamServiceTime, took);
+        }
+        let status = self.response.headers.status().unwrap_or(0);
+        self.charge_code(status);
+        if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+            cluster.on_host_response(host, status);
+        }
+        if let Some(route) = self.router.route.clone() {
+            route.finalize_response_headers(&mut self.response.headers, &self.request.headers, &self.info);
+        }
+    }
+
+    /// The response has come whole.
+    pub(super) fn on_upstream_complete(&mut self, now: Instant) {
+        let (Some(cluster), Some(complete)) = (&self.router.cluster, self.router.complete_at) else { return };
+        if self.hcm.chain(self.chain).router.dynamic_stats {
+            cluster.on_response_time(now.saturating_duration_since(complete), self.code_context());
+        }
+    }
+
+    /// The route timeout is over.
+    pub(crate) fn on_router_deadline(&mut self, now: Instant) {
+        if !self.router.deadline.is_some_and(|deadline| deadline <= now) {
+            return;
+        }
+        self.router.deadline = None;
+        if let Some(cluster) = &self.router.cluster {
+            cluster.on_timeout(self.router.host.as_deref());
+        }
+        self.charge_code(504);
+        self.send_local_reply(
+            LocalReply::new(504, "upstream request timeout", "response_timeout")
+                .flags(ResponseFlags::UPSTREAM_REQUEST_TIMEOUT),
+        );
+    }
+
+    /// What we end before it is complete.
+    pub(super) fn count_local_reset(&self) {
+        if let Some(cluster) = &self.router.cluster {
+            cluster.on_reset(ResetKind::Local);
+        }
+    }
+
+    fn code_context(&self) -> CodeContext {
+        CodeContext {
+            internal: self.request.headers.get(Known::XEnvoyInternal) == Some(b"true"),
+            canary: self.response.headers.get(Known::XEnvoyUpstreamCanary) == Some(b"true"),
+        }
+    }
+
+    /// Counts an answer by its code, whoever gave it.
+    fn charge_code(&self, status: u16) {
+        if let Some(cluster) = &self.router.cluster
+            && self.hcm.chain(self.chain).router.dynamic_stats
+        {
+            cluster.on_response_code(status, self.code_context());
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! From a request's headers to an upstream connection, or to an answer of the router's own.
+
+use std::time::Duration;
+
+use nuncio_buffer::Buffer;
+use nuncio_http::{HeaderMap, Known};
+use nuncio_route::{DirectResponse, ForwardAction, RouteAction};
+use nuncio_sdk::{LocalReply, ResponseFlags, RouteView};
+use nuncio_upstream::{Acquire, LbContext, PooledConnection, Priority};
+
+use super::exchange::Exchange;
+use super::{RouterConfig, Upstream};
+use crate::hcm::stats::HttpStats;
+use crate::stream::Stream;
+
+impl Stream {
+    /// Matches the route, unless that was done and nothing has changed since.
+    pub(crate) fn find_route(&mut self) {
+        if self.router.route.is_some() {
+            return;
+        }
+        let hcm = self.hcm.clone();
+        self.router.route = hcm.routes.find(&self.request.headers, &self.info, hcm.random());
+        self.info.route = self.router.route.clone().map(|route| route as _);
+    }
+
+    /// A filter changed what the route depends on.
+    pub(crate) fn clear_route(&mut self) {
+        self.router.route = None;
+        self.info.route = None;
+    }
+
+    /// The request's headers have passed all filters.
+    pub(crate) fn router_headers(&mut self, end: bool) {
+        self.find_route();
+        self.hcm.stats.inc(HttpStats::RQ_TOTAL);
+        self.note_router_end(end, false);
+        let Some(route) = self.router.route.clone() else {
+            self.hcm.stats.inc(HttpStats::NO_ROUTE);
+            return self.send_local_reply(
+                LocalReply::new(404, "", "route_not_found").flags(ResponseFlags::NO_ROUTE_FOUND),
+            );
+        };
+        match route.action() {
+            RouteAction::Redirect(redirect) => {
+                self.hcm.stats.inc(HttpStats::RQ_REDIRECT);
+                let location = redirect.location(&self.request.headers);
+                let reply = LocalReply::new(redirect.status(), "", "direct_response");
+                self.answer(reply.header("location", String::from_utf8_lossy(&location).into_owned()));
+            }
+            RouteAction::DirectResponse(direct) => {
+                self.hcm.stats.inc(HttpStats::RQ_DIRECT_RESPONSE);
+                self.direct_response(direct);
+            }
+            RouteAction::NonForwarding => {
+                self.hcm.stats.inc(HttpStats::NO_ROUTE);
+                self.send_local_reply(
+                    LocalReply::new(404, "", "route_not_found").flags(ResponseFlags::NO_ROUTE_FOUND),
+                );
+            }
+            RouteAction::Forward(forward) => {
+                if let Err(reply) = self.forward(forward) {
+                    self.send_local_reply(reply);
+                }
+            }
+        }
+    }
+
+    fn direct_response(&mut self, direct: &DirectResponse) {
+        let body = direct.body(&self.request.headers, &self.info);
+        self.answer(LocalReply::new(direct.status(), String::from_utf8_lossy(&body).into_owned(), "direct_response"));
+    }
+
+    /// Answers by the route's own word: its response header mutations apply.
+    fn answer(&mut self, reply: LocalReply) {
+        self.router.answered_by_route = true;
+        self.send_local_reply(reply);
+    }
+
+    fn forward(&mut self, forward: &ForwardAction) -> Result<(), LocalReply> {
+        let hcm = self.hcm.clone();
+        let config = &hcm.chain(self.chain).router;
+        let route = self.router.route.clone().expect("the caller has matched a route");
+        let id = route.cluster(&self.request.headers, &hcm.names);
+        let Some(cluster) = id.and_then(|id| hcm.clusters.get(id)) else {
+            hcm.stats.inc(HttpStats::NO_CLUSTER);
+            return Err(LocalReply::new(forward.cluster_not_found_status(), "", "cluster_not_found")
+                .flags(ResponseFlags::NO_CLUSTER_FOUND));
+        };
+        self.info.cluster_name = Some(cluster.name().clone());
+        self.router.cluster = Some(cluster.clone());
+        strict_check(config, &self.request.headers)?;
+        self.router.timeout = timeout(forward, config, &mut self.request.headers, self.is_grpc);
+        if route.include_request_attempt_count() {
+            self.request.headers.set(Known::XEnvoyAttemptCount, b"1");
+        }
+        route.finalize_request_headers(&mut self.request.headers, &self.info, !config.suppress_envoy_headers);
+
+        let priority = match forward.high_priority() {
+            true => Priority::High,
+            false => Priority::Default,
+        };
+        let chosen = cluster.choose_host(&LbContext {
+            downstream: Some(&self.info.connection),
+            request_headers: Some(&self.request.headers),
+            ..LbContext::default()
+        });
+        let Some(host) = chosen else {
+            return Err(self.no_healthy_upstream());
+        };
+        forward.rewrite_host(&mut self.request.headers, host.hostname());
+        self.info.upstream.host = Some(host.clone());
+        self.router.host = Some(host.clone());
+        self.info.upstream.attempt_count = 1;
+        match cluster.acquire(&host, priority) {
+            Acquire::Ready(connection) => self.attach(connection),
+            Acquire::Pending(pending) => self.router.upstream = Upstream::Connecting(pending),
+            Acquire::Overflow => {
+                let reply = self.overflow();
+                return Err(reply);
+            }
+            Acquire::NoPool => return Err(self.no_healthy_upstream()),
+        }
+        self.arm_timeout();
+        Ok(())
+    }
+
+    fn arm_timeout(&mut self) {
+        if let (Some(complete), Some(timeout)) = (self.router.complete_at, self.router.timeout) {
+            self.router.deadline = Some(complete + timeout);
+        }
+    }
+
+    /// A connection is there: write what has arrived of the request.
+    pub(super) fn attach(&mut self, mut connection: PooledConnection) {
+        let now = self.now;
+        self.info.upstream.connection_id = Some(connection.id);
+        self.info.upstream.local_address = Some(connection.local_address.clone());
+        self.info.upstream.protocol = Some(nuncio_sdk::Protocol::Http11);
+        self.info.timing.upstream_pool_ready = Some(now.saturating_duration_since(self.info.start));
+        self.info.timing.first_upstream_tx = Some(now);
+
+        let connection_ref = &mut *connection;
+        let ends_here = self.router.end && self.router.body.is_empty() && !self.router.trailers;
+        let encoded = connection_ref.encoder.encode_headers(
+            &self.request.headers,
+            ends_here,
+            &mut connection_ref.write,
+        );
+        match encoded {
+            Ok(kind) => connection_ref.decoder.begin(kind),
+            Err(missing) => {
+                connection.close_after_response(nuncio_upstream::ClosedBy::Local);
+                self.router.upstream = Upstream::Done;
+                return self.send_local_reply(LocalReply::new(
+                    503,
+                    format!("missing required header: {missing}"),
+                    "filter_removed_required_request_headers",
+                ));
+            }
+        }
+        self.info.upstream.header_bytes_sent = connection.write.len() as u64;
+        let mut exchange = Exchange::new(connection, ends_here);
+        let mut body = std::mem::take(&mut self.router.body);
+        if !ends_here {
+            exchange.send_data(&mut body, self.router.end && !self.router.trailers);
+            if self.router.trailers {
+                exchange.send_trailers(&self.request.trailers);
+            }
+        }
+        self.router.upstream = Upstream::Active(exchange);
+    }
+
+    /// A piece of the request's body has passed all filters.
+    pub(crate) fn router_data(&mut self, data: &mut Buffer, end: bool) {
+        self.note_router_end(end, false);
+        match &mut self.router.upstream {
+            Upstream::Active(exchange) => exchange.send_data(data, end),
+            Upstream::None | Upstream::Connecting(_) => self.router.body.append(data),
+            Upstream::Done => data.clear(),
+        }
+    }
+
+    /// The request's trailers have passed all filters.
+    pub(crate) fn router_trailers(&mut self) {
+        self.note_router_end(true, true);
+        if let Upstream::Active(exchange) = &mut self.router.upstream {
+            exchange.send_trailers(&self.request.trailers);
+        }
+    }
+
+    /// The route timeout runs from the moment when the whole request has reached the router.
+    fn note_router_end(&mut self, end: bool, trailers: bool) {
+        if end {
+            self.router.end = true;
+            self.router.trailers = trailers;
+            self.router.complete_at = Some(self.now);
+            self.arm_timeout();
+        }
+    }
+
+    /// Whether so much of the request waits for the upstream that no more should be read.
+    pub(crate) fn router_is_backed_up(&self) -> bool {
+        let limit = self.buffer_limit as usize;
+        match &self.router.upstream {
+            Upstream::Active(exchange) => exchange.unsent() > limit,
+            Upstream::None | Upstream::Connecting(_) => self.router.body.len() > limit,
+            Upstream::Done => false,
+        }
+    }
+}
+
+/// `strict_check_headers`: timeouts and retries that are no numbers.
+fn strict_check(config: &RouterConfig, headers: &HeaderMap) -> Result<(), LocalReply> {
+    for &name in &config.strict_check_headers {
+        let valid = headers.get(name).is_none_or(|value| match name {
+            Known::XEnvoyRetryOn | Known::XEnvoyRetryGrpcOn => true,
+            _ => number(value).is_some(),
+        });
+        if !valid {
+            return Err(LocalReply::new(
+                400,
+                format!("invalid header '{}' with value '{}'", name.as_str(), String::from_utf8_lossy(headers.get(name).unwrap_or_default())),
+                "request_headers_failed_strict_check",
+            )
+            .flags(ResponseFlags::INVALID_ENVOY_REQUEST_HEADERS));
+        }
+    }
+    Ok(())
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// The timeout of the exchange, by route and request; tells the upstream of it (Envoy's `FilterUtility::finalTimeout`).
+fn timeout(forward: &ForwardAction, config: &RouterConfig, headers: &mut HeaderMap, grpc: bool) -> Option<Duration> {
+    let mut timeout = forward.timeout();
+    if grpc && let Some(max) = forward.grpc_timeout(headers) {
+        timeout = max;
+    }
+    if config.respect_expected_rq_timeout && headers.contains(Known::XEnvoyExpectedRqTimeoutMs) {
+        if let Some(expected) = headers.get(Known::XEnvoyExpectedRqTimeoutMs).and_then(number) {
+            timeout = Duration::from_millis(expected);
+        }
+    } else if let Some(asked) = headers.get(Known::XEnvoyUpstreamRqTimeoutMs) {
+        if let Some(asked) = number(asked) {
+            timeout = Duration::from_millis(asked);
+        }
+        headers.remove(Known::XEnvoyUpstreamRqTimeoutMs);
+    }
+    if !timeout.is_zero() && !config.suppress_envoy_headers {
+        headers.set_number(Known::XEnvoyExpectedRqTimeoutMs, timeout.as_millis() as u64);
+    }
+    (!timeout.is_zero()).then_some(timeout)
+}

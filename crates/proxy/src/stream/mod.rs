@@ -1,0 +1,465 @@
+//! One request and its response on their way through the filter chain, whatever the codec.
+//!
+//! The codec's driver feeds a stream ([`Stream::on_headers`] and so on), polls it, and takes what is to be sent
+//! ([`Outgoing`]). See `LIFECYCLE.md`.
+
+mod chain;
+mod lane;
+mod log;
+mod reply;
+mod timers;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use nuncio_buffer::Buffer;
+use nuncio_event::clock;
+use nuncio_http::{Known, Message, with_http_date};
+use nuncio_sdk::{ConnectionInfo, LocalReply, Protocol, ResponseFlags, StreamInfo};
+use tokio::time::Instant;
+
+use crate::hcm::WorkerHcm;
+use crate::hcm::config::{FilterChain, HcmConfig};
+use crate::hcm::path::PathVerdict;
+use crate::hcm::stats::{HttpStats, ListenerHttpStats};
+use crate::hcm::{request, response};
+use crate::router::RouterState;
+use lane::{Direction, FilterSlot};
+
+/// Which filter chain a stream runs through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChainRef {
+    /// The connection manager's.
+    Main,
+    /// That of `upgrade_configs[i]`.
+    Upgrade(usize),
+}
+
+/// What the codec is to send next.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    /// A 1xx response waits in [`Outgoing::informational_headers`].
+    pub(crate) informational: bool,
+    /// `100 Continue` is to be sent by the codec itself.
+    pub(crate) send_continue: bool,
+    /// The response's headers are ready; whether they end the stream.
+    pub(crate) headers: Option<bool>,
+    /// Body that passed the filters.
+    pub(crate) data: Buffer,
+    /// The body, or what was sent last, ends the stream.
+    pub(crate) end: bool,
+    /// The response's trailers are ready, and end the stream.
+    pub(crate) trailers: bool,
+    /// The codec has taken the headers.
+    pub(crate) started: bool,
+    /// The connection is to be closed when the response was sent.
+    pub(crate) close: bool,
+    /// The codec has taken everything.
+    pub(crate) sent_end: bool,
+    /// The response cannot be completed: the connection is to be cut.
+    pub(crate) reset: bool,
+}
+
+/// How far the response has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum ResponseState {
+    /// No response yet.
+    None,
+    /// Its headers are in the filter chain.
+    InFilters,
+    /// Its headers are ready for the codec, or sent.
+    Emitted,
+}
+
+/// One stream.
+pub(crate) struct Stream {
+    pub(crate) hcm: Rc<WorkerHcm>,
+    pub(crate) info: StreamInfo,
+    /// The request; `data` is what the codec decoded last.
+    pub(crate) request: Message,
+    /// The response; `data` is what the upstream's codec decoded last.
+    pub(crate) response: Message,
+    pub(crate) out: Outgoing,
+    pub(crate) router: RouterState,
+    pub(crate) chain: ChainRef,
+    filters: Vec<FilterSlot>,
+    has_waits: bool,
+    pub(crate) buffer_limit: u32,
+    /// The request has arrived whole.
+    pub(crate) request_end: bool,
+    /// Nothing more of the request is wanted.
+    request_cut: bool,
+    response_state: ResponseState,
+    /// What filters still do to the response does not matter any more.
+    response_cut: bool,
+    /// The request asks for another protocol and may have it.
+    pub(crate) is_upgrade: bool,
+    pub(crate) is_connect: bool,
+    pub(crate) is_head: bool,
+    pub(crate) is_grpc: bool,
+    /// The peer wants the connection closed after this exchange.
+    pub(crate) saw_close: bool,
+    timers: timers::StreamTimers,
+    logged: bool,
+    /// Time of the present round of work.
+    pub(crate) now: Instant,
+}
+
+impl Stream {
+    /// A stream that begins now.
+    pub(crate) fn new(hcm: Rc<WorkerHcm>, connection: Rc<ConnectionInfo>, buffer_limit: u32, now: Instant) -> Stream {
+        let mut stream = Stream::idle(hcm, connection, buffer_limit, now);
+        stream.begin(now);
+        stream
+    }
+
+    fn idle(hcm: Rc<WorkerHcm>, connection: Rc<ConnectionInfo>, buffer_limit: u32, now: Instant) -> Stream {
+        Stream {
+            info: StreamInfo::new(connection, now, clock::wall_time(now)),
+            hcm,
+            request: Message::new(),
+            response: Message::new(),
+            out: Outgoing::default(),
+            router: RouterState::default(),
+            chain: ChainRef::Main,
+            filters: Vec::new(),
+            has_waits: false,
+            buffer_limit,
+            request_end: false,
+            request_cut: false,
+            response_state: ResponseState::None,
+            response_cut: false,
+            is_upgrade: false,
+            is_connect: false,
+            is_head: false,
+            is_grpc: false,
+            saw_close: false,
+            timers: timers::StreamTimers::default(),
+            logged: false,
+            now,
+        }
+    }
+
+    /// Makes a finished stream the next one, of whichever connection of this worker.
+    pub(crate) fn restart(&mut self, connection: &Rc<ConnectionInfo>, buffer_limit: u32, now: Instant) {
+        let (mut request, mut response) = (std::mem::take(&mut self.request), std::mem::take(&mut self.response));
+        request.clear();
+        response.clear();
+        let mut filters = std::mem::take(&mut self.filters);
+        filters.clear();
+        let hcm = self.hcm.clone();
+        *self = Stream { request, response, filters, ..Stream::idle(hcm, connection.clone(), buffer_limit, now) };
+        self.begin(now);
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.info.stream_id = self.hcm.random();
+        let stats = &self.hcm.stats;
+        stats.inc(HttpStats::DOWNSTREAM_RQ_TOTAL);
+        stats.inc(HttpStats::DOWNSTREAM_RQ_HTTP1_TOTAL);
+        stats.gauge_add(HttpStats::DOWNSTREAM_RQ_ACTIVE, 1);
+        self.timers.begin(&self.hcm.config.timeouts, now);
+    }
+
+    pub(crate) fn config(&self) -> &HcmConfig {
+        &self.hcm.config
+    }
+
+    fn is_cut(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Request => self.request_cut,
+            Direction::Response => self.response_cut,
+        }
+    }
+
+    /// The request's headers have arrived (in `self.request.headers`).
+    pub(crate) fn on_headers(&mut self, protocol: Protocol, end: bool, now: Instant) {
+        self.info.protocol = Some(protocol);
+        self.timers.headers_arrived();
+        self.touch(now);
+        let headers = &self.request.headers;
+        self.is_head = headers.method() == Some(b"HEAD");
+        self.is_connect = headers.method() == Some(b"CONNECT");
+        self.is_grpc = request::is_grpc(headers);
+        if end {
+            self.note_request_end(now);
+        }
+        let hcm = self.hcm.clone();
+        if let Err(reply) = self.check_and_prepare(&hcm.config) {
+            return self.send_local_reply(reply);
+        }
+        self.find_route();
+        self.timers.on_route(self.router.route.as_deref(), now);
+        if let Err(reply) = self.choose_chain(&hcm.config) {
+            return self.send_local_reply(reply);
+        }
+        self.create_filters();
+        self.pass_headers(Direction::Request, 0, end);
+    }
+
+    /// Checks that come before any filter, in Envoy's order, and the headers that the connection manager sets.
+    fn check_and_prepare(&mut self, config: &HcmConfig) -> Result<(), LocalReply> {
+        let headers = &mut self.request.headers;
+        if !config.proxy_100_continue
+            && headers.get(Known::Expect).is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"))
+        {
+            self.out.send_continue = true;
+            headers.remove(Known::Expect);
+        }
+        if self.info.protocol == Some(Protocol::Http10) {
+            if !config.h1.accept_http_10 {
+                return Err(LocalReply::new(426, "", "low_version"));
+            }
+            if headers.authority().is_none_or(<[u8]>::is_empty)
+                && let Some(host) = &config.h1.default_host_for_http_10
+            {
+                headers.set(Known::Authority, host.as_bytes());
+            }
+        }
+        if headers.authority().is_none() {
+            return Err(LocalReply::new(400, "", "missing_host_header"));
+        }
+        match headers.path() {
+            None | Some(b"") if !self.is_connect => {
+                return Err(LocalReply::new(404, "", "missing_path_rejected"));
+            }
+            Some(path) if !path.is_empty() && path[0] != b'/' && path != b"*" => {
+                self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_NON_RELATIVE_PATH);
+                return Err(LocalReply::new(404, "", "absolute_path_rejected"));
+            }
+            _ => {}
+        }
+        match config.path.apply_to_path(headers) {
+            PathVerdict::Continue => {}
+            PathVerdict::Redirect if !self.is_grpc => {
+                self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_REDIRECTED_WITH_NORMALIZED_PATH);
+                let path = String::from_utf8_lossy(headers.path().unwrap_or_default()).into_owned();
+                return Err(LocalReply::new(307, "", "path_normalization_redirected").header("location", path));
+            }
+            PathVerdict::Reject | PathVerdict::Redirect => {
+                self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_FAILED_PATH_NORMALIZATION);
+                return Err(LocalReply::new(400, "", "path_normalization_failed"));
+            }
+        }
+        config.path.apply_to_host(headers, self.info.connection.local_address.port());
+        request::prepare(headers, &mut self.info, config, self.hcm.routes.internal_only_headers());
+        Ok(())
+    }
+
+    /// Which chain the request runs through; an upgrade must be allowed by route or connection manager.
+    fn choose_chain(&mut self, config: &HcmConfig) -> Result<(), LocalReply> {
+        let kind = if self.is_connect {
+            "CONNECT".as_bytes()
+        } else if request::is_upgrade(&self.request.headers) {
+            self.request.headers.get(Known::Upgrade).unwrap_or_default()
+        } else {
+            return Ok(());
+        };
+        let by_route = self.router.route.as_deref().and_then(|route| route.upgrade_enabled(kind));
+        let found = config.upgrades.iter().position(|upgrade| upgrade.kind.as_bytes().eq_ignore_ascii_case(kind));
+        let allowed = match (by_route, found) {
+            (Some(by_route), _) => by_route,
+            (None, Some(index)) => config.upgrades[index].enabled,
+            (None, None) => false,
+        };
+        if !allowed {
+            // A CONNECT request without a chain of its own is left to the router, which knows no route for it.
+            if self.is_connect {
+                return Ok(());
+            }
+            self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_WS_ON_NON_WS_ROUTE);
+            return Err(LocalReply::new(403, "", "upgrade_failed"));
+        }
+        if let Some(index) = found
+            && config.upgrades[index].chain.is_some()
+        {
+            self.chain = ChainRef::Upgrade(index);
+        }
+        self.is_upgrade = !self.is_connect;
+        self.hcm.stats.inc(HttpStats::DOWNSTREAM_CX_UPGRADES_TOTAL);
+        self.hcm.stats.gauge_add(HttpStats::DOWNSTREAM_CX_UPGRADES_ACTIVE, 1);
+        Ok(())
+    }
+
+    fn create_filters(&mut self) {
+        let hcm = self.hcm.clone();
+        let chain: &FilterChain = hcm.chain(self.chain);
+        for (entry, filter) in chain.filters.iter().enumerate() {
+            let by_route = self.router.route.as_deref().and_then(|route| route.filter_disabled(&filter.name));
+            if !by_route.unwrap_or(filter.disabled) {
+                self.filters.push(FilterSlot::new(filter.config.create_filter(), entry));
+            }
+        }
+    }
+
+    /// A piece of the request's body has arrived (in `self.request.data`).
+    pub(crate) fn on_data(&mut self, end: bool, now: Instant) {
+        self.touch(now);
+        self.info.bytes_received += self.request.data.len() as u64;
+        if end {
+            self.note_request_end(now);
+        }
+        let mut data = std::mem::take(&mut self.request.data);
+        if !self.request_cut {
+            self.pass_data(Direction::Request, 0, &mut data, end);
+        }
+    }
+
+    /// The request's trailers have arrived (in `self.request.trailers`).
+    pub(crate) fn on_trailers(&mut self, now: Instant) {
+        self.touch(now);
+        self.note_request_end(now);
+        if !self.request_cut {
+            self.pass_trailers(Direction::Request, 0);
+        }
+    }
+
+    fn note_request_end(&mut self, now: Instant) {
+        self.request_end = true;
+        self.info.timing.last_downstream_rx = Some(now);
+        self.timers.request_arrived();
+    }
+
+    /// The response's headers have arrived from the upstream (in `self.response.headers`).
+    pub(crate) fn respond_headers(&mut self, end: bool) {
+        self.response_state = ResponseState::InFilters;
+        self.pass_headers(Direction::Response, 0, end);
+    }
+
+    /// A piece of the response's body has arrived from the upstream.
+    pub(crate) fn respond_data(&mut self, data: &mut Buffer, end: bool) {
+        if !self.response_cut {
+            self.pass_data(Direction::Response, 0, data, end);
+        }
+    }
+
+    /// The response's trailers have arrived from the upstream (in `self.response.trailers`).
+    pub(crate) fn respond_trailers(&mut self) {
+        if !self.response_cut {
+            self.pass_trailers(Direction::Response, 0);
+        }
+    }
+
+    /// A 1xx response has arrived from the upstream (in `self.response.headers`).
+    pub(crate) fn respond_informational(&mut self) {
+        if self.config().proxy_100_continue {
+            self.out.informational = true;
+        }
+    }
+
+    /// The response's headers have passed the filters.
+    fn emit_headers(&mut self, end: bool) {
+        let hcm = self.hcm.clone();
+        let headers = &mut self.response.headers;
+        let wall = clock::wall_time(self.now);
+        with_http_date(wall, |date| response::prepare(headers, &self.request.headers, &hcm.config, date));
+        self.response_state = ResponseState::Emitted;
+        let status = headers.status().unwrap_or(0);
+        self.info.response_code = Some(status);
+        self.charge_response(status);
+        if !self.request_end && !self.is_tunnel(status) {
+            // Nobody waits for the rest of the request: the connection ends with this response.
+            self.out.close = true;
+            hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_RESPONSE_BEFORE_RQ_COMPLETE);
+        }
+        self.out.headers = Some(end);
+        self.out.end |= end;
+    }
+
+    /// Whether an answer with this status turns the connection into a tunnel.
+    pub(crate) fn is_tunnel(&self, status: u16) -> bool {
+        (self.is_upgrade && status == 101) || (self.is_connect && (200..300).contains(&status))
+    }
+
+    fn emit_data(&mut self, data: &mut Buffer, end: bool) {
+        self.out.data.append(data);
+        self.out.end |= end;
+    }
+
+    fn emit_trailers(&mut self) {
+        self.out.trailers = true;
+        self.out.end = true;
+    }
+
+    fn charge_response(&self, status: u16) {
+        let (own, listener) = match status / 100 {
+            1 => (HttpStats::DOWNSTREAM_RQ_1XX, ListenerHttpStats::DOWNSTREAM_RQ_1XX),
+            2 => (HttpStats::DOWNSTREAM_RQ_2XX, ListenerHttpStats::DOWNSTREAM_RQ_2XX),
+            3 => (HttpStats::DOWNSTREAM_RQ_3XX, ListenerHttpStats::DOWNSTREAM_RQ_3XX),
+            4 => (HttpStats::DOWNSTREAM_RQ_4XX, ListenerHttpStats::DOWNSTREAM_RQ_4XX),
+            _ => (HttpStats::DOWNSTREAM_RQ_5XX, ListenerHttpStats::DOWNSTREAM_RQ_5XX),
+        };
+        self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_COMPLETED);
+        self.hcm.stats.inc(own);
+        if let Some(stats) = &self.hcm.listener_stats {
+            stats.inc(ListenerHttpStats::DOWNSTREAM_RQ_COMPLETED);
+            stats.inc(listener);
+        }
+    }
+
+    /// Drives what does not come from the codec: waiting filters and the upstream. `may_read`: the client takes
+    /// what the upstream sends. Returns whether anything moved.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, may_read: bool, now: Instant) -> bool {
+        let mut progress = false;
+        if self.has_waits {
+            progress = self.poll_waits(cx);
+        }
+        progress | self.poll_router(cx, may_read && !self.is_backed_up_response(), now)
+    }
+
+    fn is_backed_up_response(&self) -> bool {
+        !self.filters.is_empty() && self.is_backed_up(Direction::Response)
+    }
+
+    /// Whether more of the request may be read.
+    pub(crate) fn wants_request(&self) -> bool {
+        !self.router_is_backed_up() && (self.filters.is_empty() || !self.is_backed_up(Direction::Request))
+    }
+
+    /// The client is gone, or broke the protocol: everything of the stream ends.
+    pub(crate) fn on_downstream_gone(&mut self, flag: ResponseFlags, details: &'static str) {
+        if !self.out.sent_end {
+            self.info.set_flag(flag);
+            self.info.set_details_once(details);
+            self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_RX_RESET);
+        }
+        self.request_cut = true;
+        self.response_cut = true;
+        self.router_abort();
+    }
+
+    /// The stream is over: filters and logs are told, the stats are settled.
+    pub(crate) fn finish(&mut self, now: Instant) {
+        self.router_abort();
+        self.info.end = Some(now);
+        let stats = &self.hcm.stats;
+        stats.gauge_sub(HttpStats::DOWNSTREAM_RQ_ACTIVE, 1);
+        let took = now.saturating_duration_since(self.info.start);
+        stats.record(HttpStats::DOWNSTREAM_RQ_TIME, took.as_millis() as u64);
+        if self.is_upgrade {
+            stats.gauge_sub(HttpStats::DOWNSTREAM_CX_UPGRADES_ACTIVE, 1);
+        }
+        self.log_end();
+        self.filters.clear();
+    }
+
+    /// Earliest point in time at which [`Stream::on_deadline`] has something to do.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        [self.timers.deadline(), self.router.deadline()].into_iter().flatten().min()
+    }
+
+    pub(crate) fn touch(&mut self, now: Instant) {
+        self.now = now;
+        self.timers.touch(now);
+    }
+}
+
+/// Shares a chain's configuration.
+pub(crate) fn chain_of(config: &HcmConfig, chain: ChainRef) -> &Arc<FilterChain> {
+    match chain {
+        ChainRef::Main => &config.chain,
+        ChainRef::Upgrade(index) => config.upgrades[index].chain.as_ref().unwrap_or(&config.chain),
+    }
+}

@@ -1,0 +1,153 @@
+//! Answers that the proxy gives itself (Envoy's `sendLocalReply`).
+
+use nuncio_buffer::Buffer;
+use nuncio_http::Known;
+use nuncio_sdk::{LocalReply, ResponseFlags};
+
+use super::lane::Direction;
+use super::{ResponseState, Stream};
+use crate::hcm::stats::HttpStats;
+
+impl Stream {
+    /// Answers the request. Nothing more of it is wanted; what the upstream does is undone.
+    ///
+    /// Before a response has begun, the answer runs through the response side of the chain; while one is in the chain
+    /// it goes around it; once one is on its way to the client, the stream can only be cut.
+    pub(crate) fn send_local_reply(&mut self, reply: LocalReply) {
+        match self.response_state {
+            ResponseState::None => {
+                let mut body = self.begin_reply(reply);
+                let end = body.is_empty();
+                self.response_state = ResponseState::InFilters;
+                self.pass_headers(Direction::Response, 0, end);
+                if !end && !self.response_cut {
+                    self.pass_data(Direction::Response, 0, &mut body, true);
+                }
+            }
+            ResponseState::InFilters => self.replace_response(reply),
+            ResponseState::Emitted => {
+                self.info.set_flag(reply.flags);
+                self.info.response_code_details = Some(reply.details);
+                self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_TX_RESET);
+                self.cut();
+            }
+        }
+    }
+
+    /// Answers in place of a response that is still in the filter chain.
+    pub(super) fn replace_response(&mut self, reply: LocalReply) {
+        if self.response_state == ResponseState::Emitted {
+            self.info.set_flag(reply.flags);
+            return self.cut();
+        }
+        let mut body = self.begin_reply(reply);
+        self.response_cut = true;
+        let end = body.is_empty();
+        self.emit_headers(end);
+        if !end {
+            self.emit_data(&mut body, true);
+        }
+    }
+
+    /// A filter holds more of the response than it may.
+    pub(super) fn response_too_large(&mut self) {
+        self.hcm.stats.inc(HttpStats::RS_TOO_LARGE);
+        self.replace_response(LocalReply::new(500, "Internal Server Error", "response_payload_too_large"));
+    }
+
+    /// Ends the stream without completing its response.
+    pub(crate) fn cut(&mut self) {
+        self.request_cut = true;
+        self.response_cut = true;
+        self.out.reset = true;
+        self.router_abort();
+    }
+
+    /// Puts the reply's headers in place and returns its body. Ends what the request has set in motion.
+    fn begin_reply(&mut self, mut reply: LocalReply) -> Buffer {
+        self.request_cut = true;
+        self.router_abort();
+        self.info.set_flag(reply.flags);
+        self.info.response_code_details = Some(std::mem::take(&mut reply.details));
+        self.info.local_reply_body = reply.body.clone();
+        self.out.close |= reply.close_connection;
+
+        let headers = &mut self.response.headers;
+        headers.clear();
+        self.response.trailers.clear();
+        headers.set_status(reply.status);
+        for (name, value) in &reply.headers {
+            headers.append(&**name, value.as_bytes());
+        }
+        let hcm = self.hcm.clone();
+        let formatted = hcm.config.local_reply.rewrite(&mut reply, &self.request.headers, headers, &mut self.info);
+        if reply.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW) && !hcm.config.chain.router.suppress_envoy_headers {
+            headers.set(Known::XEnvoyOverloaded, b"true");
+        }
+
+        let mut body = Buffer::new();
+        if self.is_grpc {
+            let status = reply.grpc_status.unwrap_or_else(|| grpc_status_of(reply.status));
+            headers.set_status(200);
+            headers.set(Known::ContentType, b"application/grpc");
+            headers.set_number(Known::GrpcStatus, u64::from(status));
+            let message = formatted.as_ref().map_or(reply.body.as_bytes(), |formatted| &formatted.body);
+            if !message.is_empty() {
+                headers.set(Known::GrpcMessage, &percent_encode(message));
+            }
+            return body;
+        }
+        let (text, content_type): (&[u8], &[u8]) = match &formatted {
+            Some(formatted) => (&formatted.body, formatted.content_type.as_bytes()),
+            None => (reply.body.as_bytes(), b"text/plain"),
+        };
+        if !text.is_empty() {
+            headers.set_number(Known::ContentLength, text.len() as u64);
+            if !headers.contains(Known::ContentType) {
+                headers.set(Known::ContentType, content_type);
+            }
+            if !self.is_head {
+                body.append_slice(text);
+            }
+        } else {
+            headers.remove(Known::ContentLength);
+            headers.remove(Known::ContentType);
+        }
+        body
+    }
+}
+
+/// What an HTTP status means as a gRPC one (gRPC's "HTTP to gRPC Status Code Mapping").
+fn grpc_status_of(status: u16) -> u32 {
+    match status {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
+    }
+}
+
+/// `grpc-message` percent-encoding (gRPC over HTTP/2, "Status-Message").
+fn percent_encode(message: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(message.len());
+    for &byte in message {
+        if matches!(byte, b' '..=b'~') && byte != b'%' {
+            encoded.push(byte);
+        } else {
+            encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_messages_are_encoded() {
+        assert_eq!(percent_encode(b"a 100%\n"), b"a 100%25%0A");
+    }
+}

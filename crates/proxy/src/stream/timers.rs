@@ -1,0 +1,115 @@
+//! The deadlines of a stream, route timeout excepted (that is the router's).
+
+use std::time::Duration;
+
+use nuncio_sdk::{LocalReply, ResponseFlags};
+use nuncio_route::RouteEntry;
+use tokio::time::Instant;
+
+use super::{ResponseState, Stream};
+use crate::hcm::config::Timeouts;
+use crate::hcm::stats::HttpStats;
+
+/// Deadlines of one stream; an absent one never expires.
+#[derive(Default)]
+pub(super) struct StreamTimers {
+    idle_timeout: Option<Duration>,
+    activity: Option<Instant>,
+    request_headers: Option<Instant>,
+    request: Option<Instant>,
+    max_duration: Option<Instant>,
+    log: Option<Instant>,
+    start: Option<Instant>,
+}
+
+impl StreamTimers {
+    pub(super) fn begin(&mut self, timeouts: &Timeouts, now: Instant) {
+        self.start = Some(now);
+        self.activity = Some(now);
+        self.idle_timeout = timeouts.stream_idle;
+        let at = |timeout: Option<Duration>| timeout.map(|timeout| now + timeout);
+        self.request_headers = at(timeouts.request_headers);
+        self.request = at(timeouts.request);
+        self.max_duration = at(timeouts.max_stream_duration);
+    }
+
+    pub(super) fn headers_arrived(&mut self) {
+        self.request_headers = None;
+    }
+
+    pub(super) fn request_arrived(&mut self) {
+        self.request = None;
+    }
+
+    /// A route may have an idle timeout and a maximum duration of its own.
+    pub(super) fn on_route(&mut self, route: Option<&RouteEntry>, now: Instant) {
+        let Some(timeouts) = route.and_then(RouteEntry::timeouts) else { return };
+        if let Some(idle) = timeouts.idle {
+            self.idle_timeout = (!idle.is_zero()).then_some(idle);
+        }
+        if let Some(max) = timeouts.max_stream_duration {
+            self.max_duration = (!max.is_zero()).then(|| self.start.unwrap_or(now) + max);
+        }
+    }
+
+    pub(super) fn every(&mut self, interval: Option<Duration>, now: Instant) {
+        self.log = interval.map(|interval| now + interval);
+    }
+
+    pub(super) fn touch(&mut self, now: Instant) {
+        self.activity = Some(now);
+    }
+
+    fn idle(&self) -> Option<Instant> {
+        Some(self.activity? + self.idle_timeout?)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        [self.idle(), self.request_headers, self.request, self.max_duration, self.log].into_iter().flatten().min()
+    }
+}
+
+impl Stream {
+    /// Acts on the deadlines that have passed.
+    pub(crate) fn on_deadline(&mut self, now: Instant) {
+        let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if passed(self.timers.log) {
+            self.log_periodic();
+            self.timers.every(self.hcm.config.log_interval, now);
+        }
+        if passed(self.timers.request_headers) {
+            self.timers.request_headers = None;
+            self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_HEADER_TIMEOUT);
+            self.send_local_reply(LocalReply::new(408, "request header timeout", "request_header_timeout"));
+        } else if passed(self.timers.request) {
+            self.timers.request = None;
+            self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_TIMEOUT);
+            self.send_local_reply(LocalReply::new(408, "request timeout", "request_overall_timeout"));
+        } else if passed(self.timers.max_duration) {
+            self.timers.max_duration = None;
+            self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_MAX_DURATION_REACHED);
+            let status = if self.request_end { 504 } else { 408 };
+            self.send_local_reply(
+                LocalReply::new(status, "downstream duration timeout", "max_duration_timeout").grpc_status(4),
+            );
+        } else if passed(self.timers.idle()) {
+            self.timers.idle_timeout = None;
+            self.on_idle();
+        }
+        self.on_router_deadline(now);
+    }
+
+    fn on_idle(&mut self) {
+        self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_IDLE_TIMEOUT);
+        let reply = LocalReply::new(if self.request_end { 504 } else { 408 }, "stream timeout", "stream_idle_timeout")
+            .flags(ResponseFlags::STREAM_IDLE_TIMEOUT);
+        if self.response_state == ResponseState::Emitted {
+            self.info.set_flag(ResponseFlags::STREAM_IDLE_TIMEOUT);
+            self.info.response_code_details = Some("stream_idle_timeout".into());
+            self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_TX_RESET);
+            self.cut();
+        } else {
+            self.send_local_reply(reply);
+        }
+    }
+}
