@@ -2,11 +2,14 @@
 //!
 //! Nothing here touches a socket, a clock or configuration: bytes and settings come in, [`Event`]s and bytes go out.
 
+pub mod date;
 pub mod h1;
 mod headers;
 mod message;
 pub mod method;
+pub mod path;
 pub mod status;
+pub mod validate;
 
 pub use headers::{GetAll, HeaderMap, Iter, Known, NameRef, Spelling};
 pub use message::{Event, Message};

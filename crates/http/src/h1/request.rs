@@ -13,7 +13,7 @@ use super::settings::{H1Settings, UnderscoreAction};
 use super::target::{self, Target};
 use super::{Version, keeps_case, lengths::Lengths};
 use crate::headers::Receive;
-use crate::{Event, HeaderMap, Known, Message, method};
+use crate::{Event, HeaderMap, Known, Message, method, validate};
 
 /// What a connection needs to know of a request besides its headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -307,19 +307,21 @@ impl ServerDecoder {
             words.next().unwrap_or_default(),
             words.next().unwrap_or_default(),
         );
-        let known_method = self.settings.allow_custom_methods || method::is_registered(method);
+        let valid_method = method::is_registered(method)
+            || (self.settings.allow_custom_methods && validate::is_token(method));
         let other_version = match (words.next(), words.next()) {
             (None, _) | (Some(b""), None) => true,
+            (Some(b"HTTP/1.0" | b"HTTP/1.1"), _) => false,
             (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None) => {
                 major.is_ascii_digit() && minor.is_ascii_digit()
             }
             _ => false,
         };
-        let refused_line = matches!(reason, httparse::Error::Version | httparse::Error::Token);
+        let line_refused = matches!(reason, httparse::Error::Version | httparse::Error::Token);
         let valid_target = !url.is_empty() && target::check(url, method == b"CONNECT").is_ok();
-        if error != error::INVALID_CHARACTERS
-            && refused_line
-            && known_method
+        if line_refused
+            && error != error::INVALID_CHARACTERS
+            && valid_method
             && valid_target
             && other_version
         {
