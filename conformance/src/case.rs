@@ -277,6 +277,11 @@ pub(crate) struct Admin {
     /// Compare the body as JSON.
     #[serde(default)]
     pub json: bool,
+    /// Of a JSON body, only the part at this JSON pointer (RFC 6901).
+    pub pointer: Option<String>,
+    /// Compare all headers of the answer, not only the content type.
+    #[serde(default)]
+    pub headers: bool,
     /// Only the status and the content type are compared.
     #[serde(default)]
     pub no_body: bool,

@@ -1,5 +1,6 @@
 //! What differs from run to run is replaced by names: ports, times, request ids, the folder of the run.
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,6 +11,8 @@ pub(crate) struct Normaliser {
     /// Digits of known ports with their placeholders.
     ports: Vec<(String, String)>,
     folder: String,
+    /// The address of this machine, which Envoy puts into x-forwarded-for for clients on loopback.
+    host: Option<String>,
     /// This year as it stands in a date header.
     year: String,
 }
@@ -25,7 +28,7 @@ impl Normaliser {
         let ports = ports.iter().map(|(name, port)| (port.to_string(), format!("{{{{{name}}}}}"))).collect();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let year = format!(" {} ", 1970 + now / SECONDS_PER_YEAR);
-        Self { ports, folder: folder.display().to_string(), year }
+        Self { ports, folder: folder.display().to_string(), host: host_address(), year }
     }
 
     /// A header line: the values of `date` and `x-envoy-upstream-service-time` go too.
@@ -42,7 +45,10 @@ impl Normaliser {
 
     /// Any text.
     pub(crate) fn text(&self, text: &str) -> String {
-        let text = text.replace(&self.folder, "{{folder}}");
+        let mut text = text.replace(&self.folder, "{{folder}}");
+        if let Some(host) = &self.host {
+            text = text.replace(host, "{{host}}");
+        }
         let mut out = String::with_capacity(text.len());
         let mut rest = text.as_str();
         while let Some(first) = rest.chars().next() {
@@ -105,6 +111,14 @@ impl Normaliser {
     }
 }
 
+/// The address that packets to the outside would come from; connecting a UDP socket sends none.
+fn host_address() -> Option<String> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(203, 0, 113, 1), 9)).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback()).then(|| address.to_string())
+}
+
 /// `h` stands for a hex digit, `d` for a digit, anything else for itself.
 fn matches_shape(bytes: &[u8], shape: &str) -> bool {
     bytes.len() >= shape.len()
@@ -120,7 +134,12 @@ mod tests {
     use super::*;
 
     fn normaliser() -> Normaliser {
-        Normaliser { ports: vec![("23456".to_owned(), "{{origin}}".to_owned())], folder: "/run/x".to_owned(), year: " 2026 ".to_owned() }
+        Normaliser {
+            ports: vec![("23456".to_owned(), "{{origin}}".to_owned())],
+            folder: "/run/x".to_owned(),
+            host: Some("192.0.2.2".to_owned()),
+            year: " 2026 ".to_owned(),
+        }
     }
 
     #[test]

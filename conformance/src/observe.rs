@@ -81,21 +81,46 @@ pub(crate) fn log(bytes: &[u8], normaliser: &Normaliser) -> Value {
     let text = normaliser.bytes(bytes);
     let line = |line: &str| {
         let json: Option<Map<String, Value>> = serde_json::from_str(line).ok();
-        json.map_or_else(|| Value::String(line.to_owned()), Value::Object)
+        json.map_or_else(|| Value::String(without_durations(line)), Value::Object)
     };
     Value::Array(text.lines().map(line).collect())
+}
+
+/// In a line of the default format, the duration and the upstream's service time lose their values.
+fn without_durations(line: &str) -> String {
+    let Some((start, rest)) = line.split_once("HTTP/1.1\" ").filter(|_| line.starts_with("[{{time}}]")) else {
+        return line.to_owned();
+    };
+    let fields: Vec<&str> = rest
+        .split(' ')
+        .enumerate()
+        // status, flags, bytes received, bytes sent, duration, service time
+        .map(|(at, field)| match at {
+            4 | 5 if field.parse::<u64>().is_ok() => "{{milliseconds}}",
+            _ => field,
+        })
+        .collect();
+    format!("{start}HTTP/1.1\" {}", fields.join(" "))
 }
 
 /// An answer of the admin interface, reduced as the case says.
 pub(crate) fn admin(how: &Admin, answer: &Message, normaliser: &Normaliser) -> Result<Value> {
     let mut out = Map::new();
     out.insert("start".to_owned(), answer.start.clone().into());
-    out.insert("content-type".to_owned(), answer.header("content-type").into());
+    if how.headers {
+        let headers: Vec<String> = answer.headers.iter().map(|line| normaliser.header(line)).collect();
+        out.insert("headers".to_owned(), json!(headers));
+    } else {
+        out.insert("content-type".to_owned(), answer.header("content-type").into());
+    }
     if !how.no_body {
         let text = normaliser.bytes(&answer.body);
         let body = if how.json || how.shape {
-            let value: Value =
+            let mut value: Value =
                 serde_json::from_slice(&answer.body).with_context(|| format!("{} is not JSON: {text}", how.path))?;
+            if let Some(pointer) = &how.pointer {
+                value = value.pointer(pointer).cloned().unwrap_or(Value::Null);
+            }
             reduce(value, how.shape, normaliser)
         } else {
             lines(how, &text)
