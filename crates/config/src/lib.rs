@@ -2,6 +2,7 @@
 
 pub mod any;
 pub mod api;
+mod check;
 pub mod convert;
 mod decode;
 mod diagnostic;
@@ -9,6 +10,7 @@ mod document;
 mod error;
 mod front;
 mod load;
+mod normalise;
 mod path;
 pub mod schema;
 mod suggest;

@@ -1,0 +1,318 @@
+//! One walk over an encoded message in normal form that applies Envoy's validation rules ([`rules`]) and the field support
+//! table ([`support`](crate::support)), through every `Any`.
+//!
+//! Nothing stops at the first error, and nothing is written down unless it is wrong: the path exists as
+//! a stack of frames.
+
+mod formats;
+mod rules;
+
+use std::collections::HashMap;
+
+use crate::{
+    ConfigError,
+    any::type_name,
+    path::{Path, Step},
+    schema::{FieldType, MessageType, WellKnown},
+    support::{self, Support, Table},
+    wire::{self, WireValue},
+};
+
+/// What the walk found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// In the order of the walk.
+    pub(crate) errors: Vec<ConfigError>,
+    /// Deprecated fields and values that are used.
+    pub(crate) warnings: Vec<ConfigError>,
+}
+
+/// Checks an encoded message of type `message`.
+pub(crate) fn check(message: MessageType, bytes: &[u8]) -> Findings {
+    let mut checker = Checker {
+        frames: Vec::new(),
+        root: 0,
+        present: Vec::new(),
+        table: support::table(),
+        regexes: HashMap::new(),
+        findings: Findings::default(),
+    };
+    checker.message(
+        message,
+        bytes,
+        Watch {
+            rules: true,
+            support: true,
+        },
+    );
+    checker.findings
+}
+
+/// A step of the walk: into a field of a message, and an element of it.
+#[derive(Clone, Copy)]
+struct Frame<'a> {
+    message: MessageType,
+    field: FieldType,
+    element: Element<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Element<'a> {
+    Whole,
+    Index(usize),
+    Key(&'a str),
+}
+
+/// What is looked at below a message.
+#[derive(Clone, Copy)]
+struct Watch {
+    /// Validation rules; off below a field with `skip`.
+    rules: bool,
+    /// The support table; off below a field that is refused or harmless as a whole.
+    support: bool,
+}
+
+struct Checker<'a> {
+    frames: Vec<Frame<'a>>,
+    /// Where the innermost `Any` begins in `frames`: validation errors are told from there.
+    root: usize,
+    /// The fields of all messages that are being walked; each message sees its own end of it.
+    present: Vec<(FieldType, WireValue<'a>)>,
+    table: Table,
+    regexes: HashMap<&'static [u8], Option<regex_automata::meta::Regex>>,
+    findings: Findings,
+}
+
+impl<'a> Checker<'a> {
+    fn path(&self) -> String {
+        let mut path = Path::default();
+        for frame in &self.frames {
+            path.0.push(Step::Field(frame.field.name()));
+            match frame.element {
+                Element::Whole => {}
+                Element::Index(index) => path.0.push(Step::Index(index)),
+                Element::Key(key) => path.0.push(Step::Key(key)),
+            }
+        }
+        path.to_string()
+    }
+
+    /// Runs `body` one step further down.
+    fn under(&mut self, frame: Frame<'a>, body: impl FnOnce(&mut Self)) {
+        self.frames.push(frame);
+        body(self);
+        self.frames.pop();
+    }
+
+    fn message(&mut self, message: MessageType, bytes: &'a [u8], watch: Watch) {
+        let start = self.present.len();
+        for field in wire::fields(bytes).flatten() {
+            if let Some(known) = message.field_by_number(field.number) {
+                self.present.push((known, field.value));
+            }
+        }
+        if watch.support && !support::is_leaf(message) {
+            self.support(message, start);
+        }
+        if watch.rules && message.is_checked() && !message.is_unchecked() {
+            self.rules(message, start);
+        }
+        self.children(message, start, watch);
+        self.present.truncate(start);
+    }
+
+    /// Walks into the messages that the fields from `start` on hold.
+    fn children(&mut self, message: MessageType, start: usize, watch: Watch) {
+        let mut index = 0;
+        for i in start..self.present.len() {
+            let (field, value) = self.present[i];
+            index = if i > start && self.present[i - 1].0 == field {
+                index + 1
+            } else {
+                0
+            };
+            let Some(inner) = field.message() else {
+                continue;
+            };
+            let support = watch.support && self.table.get(message, field).is_walked();
+            let rules = watch.rules && !rules::skips(field);
+            let watch = Watch { rules, support };
+            let well_known = inner.well_known();
+            if well_known != WellKnown::Any
+                && !(rules && inner.is_checked())
+                && (!support || support::is_leaf(inner))
+            {
+                continue;
+            }
+            if field.is_map() {
+                self.map_entry(message, field, inner, value.bytes(), watch);
+                continue;
+            }
+            let element = if field.is_repeated() {
+                Element::Index(index)
+            } else {
+                Element::Whole
+            };
+            self.under(
+                Frame {
+                    message,
+                    field,
+                    element,
+                },
+                |this| match well_known {
+                    WellKnown::Any => this.any(message, field, value.bytes(), watch),
+                    _ => this.message(inner, value.bytes(), watch),
+                },
+            );
+        }
+    }
+
+    fn map_entry(
+        &mut self,
+        message: MessageType,
+        field: FieldType,
+        entry: MessageType,
+        bytes: &'a [u8],
+        watch: Watch,
+    ) {
+        let Some(value_field) = entry.field_by_number(2) else {
+            return;
+        };
+        let Some(inner) = value_field.message() else {
+            return;
+        };
+        let key = wire::find(bytes, 1).map_or(&[][..], WireValue::bytes);
+        let element = Element::Key(std::str::from_utf8(key).unwrap_or_default());
+        let value = wire::find(bytes, 2).map_or(&[][..], WireValue::bytes);
+        self.under(
+            Frame {
+                message,
+                field,
+                element,
+            },
+            |this| match inner.well_known() {
+                WellKnown::Any => this.any(message, field, value, watch),
+                _ => this.message(inner, value, watch),
+            },
+        );
+    }
+
+    /// Walks into an `Any` that `field` of `message` holds.
+    fn any(&mut self, message: MessageType, field: FieldType, bytes: &'a [u8], watch: Watch) {
+        let url = wire::find(bytes, 1).map_or(&[][..], WireValue::bytes);
+        let name = type_name(std::str::from_utf8(url).unwrap_or_default());
+        let Some(inner) = MessageType::find(name) else {
+            return;
+        };
+        if watch.support
+            && let Support::Extension(allowed) = self.table.get(message, field)
+            && !allowed.contains(&name)
+        {
+            let supported = if allowed.is_empty() {
+                "none yet".to_owned()
+            } else {
+                allowed.join(", ")
+            };
+            let error = ConfigError::new(
+                self.path(),
+                format!("unsupported: {name} is not supported yet"),
+            );
+            self.findings
+                .errors
+                .push(error.with_remedy(format!("supported here: {supported}")));
+            return;
+        }
+        let outer = std::mem::replace(&mut self.root, self.frames.len());
+        let value = wire::find(bytes, 2).map_or(&[][..], WireValue::bytes);
+        self.message(inner, value, watch);
+        self.root = outer;
+    }
+
+    /// Looks up every field that is set in the support table.
+    fn support(&mut self, message: MessageType, start: usize) {
+        let mut before = None;
+        for i in start..self.present.len() {
+            let (field, value) = self.present[i];
+            if before.replace(field) == Some(field) {
+                continue; // further elements of the same repeated field
+            }
+            if field.is_deprecated() {
+                let text = format!(
+                    "Using deprecated option '{}.{}'. This configuration will be removed from Envoy soon.",
+                    message.name(),
+                    field.name()
+                );
+                self.warn(message, field, text);
+            }
+            if let Some(named) = field
+                .enumeration()
+                .and_then(|e| e.by_number(rules::signed(value)))
+                && named.deprecated
+            {
+                let text = format!(
+                    "Using the deprecated value {} of '{}.{}'",
+                    named.name,
+                    message.name(),
+                    field.name()
+                );
+                self.warn(message, field, text);
+            }
+            let (problem, remedy) = match self.table.get(message, field) {
+                Support::Implemented | Support::Harmless(_) | Support::Extension(_) => continue,
+                Support::Refused(remedy) => (None, remedy),
+                Support::Only(allowed) => {
+                    let shown = support::show(field, value);
+                    if allowed.contains(&shown.as_str()) {
+                        continue;
+                    }
+                    (
+                        Some(format!(
+                            "{shown} is not supported yet; supported: {}",
+                            allowed.join(", ")
+                        )),
+                        "",
+                    )
+                }
+            };
+            let what = problem.unwrap_or_else(|| "is not supported yet".into());
+            let text = format!(
+                "unsupported: {}.{} {what}",
+                message.short_name(),
+                field.name()
+            );
+            let remedy = if remedy.is_empty() {
+                "remove the field"
+            } else {
+                remedy
+            };
+            self.under(
+                Frame {
+                    message,
+                    field,
+                    element: Element::Whole,
+                },
+                |this| {
+                    let error = ConfigError::new(this.path(), text).with_remedy(remedy);
+                    this.findings.errors.push(error);
+                },
+            );
+        }
+    }
+
+    fn warn(&mut self, message: MessageType, field: FieldType, text: String) {
+        self.under(
+            Frame {
+                message,
+                field,
+                element: Element::Whole,
+            },
+            |this| {
+                let warning = ConfigError::new(this.path(), text);
+                this.findings.warnings.push(warning);
+            },
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,631 @@
+//! protoc-gen-validate's rules, interpreted from the encoded `validate.FieldRules` that the schema holds. Messages are
+//! those of Envoy's (C++) code.
+
+use std::{cmp::Ordering, collections::HashSet, fmt};
+
+use regex_automata::meta::Regex;
+
+use super::{Checker, Element, Frame, formats};
+use crate::{
+    ConfigError,
+    schema::{FieldType, Kind, MessageType, WellKnown},
+    wire::{self, WireValue},
+};
+
+/// Whether the rules say not to look into the message that `field` holds.
+pub(super) fn skips(field: FieldType) -> bool {
+    let rules = field.rules();
+    !rules.is_empty() && of(rules, 17).is_some_and(|rules| flag(rules.bytes(), 1))
+}
+
+/// The value of a varint as a signed 32-bit integer.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "enum numbers are written as 64-bit two's complement"
+)]
+pub(super) fn signed(value: WireValue<'_>) -> i32 {
+    value.bits() as i32
+}
+
+fn of(rules: &'static [u8], number: u32) -> Option<WireValue<'static>> {
+    wire::find(rules, number)
+}
+
+fn flag(rules: &'static [u8], number: u32) -> bool {
+    of(rules, number).is_some_and(|value| value.bits() != 0)
+}
+
+fn each(rules: &'static [u8], number: u32) -> impl Iterator<Item = WireValue<'static>> + Clone {
+    wire::fields(rules)
+        .flatten()
+        .filter(move |f| f.number == number)
+        .map(|f| f.value)
+}
+
+impl<'a> Checker<'a> {
+    /// Applies the rules of `message` to its fields, which stand in `present` from `start` on.
+    pub(super) fn rules(&mut self, message: MessageType, start: usize) {
+        for field in message.fields() {
+            let rules = field.rules();
+            if rules.is_empty() {
+                continue;
+            }
+            let occurrences = self.present[start..].iter().filter(|(f, _)| *f == field);
+            let values: Vec<WireValue<'a>> = occurrences.map(|(_, value)| *value).collect();
+            self.field_rules(message, field, rules, &values);
+        }
+        for (index, oneof) in message.oneofs().enumerate() {
+            if oneof.is_required()
+                && !self.present[start..]
+                    .iter()
+                    .any(|(f, _)| f.oneof() == Some(index))
+            {
+                let choices: Vec<_> = message
+                    .fields()
+                    .filter(|f| f.oneof() == Some(index))
+                    .map(FieldType::name)
+                    .collect();
+                let reason = format!("field: \"{}\", reason: is required", oneof.name());
+                let error = self
+                    .constraint(reason)
+                    .with_remedy(format!("set one of {}", choices.join(", ")));
+                self.findings.errors.push(error);
+            }
+        }
+    }
+
+    fn field_rules(
+        &mut self,
+        message: MessageType,
+        field: FieldType,
+        rules: &'static [u8],
+        values: &[WireValue<'a>],
+    ) {
+        let whole = Frame {
+            message,
+            field,
+            element: Element::Whole,
+        };
+        for rule in wire::fields(rules).flatten() {
+            let (kind, rule) = (rule.number, rule.value.bytes());
+            match kind {
+                17 if flag(rule, 2) && values.is_empty() => {
+                    self.violation(whole, "value is required")
+                }
+                17 => {}
+                18 => self.repeated(whole, rule, values),
+                19 => self.map(whole, rule, values),
+                20..=22 if values.is_empty() => {
+                    if flag(rule, 1) {
+                        self.violation(whole, "value is required");
+                    }
+                }
+                _ => {
+                    // A wrapper, a member of a oneof and an optional field have no rules while they are absent.
+                    let absent_is_fine = field.kind() == Kind::Message || !field.is_implicit();
+                    let default = default_of(field.kind());
+                    match values.last() {
+                        None if absent_is_fine => {}
+                        value => self.one(whole, kind, rule, value.copied().unwrap_or(default)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The rule `kind` of one value.
+    fn one(&mut self, frame: Frame<'a>, kind: u32, rule: &'static [u8], value: WireValue<'a>) {
+        let value = unwrap(frame.field, value);
+        let problem = match kind {
+            1..=12 if flag(rule, 8) && value.bits() == 0 => None,
+            1..=12 => bounds(rule, 0, number(kind, value), |rule| number(kind, rule)),
+            13 => of(rule, 1)
+                .filter(|want| (want.bits() != 0) != (value.bits() != 0))
+                .map(|want| format!("value must equal {}", want.bits() != 0)),
+            14 => self.string(rule, value.bytes()),
+            15 => bytes(rule, value.bytes()),
+            16 => enumeration(frame.field, rule, signed(value)),
+            20 => any(rule, value.bytes()),
+            21 | 22 => bounds(rule, 1, Number::Nanos(nanos(value)), |rule| {
+                Number::Nanos(nanos(rule))
+            }),
+            _ => None,
+        };
+        if let Some(problem) = problem {
+            self.violation(frame, &problem);
+        }
+    }
+
+    fn repeated(&mut self, frame: Frame<'a>, rule: &'static [u8], values: &[WireValue<'a>]) {
+        if flag(rule, 5) && values.is_empty() {
+            return;
+        }
+        if let Some(problem) = size(values.len(), of(rule, 1), of(rule, 2), "item(s)") {
+            self.violation(frame, &format!("value must contain {problem}"));
+        }
+        if flag(rule, 3) {
+            let mut seen = HashSet::new();
+            for (i, value) in values.iter().enumerate() {
+                if !seen.insert((value.bits(), value.bytes())) {
+                    self.violation(
+                        Frame {
+                            element: Element::Index(i),
+                            ..frame
+                        },
+                        "repeated value must contain unique items",
+                    );
+                }
+            }
+        }
+        let Some(items) = of(rule, 4) else { return };
+        for rule in wire::fields(items.bytes())
+            .flatten()
+            .filter(|rule| rule.number != 17)
+        {
+            for (i, value) in values.iter().enumerate() {
+                self.one(
+                    Frame {
+                        element: Element::Index(i),
+                        ..frame
+                    },
+                    rule.number,
+                    rule.value.bytes(),
+                    *value,
+                );
+            }
+        }
+    }
+
+    fn map(&mut self, frame: Frame<'a>, rule: &'static [u8], values: &[WireValue<'a>]) {
+        if flag(rule, 6) && values.is_empty() {
+            return;
+        }
+        if let Some(problem) = size(values.len(), of(rule, 1), of(rule, 2), "pair(s)") {
+            self.violation(frame, &format!("value must contain {problem}"));
+        }
+        let Some(entry) = frame.field.message() else {
+            return;
+        };
+        for (number, part) in [(4, 1), (5, 2)] {
+            let (Some(rules), Some(field)) = (of(rule, number), entry.field_by_number(part)) else {
+                continue;
+            };
+            for rule in wire::fields(rules.bytes())
+                .flatten()
+                .filter(|rule| rule.number != 17)
+            {
+                for value in values {
+                    let key = wire::find(value.bytes(), 1).map_or(&[][..], WireValue::bytes);
+                    let element = Element::Key(std::str::from_utf8(key).unwrap_or_default());
+                    let value = wire::find(value.bytes(), part).unwrap_or(default_of(field.kind()));
+                    // The field of the frame is the map: only its elements have the entry's kinds.
+                    let problem = match rule.number {
+                        14 => self.string(rule.value.bytes(), value.bytes()),
+                        16 => enumeration(field, rule.value.bytes(), signed(value)),
+                        kind @ 1..=12 => bounds(
+                            rule.value.bytes(),
+                            0,
+                            self::number(kind, unwrap(field, value)),
+                            |rule| self::number(kind, rule),
+                        ),
+                        _ => None,
+                    };
+                    if let Some(problem) = problem {
+                        self.violation(Frame { element, ..frame }, &problem);
+                    }
+                }
+            }
+        }
+    }
+
+    fn string(&mut self, rule: &'static [u8], value: &[u8]) -> Option<String> {
+        if flag(rule, 26) && value.is_empty() {
+            return None;
+        }
+        let text = std::str::from_utf8(value).unwrap_or_default();
+        let characters = text.chars().count();
+        let lengths = exact(characters, of(rule, 19), "characters")
+            .or_else(|| {
+                size(characters, of(rule, 2), of(rule, 3), "characters")
+                    .map(|p| format!("value length must be {p}"))
+            })
+            .or_else(|| exact(value.len(), of(rule, 20), "bytes"))
+            .or_else(|| {
+                size(value.len(), of(rule, 4), of(rule, 5), "bytes")
+                    .map(|p| format!("value length must be {p}"))
+            });
+        lengths
+            .or_else(|| affixes(rule, [1, 7, 8, 9, 10, 11], value))
+            .or_else(|| self.string_format(rule, text))
+    }
+
+    fn string_format(&mut self, rule: &'static [u8], text: &str) -> Option<String> {
+        if let Some(part) = of(rule, 23).filter(|part| contains(text.as_bytes(), part.bytes())) {
+            return Some(format!(
+                "value contains substring {:?}",
+                lossy(part.bytes())
+            ));
+        }
+        if let Some(pattern) = of(rule, 6) {
+            let regex = self
+                .regexes
+                .entry(pattern.bytes())
+                .or_insert_with(|| Regex::new(&lossy(pattern.bytes())).ok());
+            if !regex.as_ref().is_some_and(|regex| regex.is_match(text)) {
+                return Some(format!(
+                    "value does not match regex pattern \"{}\"",
+                    lossy(pattern.bytes())
+                ));
+            }
+        }
+        if let Some(known) = of(rule, 24) {
+            let strict = of(rule, 25).is_none_or(|strict| strict.bits() != 0);
+            let (matches, pattern) = formats::header(known.bits(), strict);
+            return (!matches(text))
+                .then(|| format!("value does not match regex pattern \"{pattern}\""));
+        }
+        let formats: [(u32, fn(&str) -> bool, &str); 7] = [
+            (12, formats::is_email, "a valid email address"),
+            (13, formats::is_hostname, "a valid hostname"),
+            (14, formats::is_ip, "a valid IP address"),
+            (
+                15,
+                |text| text.parse::<std::net::Ipv4Addr>().is_ok(),
+                "a valid IPv4 address",
+            ),
+            (
+                16,
+                |text| text.parse::<std::net::Ipv6Addr>().is_ok(),
+                "a valid IPv6 address",
+            ),
+            (
+                21,
+                |text| formats::is_ip(text) || formats::is_hostname(text),
+                "a valid hostname, or ip address",
+            ),
+            (22, formats::is_uuid, "a valid UUID"),
+        ];
+        let failed = formats
+            .into_iter()
+            .find(|(number, is_valid, _)| flag(rule, *number) && !is_valid(text));
+        failed.map(|(_, _, what)| format!("value must be {what}"))
+    }
+
+    fn violation(&mut self, frame: Frame<'a>, problem: &str) {
+        self.frames.push(frame);
+        let reason = format!("{}: {problem}", violation_name(&frame));
+        let error = self.chained(self.frames.len() - 1, reason);
+        self.findings.errors.push(error);
+        self.frames.pop();
+    }
+
+    /// An error about the message that is being walked, not about a field of it.
+    fn constraint(&self, reason: String) -> ConfigError {
+        self.chained(self.frames.len(), reason)
+    }
+
+    /// Envoy's text: from the root (or the innermost `Any`) through the first `outer` frames down to `reason`.
+    fn chained(&self, outer: usize, reason: String) -> ConfigError {
+        let mut text = String::from("Proto constraint validation failed (");
+        for frame in self.frames[..outer].iter().skip(self.root) {
+            text.push_str(&violation_name(frame));
+            text.push_str(": embedded message failed validation | caused by ");
+        }
+        text.push_str(&reason);
+        text.push(')');
+        ConfigError::new(self.path(), text)
+    }
+}
+
+/// `ClusterValidationError.HealthChecks[0]`.
+fn violation_name(frame: &Frame<'_>) -> String {
+    let mut name = format!("{}ValidationError.", frame.message.short_name());
+    for word in frame.field.name().split('_') {
+        let mut chars = word.chars();
+        name.extend(chars.next().map(|c| c.to_ascii_uppercase()));
+        name.push_str(chars.as_str());
+    }
+    match frame.element {
+        Element::Whole => {}
+        Element::Index(index) => name.push_str(&format!("[{index}]")),
+        Element::Key(key) => name.push_str(&format!("[{key}]")),
+    }
+    name
+}
+
+fn default_of(kind: Kind) -> WireValue<'static> {
+    match kind {
+        Kind::String | Kind::Bytes | Kind::Message => WireValue::Bytes(&[]),
+        _ => WireValue::Varint(0),
+    }
+}
+
+/// The value in a wrapper message; any other value itself.
+fn unwrap(field: FieldType, value: WireValue<'_>) -> WireValue<'_> {
+    match field.message() {
+        Some(wrapper) if wrapper.well_known() == WellKnown::Wrapper => {
+            let kind = wrapper
+                .field_by_number(1)
+                .map_or(Kind::Bytes, FieldType::kind);
+            wire::find(value.bytes(), 1).unwrap_or(default_of(kind))
+        }
+        _ => value,
+    }
+}
+
+/// A value that bounds apply to.
+#[derive(Clone, Copy, PartialEq)]
+enum Number {
+    Int(i128),
+    Float(f64),
+    /// A duration or a time.
+    Nanos(i128),
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Float(a), Self::Float(b)) => a.partial_cmp(b),
+            (Self::Int(a), Self::Int(b)) | (Self::Nanos(a), Self::Nanos(b)) => a.partial_cmp(b),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Int(n) => write!(f, "{n}"),
+            Self::Float(n) => write!(f, "{n}"),
+            Self::Nanos(n) => go_duration(f, n),
+        }
+    }
+}
+
+/// A duration as Go prints it: `1ms`, `1.5s`, `5m0s`, `1h0m0s`.
+fn go_duration(f: &mut fmt::Formatter<'_>, nanos: i128) -> fmt::Result {
+    let decimal =
+        |f: &mut fmt::Formatter<'_>, whole: u128, fraction: u128, digits: usize, unit: &str| {
+            let fraction = format!("{fraction:0digits$}");
+            match fraction.trim_end_matches('0') {
+                "" => write!(f, "{whole}{unit}"),
+                fraction => write!(f, "{whole}.{fraction}{unit}"),
+            }
+        };
+    if nanos < 0 {
+        f.write_str("-")?;
+    }
+    let n = nanos.unsigned_abs();
+    match n {
+        0 => f.write_str("0s"),
+        1..1_000 => write!(f, "{n}ns"),
+        1_000..1_000_000 => decimal(f, n / 1_000, n % 1_000, 3, "µs"),
+        1_000_000..1_000_000_000 => decimal(f, n / 1_000_000, n % 1_000_000, 6, "ms"),
+        _ => {
+            let seconds = n / 1_000_000_000;
+            if seconds >= 3600 {
+                write!(f, "{}h", seconds / 3600)?;
+            }
+            if seconds >= 60 {
+                write!(f, "{}m", seconds / 60 % 60)?;
+            }
+            decimal(f, seconds % 60, n % 1_000_000_000, 9, "s")
+        }
+    }
+}
+
+/// A value as the numeric rule `kind` sees it. Rules encode their bounds with the type that they are for.
+fn number(kind: u32, value: WireValue<'_>) -> Number {
+    let bits = value.bits();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "32-bit values stand in the lower half"
+    )]
+    match kind {
+        1 => Number::Float(f64::from(f32::from_bits(bits as u32))),
+        2 => Number::Float(f64::from_bits(bits)),
+        3 | 4 | 12 => Number::Int(i128::from(bits.cast_signed())),
+        7 | 8 => Number::Int(i128::from(
+            (bits >> 1).cast_signed() ^ -((bits & 1).cast_signed()),
+        )),
+        11 => Number::Int(i128::from((bits as u32).cast_signed())),
+        _ => Number::Int(i128::from(bits)),
+    }
+}
+
+/// A duration or time in nanoseconds.
+fn nanos(value: WireValue<'_>) -> i128 {
+    let part = |number| {
+        wire::find(value.bytes(), number).map_or(0, |v| i128::from(v.bits().cast_signed()))
+    };
+    part(1) * 1_000_000_000 + part(2)
+}
+
+/// const, lt, lte, gt, gte, in and not_in, which stand at 1 to 7 (durations: 2 to 8).
+fn bounds(
+    rule: &'static [u8],
+    shift: u32,
+    value: Number,
+    read: impl Fn(WireValue<'static>) -> Number,
+) -> Option<String> {
+    let bound = |number: u32| of(rule, number + shift).map(&read);
+    if let Some(want) = bound(1)
+        && value != want
+    {
+        return Some(format!("value must equal {want}"));
+    }
+    let upper = bound(2)
+        .map(|n| (n, value < n, ')'))
+        .or_else(|| bound(3).map(|n| (n, value <= n, ']')));
+    let lower = bound(4)
+        .map(|n| (n, value > n, '('))
+        .or_else(|| bound(5).map(|n| (n, value >= n, '[')));
+    let problem = match (lower, upper) {
+        (Some((low, above, open)), Some((high, below, close))) => {
+            let (inside, word) = if low < high {
+                (above && below, "inside")
+            } else {
+                (above || below, "outside")
+            };
+            (!inside).then(|| format!("value must be {word} range {open}{low}, {high}{close}"))
+        }
+        (Some((low, false, open)), None) => Some(format!(
+            "value must be greater than {}{low}",
+            or_equal(open == '[')
+        )),
+        (None, Some((high, false, close))) => Some(format!(
+            "value must be less than {}{high}",
+            or_equal(close == ']')
+        )),
+        _ => None,
+    };
+    problem.or_else(|| {
+        let list = |number: u32| each(rule, number + shift).map(&read);
+        if list(6).next().is_some() && !list(6).any(|n| n == value) {
+            return Some(format!("value must be in list {}", bracketed(list(6))));
+        }
+        list(7)
+            .any(|n| n == value)
+            .then(|| format!("value must not be in list {}", bracketed(list(7))))
+    })
+}
+
+fn or_equal(yes: bool) -> &'static str {
+    if yes { "or equal to " } else { "" }
+}
+
+fn bracketed(items: impl Iterator<Item = impl fmt::Display>) -> String {
+    let items: Vec<_> = items.map(|item| item.to_string()).collect();
+    format!("[{}]", items.join(" "))
+}
+
+fn size(
+    len: usize,
+    min: Option<WireValue<'_>>,
+    max: Option<WireValue<'_>>,
+    unit: &str,
+) -> Option<String> {
+    let (min, max) = (min.map(WireValue::bits), max.map(WireValue::bits));
+    let fits = min.is_none_or(|min| len as u64 >= min) && max.is_none_or(|max| len as u64 <= max);
+    match (min, max) {
+        _ if fits => None,
+        (Some(min), Some(max)) => Some(format!("between {min} and {max} {unit}, inclusive")),
+        (Some(min), None) => Some(format!("at least {min} {unit}")),
+        (None, max) => {
+            Some(format!("no more than {} {unit}", max.unwrap_or_default())).map(|text| {
+                // Strings say "at most", lists "no more than".
+                if unit.ends_with("(s)") {
+                    text
+                } else {
+                    text.replace("no more than", "at most")
+                }
+            })
+        }
+    }
+}
+
+fn exact(len: usize, want: Option<WireValue<'_>>, unit: &str) -> Option<String> {
+    let want = want?.bits();
+    (len as u64 != want).then(|| format!("value length must be {want} {unit}"))
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    needle.is_empty()
+        || haystack
+            .windows(needle.len())
+            .any(|window| window == needle)
+}
+
+/// const, prefix, suffix, contains, in and not_in, at these numbers.
+fn affixes(
+    rule: &'static [u8],
+    [constant, prefix, suffix, infix, list, not_list]: [u32; 6],
+    value: &[u8],
+) -> Option<String> {
+    let text = |number| of(rule, number).map(WireValue::bytes);
+    if let Some(want) = text(constant).filter(|want| *want != value) {
+        return Some(format!("value must equal {}", lossy(want)));
+    }
+    if let Some(want) = text(prefix).filter(|want| !value.starts_with(want)) {
+        return Some(format!("value does not have prefix {:?}", lossy(want)));
+    }
+    if let Some(want) = text(suffix).filter(|want| !value.ends_with(want)) {
+        return Some(format!("value does not have suffix {:?}", lossy(want)));
+    }
+    if let Some(want) = text(infix).filter(|want| !contains(value, want)) {
+        return Some(format!(
+            "value does not contain substring {:?}",
+            lossy(want)
+        ));
+    }
+    let texts = |number| each(rule, number).map(WireValue::bytes);
+    if texts(list).next().is_some() && !texts(list).any(|item| item == value) {
+        return Some(format!(
+            "value must be in list {}",
+            bracketed(texts(list).map(lossy))
+        ));
+    }
+    texts(not_list).any(|item| item == value).then(|| {
+        format!(
+            "value must not be in list {}",
+            bracketed(texts(not_list).map(lossy))
+        )
+    })
+}
+
+fn bytes(rule: &'static [u8], value: &[u8]) -> Option<String> {
+    if flag(rule, 14) && value.is_empty() {
+        return None;
+    }
+    exact(value.len(), of(rule, 13), "bytes")
+        .or_else(|| {
+            size(value.len(), of(rule, 2), of(rule, 3), "bytes")
+                .map(|p| format!("value length must be {p}"))
+        })
+        .or_else(|| affixes(rule, [1, 5, 6, 7, 8, 9], value))
+}
+
+fn enumeration(field: FieldType, rule: &'static [u8], value: i32) -> Option<String> {
+    if of(rule, 1).is_some_and(|want| signed(want) != value) {
+        return Some(format!(
+            "value must equal {}",
+            of(rule, 1).map_or(0, signed)
+        ));
+    }
+    let defined = || {
+        field
+            .enumeration()
+            .is_none_or(|e| e.by_number(value).is_some())
+    };
+    if flag(rule, 2) && !defined() {
+        return Some("value must be one of the defined enum values".into());
+    }
+    let list = |number| each(rule, number).map(signed);
+    if list(3).next().is_some() && !list(3).any(|n| n == value) {
+        return Some(format!("value must be in list {}", bracketed(list(3))));
+    }
+    list(4)
+        .any(|n| n == value)
+        .then(|| format!("value must not be in list {}", bracketed(list(4))))
+}
+
+fn any(rule: &'static [u8], value: &[u8]) -> Option<String> {
+    let url = wire::find(value, 1).map_or(&[][..], WireValue::bytes);
+    let urls = |number| each(rule, number).map(WireValue::bytes);
+    if urls(2).next().is_some() && !urls(2).any(|u| u == url) {
+        return Some(format!(
+            "type URL must be in list {}",
+            bracketed(urls(2).map(lossy))
+        ));
+    }
+    urls(3).any(|u| u == url).then(|| {
+        format!(
+            "type URL must not be in list {}",
+            bracketed(urls(3).map(lossy))
+        )
+    })
+}

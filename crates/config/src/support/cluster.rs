@@ -1,0 +1,187 @@
+//! Clusters, endpoints, and HTTP options towards the upstream.
+
+use super::{Entry, Support::*, message};
+
+pub(super) const HTTP_PROTOCOL_OPTIONS: &str =
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+pub(super) const ROUND_ROBIN: &str =
+    "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin";
+
+pub(super) const MESSAGES: &[Entry] = &[
+    message(
+        "envoy.config.cluster.v3.Cluster",
+        &[
+            ("name", Implemented),
+            ("alt_stat_name", Implemented),
+            ("type", Only(&["STATIC", "STRICT_DNS"])),
+            ("connect_timeout", Implemented),
+            ("per_connection_buffer_limit_bytes", Implemented),
+            (
+                "lb_policy",
+                Only(&["ROUND_ROBIN", "LOAD_BALANCING_POLICY_CONFIG"]),
+            ),
+            ("load_assignment", Implemented),
+            ("max_requests_per_connection", Implemented),
+            ("circuit_breakers", Implemented),
+            ("common_http_protocol_options", Implemented),
+            ("http_protocol_options", Implemented),
+            ("http2_protocol_options", Refused("HTTP/2 comes later")),
+            (
+                "typed_extension_protocol_options",
+                Extension(&[HTTP_PROTOCOL_OPTIONS]),
+            ),
+            ("dns_refresh_rate", Implemented),
+            ("dns_jitter", Implemented),
+            ("dns_failure_refresh_rate", Implemented),
+            ("respect_dns_ttl", Implemented),
+            ("dns_lookup_family", Implemented),
+            ("wait_for_warm_on_init", Implemented),
+            (
+                "cleanup_interval",
+                Harmless("concerns ORIGINAL_DST clusters, which are refused"),
+            ),
+            ("upstream_bind_config", Implemented),
+            ("round_robin_lb_config", Implemented),
+            ("common_lb_config", Implemented),
+            ("transport_socket", Implemented),
+            ("metadata", Implemented),
+            ("upstream_connection_options", Implemented),
+            (
+                "close_connections_on_host_health_failure",
+                Harmless("no host fails a health check: those are refused"),
+            ),
+            (
+                "ignore_health_on_host_removal",
+                Harmless("no host fails a health check: those are refused"),
+            ),
+            ("load_balancing_policy", Implemented),
+            ("health_checks", Refused("active health checks come later")),
+            (
+                "outlier_detection",
+                Refused("outlier detection comes later"),
+            ),
+        ],
+    ),
+    message(
+        "envoy.config.cluster.v3.Cluster.RefreshRate",
+        &[
+            ("base_interval", Implemented),
+            ("max_interval", Implemented),
+        ],
+    ),
+    message("envoy.config.cluster.v3.Cluster.RoundRobinLbConfig", &[]),
+    message(
+        "envoy.config.cluster.v3.Cluster.CommonLbConfig",
+        &[
+            (
+                "healthy_panic_threshold",
+                Harmless("every host is healthy: health checks and outlier detection are refused"),
+            ),
+            (
+                "update_merge_window",
+                Harmless("merges health changes, and there are none"),
+            ),
+            (
+                "ignore_new_hosts_until_first_hc",
+                Harmless("there are no health checks"),
+            ),
+        ],
+    ),
+    message(
+        "envoy.config.cluster.v3.UpstreamConnectionOptions",
+        &[("tcp_keepalive", Implemented)],
+    ),
+    message(
+        "envoy.config.cluster.v3.LoadBalancingPolicy",
+        &[("policies", Implemented)],
+    ),
+    message(
+        "envoy.config.cluster.v3.LoadBalancingPolicy.Policy",
+        &[("typed_extension_config", Implemented)],
+    ),
+    message(ROUND_ROBIN, &[]),
+    message(
+        "envoy.config.cluster.v3.CircuitBreakers",
+        &[("thresholds", Implemented)],
+    ),
+    message(
+        "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
+        &[
+            ("priority", Implemented),
+            ("max_connections", Implemented),
+            ("max_pending_requests", Implemented),
+            ("max_requests", Implemented),
+            ("max_retries", Harmless("there are no retries yet")),
+            ("track_remaining", Implemented),
+            ("max_connection_pools", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.endpoint.v3.ClusterLoadAssignment",
+        &[
+            ("cluster_name", Implemented),
+            ("endpoints", Implemented),
+            ("policy", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy",
+        &[(
+            "overprovisioning_factor",
+            Harmless(
+                "scales with the share of healthy hosts; without health checks that is all of them",
+            ),
+        )],
+    ),
+    message(
+        "envoy.config.endpoint.v3.LocalityLbEndpoints",
+        &[
+            ("locality", Implemented),
+            (
+                "metadata",
+                Harmless("carried along for extensions that read it; none does yet"),
+            ),
+            ("lb_endpoints", Implemented),
+            ("load_balancing_weight", Implemented),
+            ("priority", Implemented),
+            ("proximity", Harmless("Envoy does not use it either")),
+        ],
+    ),
+    message(
+        "envoy.config.endpoint.v3.LbEndpoint",
+        &[
+            ("endpoint", Implemented),
+            ("health_status", Implemented),
+            (
+                "metadata",
+                Harmless("feeds subset balancing, which is refused"),
+            ),
+            ("load_balancing_weight", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.endpoint.v3.Endpoint",
+        &[
+            ("address", Implemented),
+            (
+                "health_check_config",
+                Harmless("there are no health checks"),
+            ),
+            ("hostname", Implemented),
+        ],
+    ),
+    message(
+        HTTP_PROTOCOL_OPTIONS,
+        &[
+            ("common_http_protocol_options", Implemented),
+            ("explicit_http_config", Implemented),
+        ],
+    ),
+    message(
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig",
+        &[
+            ("http_protocol_options", Implemented),
+            ("http2_protocol_options", Refused("HTTP/2 comes later")),
+        ],
+    ),
+];

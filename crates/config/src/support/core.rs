@@ -1,0 +1,234 @@
+//! What every area uses: addresses, headers, matchers, percentages.
+
+use super::{Entry, Support::*, cluster::ROUND_ROBIN, filters::PRESERVE_CASE, message};
+
+pub(super) const MESSAGES: &[Entry] = &[
+    message(
+        "envoy.config.core.v3.Node",
+        &[
+            ("id", Implemented),
+            ("cluster", Implemented),
+            ("metadata", Implemented),
+            (
+                "dynamic_parameters",
+                Harmless("only sent to management servers, and there are none yet"),
+            ),
+            ("locality", Implemented),
+            (
+                "user_agent_name",
+                Harmless("overwritten by the program, as in Envoy"),
+            ),
+            (
+                "user_agent_version",
+                Harmless("overwritten by the program, as in Envoy"),
+            ),
+            (
+                "user_agent_build_version",
+                Harmless("overwritten by the program, as in Envoy"),
+            ),
+            (
+                "extensions",
+                Harmless("overwritten by the program, as in Envoy"),
+            ),
+            (
+                "client_features",
+                Harmless("only sent to management servers, and there are none yet"),
+            ),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.Locality",
+        &[
+            ("region", Implemented),
+            ("zone", Implemented),
+            ("sub_zone", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.Address",
+        &[("socket_address", Implemented), ("pipe", Implemented)],
+    ),
+    message(
+        "envoy.config.core.v3.SocketAddress",
+        &[
+            ("protocol", Only(&["TCP"])),
+            ("address", Implemented),
+            ("port_value", Implemented),
+            ("ipv4_compat", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.Pipe",
+        &[("path", Implemented), ("mode", Implemented)],
+    ),
+    message(
+        "envoy.config.core.v3.CidrRange",
+        &[("address_prefix", Implemented), ("prefix_len", Implemented)],
+    ),
+    message(
+        "envoy.config.core.v3.TcpKeepalive",
+        &[
+            ("keepalive_probes", Implemented),
+            ("keepalive_time", Implemented),
+            ("keepalive_interval", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.BindConfig",
+        &[
+            ("source_address", Implemented),
+            ("freebind", Implemented),
+            ("socket_options", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.SocketOption",
+        &[
+            ("description", Implemented),
+            ("level", Implemented),
+            ("name", Implemented),
+            ("int_value", Implemented),
+            ("buf_value", Implemented),
+            ("state", Implemented),
+            ("type", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.SocketOption.SocketType",
+        &[("stream", Implemented), ("datagram", Implemented)],
+    ),
+    message("envoy.config.core.v3.SocketOption.SocketType.Stream", &[]),
+    message("envoy.config.core.v3.SocketOption.SocketType.Datagram", &[]),
+    message(
+        "envoy.config.core.v3.SocketOptionsOverride",
+        &[("socket_options", Implemented)],
+    ),
+    message(
+        "envoy.config.core.v3.TypedExtensionConfig",
+        &[
+            ("name", Implemented),
+            ("typed_config", Extension(&[ROUND_ROBIN, PRESERVE_CASE])),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.Metadata",
+        &[
+            ("filter_metadata", Implemented),
+            ("typed_filter_metadata", Refused("")),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.DataSource",
+        &[
+            ("filename", Implemented),
+            ("inline_bytes", Implemented),
+            ("inline_string", Implemented),
+            ("environment_variable", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.HeaderValue",
+        &[
+            ("key", Implemented),
+            ("value", Implemented),
+            ("raw_value", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.HeaderValueOption",
+        &[
+            ("header", Implemented),
+            ("append", Implemented),
+            ("append_action", Implemented),
+            ("keep_empty_value", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.RuntimeUInt32",
+        &[("default_value", Implemented), ("runtime_key", Implemented)],
+    ),
+    message(
+        "envoy.config.core.v3.RuntimeFractionalPercent",
+        &[("default_value", Implemented), ("runtime_key", Implemented)],
+    ),
+    message("envoy.type.v3.Percent", &[("value", Implemented)]),
+    message(
+        "envoy.type.v3.FractionalPercent",
+        &[("numerator", Implemented), ("denominator", Implemented)],
+    ),
+    message(
+        "envoy.type.v3.Int64Range",
+        &[("start", Implemented), ("end", Implemented)],
+    ),
+    message(
+        "envoy.type.v3.DoubleRange",
+        &[("start", Implemented), ("end", Implemented)],
+    ),
+    message(
+        "envoy.type.matcher.v3.StringMatcher",
+        &[
+            ("exact", Implemented),
+            ("prefix", Implemented),
+            ("suffix", Implemented),
+            ("safe_regex", Implemented),
+            ("contains", Implemented),
+            ("ignore_case", Implemented),
+        ],
+    ),
+    message(
+        "envoy.type.matcher.v3.ListStringMatcher",
+        &[("patterns", Implemented)],
+    ),
+    message(
+        "envoy.type.matcher.v3.RegexMatcher",
+        &[
+            (
+                "google_re2",
+                Harmless("chooses the only regex engine there is; Envoy ignores its limit too"),
+            ),
+            ("regex", Implemented),
+        ],
+    ),
+    message(
+        "envoy.type.matcher.v3.RegexMatchAndSubstitute",
+        &[("pattern", Implemented), ("substitution", Implemented)],
+    ),
+    message(
+        "envoy.type.matcher.v3.MetadataMatcher",
+        &[
+            ("filter", Implemented),
+            ("path", Implemented),
+            ("value", Implemented),
+            ("invert", Implemented),
+        ],
+    ),
+    message(
+        "envoy.type.matcher.v3.MetadataMatcher.PathSegment",
+        &[("key", Implemented)],
+    ),
+    message(
+        "envoy.type.matcher.v3.ValueMatcher",
+        &[
+            ("null_match", Implemented),
+            ("double_match", Implemented),
+            ("string_match", Implemented),
+            ("bool_match", Implemented),
+            ("present_match", Implemented),
+            ("list_match", Implemented),
+            ("or_match", Implemented),
+        ],
+    ),
+    message("envoy.type.matcher.v3.ValueMatcher.NullMatch", &[]),
+    message(
+        "envoy.type.matcher.v3.DoubleMatcher",
+        &[("range", Implemented), ("exact", Implemented)],
+    ),
+    message(
+        "envoy.type.matcher.v3.ListMatcher",
+        &[("one_of", Implemented)],
+    ),
+    message(
+        "envoy.type.matcher.v3.OrMatcher",
+        &[("value_matchers", Implemented)],
+    ),
+];

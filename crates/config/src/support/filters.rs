@@ -1,0 +1,147 @@
+//! HTTP filters and what they share.
+
+use super::{Entry, Support::*, message};
+
+pub(super) const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
+pub(super) const BUFFER: &str = "envoy.extensions.filters.http.buffer.v3.Buffer";
+pub(super) const BUFFER_PER_ROUTE: &str = "envoy.extensions.filters.http.buffer.v3.BufferPerRoute";
+pub(super) const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
+pub(super) const HEADER_MUTATION: &str =
+    "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation";
+pub(super) const HEADER_MUTATION_PER_ROUTE: &str =
+    "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute";
+pub(super) const PRESERVE_CASE: &str =
+    "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig";
+pub(super) const UUID_REQUEST_ID: &str = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
+
+pub(super) const MESSAGES: &[Entry] = &[
+    message(
+        ROUTER,
+        &[
+            ("dynamic_stats", Implemented),
+            ("start_child_span", Harmless("there is no tracing yet")),
+            ("upstream_log", Implemented),
+            ("suppress_envoy_headers", Implemented),
+            ("strict_check_headers", Implemented),
+            ("respect_expected_rq_timeout", Implemented),
+            ("suppress_grpc_request_failure_code_stats", Implemented),
+            ("reject_connect_request_early_data", Implemented),
+        ],
+    ),
+    message(BUFFER, &[("max_request_bytes", Implemented)]),
+    message(
+        BUFFER_PER_ROUTE,
+        &[("disabled", Implemented), ("buffer", Implemented)],
+    ),
+    message(
+        FAULT,
+        &[
+            ("delay", Implemented),
+            ("abort", Implemented),
+            ("upstream_cluster", Implemented),
+            ("headers", Implemented),
+            ("downstream_nodes", Implemented),
+            ("max_active_faults", Implemented),
+            ("response_rate_limit", Implemented),
+            ("delay_percent_runtime", Implemented),
+            ("abort_percent_runtime", Implemented),
+            ("delay_duration_runtime", Implemented),
+            ("abort_http_status_runtime", Implemented),
+            ("max_active_faults_runtime", Implemented),
+            ("response_rate_limit_percent_runtime", Implemented),
+            ("abort_grpc_status_runtime", Implemented),
+            ("disable_downstream_cluster_stats", Implemented),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.http.fault.v3.FaultAbort",
+        &[
+            ("http_status", Implemented),
+            ("grpc_status", Implemented),
+            ("header_abort", Implemented),
+            ("percentage", Implemented),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort",
+        &[],
+    ),
+    message(
+        "envoy.extensions.filters.common.fault.v3.FaultDelay",
+        &[
+            ("fixed_delay", Implemented),
+            ("header_delay", Implemented),
+            ("percentage", Implemented),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay",
+        &[],
+    ),
+    message(
+        "envoy.extensions.filters.common.fault.v3.FaultRateLimit",
+        &[
+            ("fixed_limit", Implemented),
+            ("header_limit", Implemented),
+            ("percentage", Implemented),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit",
+        &[("limit_kbps", Implemented)],
+    ),
+    message(
+        "envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit",
+        &[],
+    ),
+    message(
+        HEADER_MUTATION,
+        &[
+            ("mutations", Implemented),
+            ("most_specific_header_mutations_wins", Implemented),
+        ],
+    ),
+    message(HEADER_MUTATION_PER_ROUTE, &[("mutations", Implemented)]),
+    message(
+        "envoy.extensions.filters.http.header_mutation.v3.Mutations",
+        &[
+            ("request_mutations", Implemented),
+            ("query_parameter_mutations", Implemented),
+            ("response_mutations", Implemented),
+            ("response_trailers_mutations", Implemented),
+            ("request_trailers_mutations", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.common.mutation_rules.v3.HeaderMutation",
+        &[
+            ("remove", Implemented),
+            ("append", Implemented),
+            ("remove_on_match", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.common.mutation_rules.v3.HeaderMutation.RemoveOnMatch",
+        &[("key_matcher", Implemented)],
+    ),
+    message(
+        "envoy.config.core.v3.KeyValueMutation",
+        &[("append", Implemented), ("remove", Implemented)],
+    ),
+    message(
+        "envoy.config.core.v3.KeyValueAppend",
+        &[
+            ("record", Implemented),
+            ("entry", Implemented),
+            ("action", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.KeyValue",
+        &[("key", Implemented), ("value", Implemented)],
+    ),
+    message(
+        "envoy.config.core.v3.KeyValuePair",
+        &[("key", Implemented), ("value", Implemented)],
+    ),
+];

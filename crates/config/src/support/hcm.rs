@@ -1,0 +1,207 @@
+//! The HTTP connection manager and the protocol options that it shares with clusters.
+
+use super::{
+    Entry,
+    Support::*,
+    filters::{BUFFER, FAULT, HEADER_MUTATION, PRESERVE_CASE, ROUTER, UUID_REQUEST_ID},
+    listener::HTTP_CONNECTION_MANAGER,
+    message,
+};
+
+pub(super) const MESSAGES: &[Entry] = &[
+    message(
+        HTTP_CONNECTION_MANAGER,
+        &[
+            ("codec_type", Only(&["AUTO", "HTTP1"])),
+            ("stat_prefix", Implemented),
+            ("route_config", Implemented),
+            ("rds", Refused("use route_config; xDS comes later")),
+            ("http_filters", Implemented),
+            ("add_user_agent", Implemented),
+            ("common_http_protocol_options", Implemented),
+            ("http1_safe_max_connection_duration", Implemented),
+            ("http_protocol_options", Implemented),
+            (
+                "http2_protocol_options",
+                Harmless("options of HTTP/2, which codec_type cannot choose yet"),
+            ),
+            (
+                "http3_protocol_options",
+                Harmless("options of HTTP/3, which codec_type cannot choose yet"),
+            ),
+            ("server_name", Implemented),
+            ("server_header_transformation", Implemented),
+            ("scheme_header_transformation", Implemented),
+            ("max_request_headers_kb", Implemented),
+            ("stream_idle_timeout", Implemented),
+            ("stream_flush_timeout", Implemented),
+            ("request_timeout", Implemented),
+            ("request_headers_timeout", Implemented),
+            (
+                "drain_timeout",
+                Harmless("the time between two GOAWAY frames of HTTP/2 and HTTP/3"),
+            ),
+            ("delayed_close_timeout", Implemented),
+            ("access_log", Implemented),
+            ("access_log_options", Implemented),
+            ("use_remote_address", Implemented),
+            ("xff_num_trusted_hops", Implemented),
+            ("internal_address_config", Implemented),
+            ("skip_xff_append", Implemented),
+            ("via", Implemented),
+            ("generate_request_id", Implemented),
+            ("preserve_external_request_id", Implemented),
+            ("always_set_request_id_in_response", Implemented),
+            ("forward_client_cert_details", Implemented),
+            (
+                "set_current_client_cert_details",
+                Harmless("details of a client certificate, which no connection has without TLS"),
+            ),
+            ("proxy_100_continue", Implemented),
+            (
+                "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",
+                Implemented,
+            ),
+            ("upgrade_configs", Implemented),
+            ("normalize_path", Implemented),
+            ("merge_slashes", Implemented),
+            ("path_with_escaped_slashes_action", Implemented),
+            ("request_id_extension", Implemented),
+            ("local_reply_config", Implemented),
+            ("strip_matching_host_port", Implemented),
+            ("strip_any_host_port", Implemented),
+            ("stream_error_on_invalid_http_message", Implemented),
+            ("strip_trailing_host_dot", Implemented),
+            ("append_x_forwarded_port", Implemented),
+            (
+                "append_local_overload",
+                Harmless(
+                    "a header of replies made under overload; there is no overload manager yet",
+                ),
+            ),
+            (
+                "add_proxy_protocol_connection_state",
+                Harmless("state of the PROXY protocol listener filter, which is refused"),
+            ),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig",
+        &[("unix_sockets", Implemented), ("cidr_ranges", Implemented)],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig",
+        &[
+            ("upgrade_type", Implemented),
+            ("filters", Implemented),
+            ("enabled", Implemented),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions",
+        &[
+            ("access_log_flush_interval", Implemented),
+            ("flush_access_log_on_new_request", Implemented),
+            ("flush_log_on_tunnel_successfully_established", Implemented),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig",
+        &[("mappers", Implemented), ("body_format", Implemented)],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper",
+        &[
+            ("filter", Implemented),
+            ("status_code", Implemented),
+            ("body", Implemented),
+            ("body_format_override", Implemented),
+            ("headers_to_add", Implemented),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension",
+        &[("typed_config", Extension(&[UUID_REQUEST_ID]))],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
+        &[
+            ("name", Implemented),
+            (
+                "typed_config",
+                Extension(&[ROUTER, BUFFER, FAULT, HEADER_MUTATION]),
+            ),
+            (
+                "is_optional",
+                Harmless("concerns filters that are not built in, and those are refused"),
+            ),
+            ("disabled", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.HttpProtocolOptions",
+        &[
+            ("idle_timeout", Implemented),
+            ("max_connection_duration", Implemented),
+            ("max_headers_count", Implemented),
+            ("max_response_headers_kb", Implemented),
+            ("max_stream_duration", Implemented),
+            ("headers_with_underscores_action", Implemented),
+            ("max_requests_per_connection", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.Http1ProtocolOptions",
+        &[
+            ("allow_absolute_url", Implemented),
+            ("accept_http_10", Implemented),
+            ("default_host_for_http_10", Implemented),
+            ("header_key_format", Implemented),
+            ("enable_trailers", Implemented),
+            ("allow_chunked_length", Implemented),
+            ("override_stream_error_on_invalid_http_message", Implemented),
+            ("send_fully_qualified_url", Implemented),
+            (
+                "use_balsa_parser",
+                Harmless("chooses between two parsers of Envoy's"),
+            ),
+            ("allow_custom_methods", Implemented),
+            ("ignore_http_11_upgrade", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat",
+        &[
+            ("proper_case_words", Implemented),
+            ("stateful_formatter", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords",
+        &[],
+    ),
+    message(
+        PRESERVE_CASE,
+        &[
+            ("forward_reason_phrase", Implemented),
+            ("formatter_type_on_envoy_headers", Implemented),
+        ],
+    ),
+    message(
+        UUID_REQUEST_ID,
+        &[
+            ("pack_trace_reason", Implemented),
+            (
+                "use_request_id_for_trace_sampling",
+                Harmless("there is no tracing yet"),
+            ),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.SchemeHeaderTransformation",
+        &[
+            ("scheme_to_overwrite", Implemented),
+            ("match_upstream", Implemented),
+        ],
+    ),
+];

@@ -1,0 +1,250 @@
+//! Route configuration and its matchers.
+
+use super::{
+    Entry,
+    Support::*,
+    filters::{BUFFER_PER_ROUTE, FAULT, HEADER_MUTATION_PER_ROUTE},
+    message,
+};
+
+const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
+
+/// What `typed_per_filter_config` may hold, at every level.
+const PER_FILTER: &[&str] = &[
+    BUFFER_PER_ROUTE,
+    FAULT,
+    HEADER_MUTATION_PER_ROUTE,
+    FILTER_CONFIG,
+];
+
+pub(super) const MESSAGES: &[Entry] = &[
+    message(
+        "envoy.config.route.v3.RouteConfiguration",
+        &[
+            ("name", Implemented),
+            ("virtual_hosts", Implemented),
+            ("internal_only_headers", Implemented),
+            ("response_headers_to_add", Implemented),
+            ("response_headers_to_remove", Implemented),
+            ("request_headers_to_add", Implemented),
+            ("request_headers_to_remove", Implemented),
+            ("most_specific_header_mutations_wins", Implemented),
+            ("validate_clusters", Implemented),
+            ("max_direct_response_body_size_bytes", Implemented),
+            ("ignore_port_in_host_matching", Implemented),
+            ("vhost_header", Implemented),
+            ("ignore_path_parameters_in_path_matching", Implemented),
+            ("typed_per_filter_config", Extension(PER_FILTER)),
+            ("metadata", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.VirtualHost",
+        &[
+            ("name", Implemented),
+            ("domains", Implemented),
+            ("routes", Implemented),
+            ("require_tls", Implemented),
+            ("virtual_clusters", Implemented),
+            ("request_headers_to_add", Implemented),
+            ("request_headers_to_remove", Implemented),
+            ("response_headers_to_add", Implemented),
+            ("response_headers_to_remove", Implemented),
+            ("typed_per_filter_config", Extension(PER_FILTER)),
+            ("include_request_attempt_count", Implemented),
+            ("include_attempt_count_in_response", Implemented),
+            ("per_request_buffer_limit_bytes", Implemented),
+            ("request_body_buffer_limit", Implemented),
+            ("metadata", Implemented),
+        ],
+    ),
+    message(
+        FILTER_CONFIG,
+        &[
+            (
+                "config",
+                Extension(&[BUFFER_PER_ROUTE, FAULT, HEADER_MUTATION_PER_ROUTE]),
+            ),
+            (
+                "is_optional",
+                Harmless("concerns filters that are not built in, and those are refused"),
+            ),
+            ("disabled", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.Route",
+        &[
+            ("name", Implemented),
+            ("match", Implemented),
+            ("route", Implemented),
+            ("redirect", Implemented),
+            ("direct_response", Implemented),
+            ("non_forwarding_action", Implemented),
+            ("metadata", Implemented),
+            (
+                "decorator",
+                Harmless("names spans; there is no tracing yet"),
+            ),
+            ("typed_per_filter_config", Extension(PER_FILTER)),
+            ("request_headers_to_add", Implemented),
+            ("request_headers_to_remove", Implemented),
+            ("response_headers_to_add", Implemented),
+            ("response_headers_to_remove", Implemented),
+            ("tracing", Harmless("there is no tracing yet")),
+            ("per_request_buffer_limit_bytes", Implemented),
+            ("request_body_buffer_limit", Implemented),
+            ("stat_prefix", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.RouteMatch",
+        &[
+            ("prefix", Implemented),
+            ("path", Implemented),
+            ("safe_regex", Implemented),
+            ("connect_matcher", Implemented),
+            ("path_separated_prefix", Implemented),
+            ("case_sensitive", Implemented),
+            ("runtime_fraction", Implemented),
+            ("headers", Implemented),
+            ("query_parameters", Implemented),
+            ("cookies", Implemented),
+            ("grpc", Implemented),
+            ("tls_context", Implemented),
+            ("dynamic_metadata", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions",
+        &[],
+    ),
+    message("envoy.config.route.v3.RouteMatch.ConnectMatcher", &[]),
+    message(
+        "envoy.config.route.v3.RouteMatch.TlsContextMatchOptions",
+        &[("presented", Implemented), ("validated", Implemented)],
+    ),
+    message(
+        "envoy.config.route.v3.RouteAction",
+        &[
+            ("cluster", Implemented),
+            ("cluster_header", Implemented),
+            ("weighted_clusters", Implemented),
+            ("cluster_not_found_response_code", Implemented),
+            ("prefix_rewrite", Implemented),
+            ("regex_rewrite", Implemented),
+            ("host_rewrite_literal", Implemented),
+            ("auto_host_rewrite", Implemented),
+            ("host_rewrite_header", Implemented),
+            ("host_rewrite_path_regex", Implemented),
+            ("append_x_forwarded_host", Implemented),
+            ("timeout", Implemented),
+            ("idle_timeout", Implemented),
+            ("flush_timeout", Implemented),
+            ("priority", Implemented),
+            ("max_grpc_timeout", Implemented),
+            ("grpc_timeout_offset", Implemented),
+            ("upgrade_configs", Implemented),
+            ("max_stream_duration", Implemented),
+            ("retry_policy", Refused("retries come later")),
+            (
+                "hash_policy",
+                Harmless("feeds hashing load balancers, and those are refused"),
+            ),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.RouteAction.UpgradeConfig",
+        &[("upgrade_type", Implemented), ("enabled", Implemented)],
+    ),
+    message(
+        "envoy.config.route.v3.RouteAction.MaxStreamDuration",
+        &[
+            ("max_stream_duration", Implemented),
+            ("grpc_timeout_header_max", Implemented),
+            ("grpc_timeout_header_offset", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.WeightedCluster",
+        &[
+            ("clusters", Implemented),
+            ("total_weight", Implemented),
+            ("runtime_key_prefix", Implemented),
+            ("header_name", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.WeightedCluster.ClusterWeight",
+        &[
+            ("name", Implemented),
+            ("cluster_header", Implemented),
+            ("weight", Implemented),
+            ("request_headers_to_add", Implemented),
+            ("request_headers_to_remove", Implemented),
+            ("response_headers_to_add", Implemented),
+            ("response_headers_to_remove", Implemented),
+            ("typed_per_filter_config", Extension(PER_FILTER)),
+            ("host_rewrite_literal", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.RedirectAction",
+        &[
+            ("https_redirect", Implemented),
+            ("scheme_redirect", Implemented),
+            ("host_redirect", Implemented),
+            ("port_redirect", Implemented),
+            ("path_redirect", Implemented),
+            ("prefix_rewrite", Implemented),
+            ("regex_rewrite", Implemented),
+            ("response_code", Implemented),
+            ("strip_query", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.DirectResponseAction",
+        &[
+            ("status", Implemented),
+            ("body", Implemented),
+            ("body_format", Implemented),
+        ],
+    ),
+    message("envoy.config.route.v3.NonForwardingAction", &[]),
+    message(
+        "envoy.config.route.v3.VirtualCluster",
+        &[("headers", Implemented), ("name", Implemented)],
+    ),
+    message(
+        "envoy.config.route.v3.HeaderMatcher",
+        &[
+            ("name", Implemented),
+            ("exact_match", Implemented),
+            ("safe_regex_match", Implemented),
+            ("range_match", Implemented),
+            ("present_match", Implemented),
+            ("prefix_match", Implemented),
+            ("suffix_match", Implemented),
+            ("contains_match", Implemented),
+            ("string_match", Implemented),
+            ("invert_match", Implemented),
+            ("treat_missing_header_as_empty", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.QueryParameterMatcher",
+        &[
+            ("name", Implemented),
+            ("string_match", Implemented),
+            ("present_match", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.CookieMatcher",
+        &[
+            ("name", Implemented),
+            ("string_match", Implemented),
+            ("invert_match", Implemented),
+        ],
+    ),
+];
