@@ -53,24 +53,41 @@ impl ChunkedDecoder {
     }
 
     /// Takes what it can from `input`. None: more input is needed. Consumes nothing beyond the message.
+    ///
+    /// Data in front of an error is reported first, so that what comes out does not depend on how the
+    /// input was cut; the error is found again at the next call.
     pub(super) fn decode(
         &mut self,
         settings: &H1Settings,
         input: &mut Buffer,
         message: &mut Message,
     ) -> Result<Option<Event>, CodecError> {
-        let mut grew = false;
+        let before = message.data.len();
+        let outcome = self.advance(settings, input, message, before);
+        if matches!(outcome, Ok(None) | Err(_)) && message.data.len() > before {
+            return Ok(Some(Event::Data { end_stream: false }));
+        }
+        outcome
+    }
+
+    /// Goes as far as the input allows. None: the input is used up, or data must be reported before trailers.
+    fn advance(
+        &mut self,
+        settings: &H1Settings,
+        input: &mut Buffer,
+        message: &mut Message,
+        before: usize,
+    ) -> Result<Option<Event>, CodecError> {
         loop {
             match &mut self.state {
                 State::Data { remaining } => {
                     if input.is_empty() {
-                        break;
+                        return Ok(None);
                     }
                     let n = usize::try_from(*remaining)
                         .unwrap_or(usize::MAX)
                         .min(input.len());
                     input.move_to(&mut message.data, n);
-                    grew = true;
                     *remaining -= n as u64;
                     if *remaining == 0 {
                         self.state = State::DataCr;
@@ -78,33 +95,31 @@ impl ChunkedDecoder {
                 }
                 State::Trailers(scanner) => {
                     let Some(end) = scanner.find_end(input, settings.max_head_bytes)? else {
-                        break;
+                        return Ok(None);
                     };
-                    if scanner.lines() == 0 {
-                        input.consume(end);
-                        return Ok(Some(Event::Data { end_stream: true }));
+                    if scanner.lines() > 0 {
+                        if settings.enable_trailers && message.data.len() > before {
+                            return Ok(None);
+                        }
+                        parse_trailers(settings, &input[..end], scanner.lines(), message)?;
                     }
-                    if settings.enable_trailers && grew {
-                        // The body first; the trailers are found again at the next call.
-                        self.state = State::Trailers(HeadScanner::default());
-                        break;
-                    }
-                    parse_trailers(settings, &input[..end], scanner.lines(), message)?;
+                    let has_trailers = scanner.lines() > 0 && settings.enable_trailers;
                     input.consume(end);
-                    return Ok(Some(if settings.enable_trailers {
+                    return Ok(Some(if has_trailers {
                         Event::Trailers
                     } else {
                         Event::Data { end_stream: true }
                     }));
                 }
                 _ => {
-                    let Some(&byte) = input.first() else { break };
+                    let Some(&byte) = input.first() else {
+                        return Ok(None);
+                    };
                     self.line_byte(byte)?;
                     input.consume(1);
                 }
             }
         }
-        Ok(grew.then_some(Event::Data { end_stream: false }))
     }
 
     /// One byte of a size line or of the line end behind chunk data.

@@ -133,7 +133,10 @@ impl ServerEncoder {
 
         let has_length = headers.contains(Known::ContentLength);
         let is_tunnel = status == 101 || (request.is_connect && (200..300).contains(&status));
-        let bodiless = request.is_head || status < 200 || matches!(status, 204 | 304);
+        let never_a_body = status < 200 || matches!(status, 204 | 304);
+        let bodiless = request.is_head || never_a_body;
+        // No header says how long the body is, or it is said already.
+        let silent = has_length || never_a_body || request.version == Version::Http10;
         self.body.framing = if is_tunnel {
             Framing::Plain
         } else if end_stream && !request.is_head {
@@ -141,20 +144,15 @@ impl ServerEncoder {
                 self.body.zero_length_header(out);
             }
             Framing::Without
-        } else if has_length || request.version == Version::Http10 || status < 200 || status == 204
-        {
-            if bodiless {
-                Framing::Without
-            } else {
-                Framing::Plain
-            }
         } else {
-            // Also for HEAD: what a GET would probably have got.
-            self.body.chunked_header(out);
-            if bodiless {
-                Framing::Without
-            } else {
-                Framing::Chunked
+            if !silent {
+                // Also for HEAD: what a GET would probably have got.
+                self.body.chunked_header(out);
+            }
+            match (bodiless, silent) {
+                (true, _) => Framing::Without,
+                (false, true) => Framing::Plain,
+                (false, false) => Framing::Chunked,
             }
         };
         out.extend_from_slice(b"\r\n");
