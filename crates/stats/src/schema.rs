@@ -170,6 +170,7 @@ macro_rules! stats_schema {
         #[derive(Clone, Copy, Debug)]
         $vis struct $schema;
 
+        #[allow(dead_code, reason = "names that no slot refers to")]
         impl $schema {
             const COUNTERS: &'static [&'static str] =
                 &[$($($crate::stats_schema!(@name $counter $($counter_name)?)),*)?];

@@ -246,3 +246,6 @@ impl Registry {
         self.singles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -385,7 +385,7 @@ fn address(name: &str, start: usize) -> Option<usize> {
 fn route_config(name: &str, kind: &str, also: &str) -> Option<TagSpan> {
     let mut walk = Walk::new(name);
     (walk.word("http") && walk.any().is_some() && walk.word(kind)).then_some(())?;
-    let (value, last) = name[walk.at..].rsplit_once('.')?;
+    let (value, last) = walk.rest()?.rsplit_once('.')?;
     let valid = |byte: u8| is_w(byte) || b"-.".contains(&byte) || also.as_bytes().contains(&byte);
     let found =
         !value.is_empty() && value.bytes().all(valid) && !last.is_empty() && last.bytes().all(is_w);
@@ -439,7 +439,7 @@ fn proxy_protocol_version(name: &str) -> Option<TagSpan> {
         (walk.any().is_some() && walk.word("versions")).then_some(())?;
     }
     let token = walk.any()?;
-    let last = &name[walk.at..];
+    let last = walk.rest()?;
     let digit = name[token.clone()]
         .strip_prefix('v')
         .filter(|v| v.len() == 1 && v.as_bytes()[0].is_ascii_digit());
@@ -525,8 +525,13 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// What follows the tokens taken, if a dot did.
+    fn rest(&self) -> Option<&'a str> {
+        self.name.get(self.at..)
+    }
+
     fn peek(&self) -> Option<Range<usize>> {
-        let rest = self.name.get(self.at..)?;
+        let rest = self.rest()?;
         let length = rest.find('.').unwrap_or(rest.len());
         Some(self.at..self.at + length)
     }
