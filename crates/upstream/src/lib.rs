@@ -1,1 +1,38 @@
 //! Cluster manager, hosts, balancers, circuit breakers and connection pools.
+//!
+//! * [`ClusterManager`] lives on the main thread: it compiles clusters, finds their hosts, brings them up in order, and tells
+//!   the workers what changes;
+//! * [`WorkerClusters`] is what a worker sees: [`WorkerCluster::choose_host`], then [`WorkerCluster::acquire`];
+//! * [`ClusterInfo`] and [`PrioritySet`] are immutable and shared by all threads;
+//! * [`Host`] and [`Breakers`] hold what all threads must agree on, as atomics.
+//!
+//! What is absent: no per-worker copy of a cluster that a worker does not use, no lock on the path of a request, nothing that
+//! knows of routes or listeners.
+
+mod breaker;
+mod convert;
+pub mod dns;
+mod host;
+mod host_set;
+mod info;
+pub mod lb;
+mod manager;
+mod pool;
+mod random;
+pub mod stats;
+mod worker;
+
+pub use breaker::{BreakerGauges, Breakers, Priority, Resource, Taken, Thresholds, WorkerGauges};
+pub use host::{Health, HealthFlags, Host, HostConfig, HostStats, Locality};
+pub use host_set::{HostList, HostSet, LocalityGroup, LocalityHosts, PriorityOptions, PrioritySet};
+pub use info::{ClusterInfo, ClusterKind, DEFAULT_IDLE_TIMEOUT, HttpOptions};
+pub use manager::{
+    ClusterManager, ClusterStatus, ConfigDump, DumpedCluster, HostStatus, InitPhase, InitStage,
+    Origin,
+};
+pub use pool::{
+    Acquire, ClientConnection, ClosedBy, ConnectFailure, FailureKind, PendingConnection,
+    PooledConnection,
+};
+pub use random::Random;
+pub use worker::{CodeContext, ResetKind, WorkerCluster, WorkerClusters, WorkerHost};

@@ -1,0 +1,400 @@
+//! Circuit breakers: how much of everything a cluster may use, over all workers together (Envoy's `ResourceManager`).
+//!
+//! Exact: a budget is taken with a compare-and-swap, so it is never exceeded, and what is free is never refused. The
+//! one exception is Envoy's: a host without any connection on a worker may open one beyond `max_connections`
+//! ([`Breakers::take_beyond`]), or its requests would wait for ever.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
+};
+
+use nuncio_stats::{GaugeSlot, Group, LocalGroup};
+
+use crate::stats::{ClusterStats, RemainingStats};
+
+/// `core.v3.RoutingPriority`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Priority {
+    /// Everything that is not marked otherwise.
+    #[default]
+    Default,
+    /// Routes with `priority: HIGH`.
+    High,
+}
+
+impl Priority {
+    /// Both, in Envoy's order.
+    pub const ALL: [Self; 2] = [Self::Default, Self::High];
+
+    /// 0 or 1.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// As stat names and `/clusters` call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::High => "high",
+        }
+    }
+}
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// Connections, open or being opened.
+    Connections,
+    /// Requests that wait for a connection.
+    Pending,
+    /// Requests that have a connection.
+    Requests,
+    /// Retries.
+    Retries,
+    /// Connection pools.
+    Pools,
+}
+
+/// Limits of one priority (`CircuitBreakers.Thresholds`), with Envoy's defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Thresholds {
+    /// `max_connections`, 1024
+    pub max_connections: u32,
+    /// `max_pending_requests`, 1024
+    pub max_pending_requests: u32,
+    /// `max_requests`, 1024
+    pub max_requests: u32,
+    /// `max_retries`, 3
+    pub max_retries: u32,
+    /// `max_connection_pools`, unlimited
+    pub max_connection_pools: u32,
+    /// `track_remaining`: what is left is shown as gauges.
+    pub track_remaining: bool,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            max_pending_requests: 1024,
+            max_requests: 1024,
+            max_retries: 3,
+            max_connection_pools: u32::MAX,
+            track_remaining: false,
+        }
+    }
+}
+
+impl Thresholds {
+    fn of(&self, resource: Resource) -> u32 {
+        match resource {
+            Resource::Connections => self.max_connections,
+            Resource::Pending => self.max_pending_requests,
+            Resource::Requests => self.max_requests,
+            Resource::Retries => self.max_retries,
+            Resource::Pools => self.max_connection_pools,
+        }
+    }
+}
+
+const RESOURCES: [Resource; 5] = [
+    Resource::Connections,
+    Resource::Pending,
+    Resource::Requests,
+    Resource::Retries,
+    Resource::Pools,
+];
+
+#[derive(Debug)]
+struct Budget {
+    used: AtomicU32,
+    max: AtomicU32,
+    /// What the `…_open` gauge shows.
+    open: AtomicBool,
+}
+
+/// The budgets of one cluster. They belong to the cluster's name and outlive changes of its configuration.
+pub struct Breakers {
+    budgets: [[Budget; 5]; 2],
+    remaining: [Option<Arc<Group>>; 2],
+}
+
+impl fmt::Debug for Breakers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Breakers")
+            .field("budgets", &self.budgets)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a thread shows the state of breakers.
+pub trait BreakerGauges {
+    /// Adds to a gauge of the cluster's group; subtracts when `amount` is negative.
+    fn add(&self, gauge: GaugeSlot, amount: i64);
+    /// Adds to a `remaining_*` gauge of a priority, if it is tracked.
+    fn add_remaining(&self, priority: Priority, gauge: GaugeSlot, amount: i64);
+}
+
+/// The main thread's way: it takes nothing, it only changes limits.
+impl BreakerGauges for Group {
+    fn add(&self, gauge: GaugeSlot, amount: i64) {
+        if amount >= 0 {
+            self.gauge_add(gauge, amount.unsigned_abs());
+        } else {
+            self.gauge_sub(gauge, amount.unsigned_abs());
+        }
+    }
+
+    fn add_remaining(&self, _priority: Priority, _gauge: GaugeSlot, _amount: i64) {}
+}
+
+/// A worker's way.
+#[derive(Clone, Debug)]
+pub struct WorkerGauges {
+    cluster: LocalGroup,
+    remaining: [Option<LocalGroup>; 2],
+}
+
+impl WorkerGauges {
+    /// The calling thread's gauges of a cluster.
+    pub fn new(cluster: LocalGroup, breakers: &Breakers) -> Self {
+        let local = |group: &Option<Arc<Group>>| group.as_ref().map(|group| group.local());
+        Self {
+            cluster,
+            remaining: [local(&breakers.remaining[0]), local(&breakers.remaining[1])],
+        }
+    }
+}
+
+impl BreakerGauges for WorkerGauges {
+    fn add(&self, gauge: GaugeSlot, amount: i64) {
+        add_local(&self.cluster, gauge, amount);
+    }
+
+    #[inline]
+    fn add_remaining(&self, priority: Priority, gauge: GaugeSlot, amount: i64) {
+        if let Some(group) = &self.remaining[priority.index()] {
+            add_local(group, gauge, amount);
+        }
+    }
+}
+
+fn add_local(group: &LocalGroup, gauge: GaugeSlot, amount: i64) {
+    if amount >= 0 {
+        group.gauge_add(gauge, amount.unsigned_abs());
+    } else {
+        group.gauge_sub(gauge, amount.unsigned_abs());
+    }
+}
+
+impl Breakers {
+    /// Budgets of which nothing is used. `remaining` makes the group for `remaining_*` of a priority that
+    /// tracks it.
+    pub fn new(
+        thresholds: &[Thresholds; 2],
+        gauges: &impl BreakerGauges,
+        remaining: impl Fn(Priority) -> Arc<Group>,
+    ) -> Self {
+        let breakers = Self {
+            budgets: thresholds.map(|limits| {
+                RESOURCES.map(|resource| Budget {
+                    used: AtomicU32::new(0),
+                    max: AtomicU32::new(limits.of(resource)),
+                    open: AtomicBool::new(false),
+                })
+            }),
+            remaining: Priority::ALL.map(|priority| {
+                thresholds[priority.index()]
+                    .track_remaining
+                    .then(|| remaining(priority))
+            }),
+        };
+        breakers.set_thresholds(thresholds, gauges);
+        breakers
+    }
+
+    /// Whether budgets that exist can go on under `thresholds`: all but a change of `track_remaining`.
+    pub fn can_take_over(&self, thresholds: &[Thresholds; 2]) -> bool {
+        Priority::ALL.iter().all(|priority| {
+            thresholds[priority.index()].track_remaining
+                == self.remaining[priority.index()].is_some()
+        })
+    }
+
+    /// Changes the limits. What is in use beyond a lowered limit stays in use.
+    pub fn set_thresholds(&self, thresholds: &[Thresholds; 2], gauges: &impl BreakerGauges) {
+        for priority in Priority::ALL {
+            let limits = &thresholds[priority.index()];
+            for resource in RESOURCES {
+                self.budget(priority, resource)
+                    .max
+                    .store(limits.of(resource), Relaxed);
+                self.show(priority, resource, gauges);
+                if let Some(group) = &self.remaining[priority.index()] {
+                    group.gauge_set(remaining_gauge(resource), u64::from(limits.of(resource)));
+                }
+            }
+        }
+    }
+
+    fn budget(&self, priority: Priority, resource: Resource) -> &Budget {
+        &self.budgets[priority.index()][resource as usize]
+    }
+
+    /// The limit.
+    pub fn max(&self, priority: Priority, resource: Resource) -> u32 {
+        self.budget(priority, resource).max.load(Relaxed)
+    }
+
+    /// What is in use.
+    pub fn used(&self, priority: Priority, resource: Resource) -> u32 {
+        self.budget(priority, resource).used.load(Relaxed)
+    }
+
+    /// Whether something is left (a moment's truth: use [`Self::try_take`] to take it).
+    pub fn can_take(&self, priority: Priority, resource: Resource) -> bool {
+        let budget = self.budget(priority, resource);
+        budget.used.load(Relaxed) < budget.max.load(Relaxed)
+    }
+
+    /// Takes one if one is left. Give it back with [`Self::give_back`], or use [`Taken`].
+    #[inline]
+    #[must_use]
+    pub fn try_take(
+        &self,
+        priority: Priority,
+        resource: Resource,
+        gauges: &impl BreakerGauges,
+    ) -> bool {
+        let budget = self.budget(priority, resource);
+        let max = budget.max.load(Relaxed);
+        let mut used = budget.used.load(Relaxed);
+        loop {
+            if used >= max {
+                return false;
+            }
+            match budget
+                .used
+                .compare_exchange_weak(used, used + 1, AcqRel, Relaxed)
+            {
+                Ok(_) => break,
+                Err(now) => used = now,
+            }
+        }
+        self.took(priority, resource, used + 1 >= max, gauges);
+        true
+    }
+
+    /// Takes one whether or not it is left.
+    pub fn take_beyond(&self, priority: Priority, resource: Resource, gauges: &impl BreakerGauges) {
+        let budget = self.budget(priority, resource);
+        let used = budget.used.fetch_add(1, AcqRel) + 1;
+        self.took(priority, resource, used >= budget.max.load(Relaxed), gauges);
+    }
+
+    /// Gives back one that was taken.
+    #[inline]
+    pub fn give_back(&self, priority: Priority, resource: Resource, gauges: &impl BreakerGauges) {
+        let budget = self.budget(priority, resource);
+        let used = budget.used.fetch_sub(1, AcqRel);
+        debug_assert!(used > 0, "{resource:?} given back that were not taken");
+        if used >= budget.max.load(Relaxed) {
+            self.show(priority, resource, gauges);
+        }
+        gauges.add_remaining(priority, remaining_gauge(resource), 1);
+    }
+
+    #[inline]
+    fn took(
+        &self,
+        priority: Priority,
+        resource: Resource,
+        full: bool,
+        gauges: &impl BreakerGauges,
+    ) {
+        if full {
+            self.show(priority, resource, gauges);
+        }
+        gauges.add_remaining(priority, remaining_gauge(resource), -1);
+    }
+
+    /// Makes the gauge show whether the budget is used up. Threads may come here at the same time: each change of
+    /// `open` is one addition or subtraction, and whoever changed it last has looked at the count after that.
+    #[cold]
+    fn show(&self, priority: Priority, resource: Resource, gauges: &impl BreakerGauges) {
+        let budget = self.budget(priority, resource);
+        let is_open = || budget.used.load(Acquire) >= budget.max.load(Relaxed);
+        loop {
+            let open = is_open();
+            if budget.open.swap(open, AcqRel) != open {
+                gauges.add(open_gauge(priority, resource), if open { 1 } else { -1 });
+            }
+            if is_open() == open {
+                return;
+            }
+        }
+    }
+}
+
+/// One unit of a budget, given back when dropped. For holders that live on one thread and are not on the hot path.
+#[derive(Debug)]
+pub struct Taken {
+    breakers: Arc<Breakers>,
+    gauges: WorkerGauges,
+    priority: Priority,
+    resource: Resource,
+}
+
+impl Taken {
+    /// Takes one if one is left.
+    pub fn try_take(
+        breakers: &Arc<Breakers>,
+        gauges: &WorkerGauges,
+        priority: Priority,
+        resource: Resource,
+    ) -> Option<Self> {
+        breakers.try_take(priority, resource, gauges).then(|| Self {
+            breakers: breakers.clone(),
+            gauges: gauges.clone(),
+            priority,
+            resource,
+        })
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.breakers
+            .give_back(self.priority, self.resource, &self.gauges);
+    }
+}
+
+fn open_gauge(priority: Priority, resource: Resource) -> GaugeSlot {
+    match (priority, resource) {
+        (Priority::Default, Resource::Connections) => ClusterStats::DEFAULT_CX_OPEN,
+        (Priority::Default, Resource::Pending) => ClusterStats::DEFAULT_RQ_PENDING_OPEN,
+        (Priority::Default, Resource::Requests) => ClusterStats::DEFAULT_RQ_OPEN,
+        (Priority::Default, Resource::Retries) => ClusterStats::DEFAULT_RQ_RETRY_OPEN,
+        (Priority::Default, Resource::Pools) => ClusterStats::DEFAULT_CX_POOL_OPEN,
+        (Priority::High, Resource::Connections) => ClusterStats::HIGH_CX_OPEN,
+        (Priority::High, Resource::Pending) => ClusterStats::HIGH_RQ_PENDING_OPEN,
+        (Priority::High, Resource::Requests) => ClusterStats::HIGH_RQ_OPEN,
+        (Priority::High, Resource::Retries) => ClusterStats::HIGH_RQ_RETRY_OPEN,
+        (Priority::High, Resource::Pools) => ClusterStats::HIGH_CX_POOL_OPEN,
+    }
+}
+
+fn remaining_gauge(resource: Resource) -> GaugeSlot {
+    match resource {
+        Resource::Connections => RemainingStats::REMAINING_CX,
+        Resource::Pending => RemainingStats::REMAINING_PENDING,
+        Resource::Requests => RemainingStats::REMAINING_RQ,
+        Resource::Retries => RemainingStats::REMAINING_RETRIES,
+        Resource::Pools => RemainingStats::REMAINING_CX_POOLS,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! `load_assignment`: endpoints by locality and priority.
+
+use std::sync::Arc;
+
+use nuncio_config::api::core::{HealthStatus, Locality as LocalityMessage};
+use nuncio_config::api::endpoint::{
+    ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
+    cluster_load_assignment::Policy, endpoint::HealthCheckConfig, lb_endpoint::HostIdentifier,
+};
+use nuncio_config::convert::u32_or;
+use nuncio_config::{ConfigError, Within};
+use nuncio_net::Address;
+use nuncio_sdk::metadata::DynamicMetadata;
+
+use super::util::{self, Errors, Target};
+use crate::host::{HealthFlags, Locality};
+use crate::host_set::PriorityOptions;
+use crate::info::ClusterKind;
+
+/// Endpoints of one locality.
+#[derive(Debug)]
+pub(crate) struct LocalitySpec {
+    pub(crate) locality: Arc<Locality>,
+    pub(crate) weight: Option<u32>,
+    pub(crate) priority: u32,
+    pub(crate) endpoints: Vec<EndpointSpec>,
+}
+
+/// One endpoint as configured.
+#[derive(Clone, Debug)]
+pub(crate) struct EndpointSpec {
+    pub(crate) address: EndpointAddress,
+    /// `Endpoint.hostname`; empty when not given.
+    pub(crate) hostname: Arc<str>,
+    pub(crate) metadata: Option<Arc<DynamicMetadata>>,
+    pub(crate) weight: u32,
+    pub(crate) health: HealthFlags,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EndpointAddress {
+    Literal(Address),
+    /// To be resolved.
+    Name(Arc<str>, u16),
+}
+
+/// The most priorities that Envoy allows (PGV: `priority` at most 128).
+const MAX_PRIORITY: u32 = 128;
+
+pub(super) fn localities(
+    message: ClusterLoadAssignment,
+    kind: Option<ClusterKind>,
+    priorities: &mut PriorityOptions,
+    errors: &mut Errors,
+) -> Vec<LocalitySpec> {
+    let ClusterLoadAssignment {
+        // Harmless: a static assignment belongs to the cluster around it, whatever it is called.
+        cluster_name: _,
+        endpoints,
+        named_endpoints,
+        policy,
+    } = message;
+    errors.refuse_if(!named_endpoints.is_empty(), "named_endpoints");
+    if let Some(policy) = policy {
+        errors.nested("policy", |errors| read_policy(policy, priorities, errors));
+    }
+    let names = kind == Some(ClusterKind::StrictDns);
+    // One object for all of a cluster's endpoints without a name, and for localities of the same place.
+    let mut shared = Shared {
+        no_name: Arc::from(""),
+        places: Vec::new(),
+    };
+    endpoints
+        .into_iter()
+        .enumerate()
+        .map(|(index, group)| {
+            errors.nested(&format!("endpoints[{index}]"), |errors| {
+                locality(group, names, &mut shared, errors)
+            })
+        })
+        .collect()
+}
+
+struct Shared {
+    no_name: Arc<str>,
+    places: Vec<Arc<Locality>>,
+}
+
+impl Shared {
+    fn locality(&mut self, message: Option<LocalityMessage>) -> Arc<Locality> {
+        let LocalityMessage {
+            region,
+            zone,
+            sub_zone,
+        } = message.unwrap_or_default();
+        let locality = Locality {
+            region: region.into(),
+            zone: zone.into(),
+            sub_zone: sub_zone.into(),
+        };
+        if let Some(known) = self.places.iter().find(|known| ***known == locality) {
+            return known.clone();
+        }
+        let locality = if locality.is_empty() {
+            nowhere()
+        } else {
+            Arc::new(locality)
+        };
+        self.places.push(locality.clone());
+        locality
+    }
+}
+
+/// The one empty locality of the process: most endpoints have none.
+fn nowhere() -> Arc<Locality> {
+    use std::sync::LazyLock;
+    static NOWHERE: LazyLock<Arc<Locality>> = LazyLock::new(Arc::default);
+    NOWHERE.clone()
+}
+
+fn read_policy(message: Policy, priorities: &mut PriorityOptions, errors: &mut Errors) {
+    let Policy {
+        drop_overloads,
+        overprovisioning_factor,
+        // Harmless: a static assignment does not go stale.
+        endpoint_stale_after: _,
+        weighted_priority_health,
+    } = message;
+    errors.refuse_if(!drop_overloads.is_empty(), "drop_overloads");
+    priorities.overprovisioning_factor = u32_or(overprovisioning_factor.as_ref(), 140);
+    if priorities.overprovisioning_factor == 0 {
+        errors.push(ConfigError::new(
+            "overprovisioning_factor",
+            "value must be greater than 0",
+        ));
+    }
+    priorities.weighted_priority_health = weighted_priority_health;
+}
+
+fn locality(
+    message: LocalityLbEndpoints,
+    names: bool,
+    shared: &mut Shared,
+    errors: &mut Errors,
+) -> LocalitySpec {
+    let LocalityLbEndpoints {
+        locality,
+        metadata,
+        lb_endpoints,
+        load_balancing_weight,
+        priority,
+        // Harmless: Envoy does not read it.
+        proximity: _,
+        lb_config,
+    } = message;
+    errors.refuse_if(lb_config.is_some(), "lb_config");
+    if priority > MAX_PRIORITY {
+        errors.push(ConfigError::new(
+            "priority",
+            "value must be less than or equal to 128",
+        ));
+    }
+    let weight = load_balancing_weight.map(|weight| weight.value);
+    if weight == Some(0) {
+        errors.push(ConfigError::new(
+            "load_balancing_weight",
+            "value must be greater than or equal to 1",
+        ));
+    }
+    // Metadata of the locality: Envoy shows it only to subset balancers and formatters that are not here.
+    errors.refuse_if(metadata.is_some(), "metadata");
+    let endpoints = lb_endpoints
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, message)| {
+            errors.nested(&format!("lb_endpoints[{index}]"), |errors| {
+                endpoint(message, names, shared, errors)
+            })
+        })
+        .collect();
+    LocalitySpec {
+        locality: shared.locality(locality),
+        weight,
+        priority: priority.min(MAX_PRIORITY),
+        endpoints,
+    }
+}
+
+fn endpoint(
+    message: LbEndpoint,
+    names: bool,
+    shared: &Shared,
+    errors: &mut Errors,
+) -> Option<EndpointSpec> {
+    let LbEndpoint {
+        health_status,
+        metadata,
+        load_balancing_weight,
+        host_identifier,
+    } = message;
+    let weight = load_balancing_weight.map_or(1, |weight| weight.value);
+    if weight == 0 {
+        errors.push(ConfigError::new(
+            "load_balancing_weight",
+            "value must be greater than or equal to 1",
+        ));
+    }
+    let health = match HealthStatus::try_from(health_status) {
+        Ok(HealthStatus::Unknown | HealthStatus::Healthy) => HealthFlags::NONE,
+        Ok(HealthStatus::Unhealthy | HealthStatus::Timeout) => HealthFlags::FAILED_EDS_HEALTH,
+        Ok(HealthStatus::Draining) => {
+            HealthFlags::FAILED_EDS_HEALTH.with(HealthFlags::EDS_STATUS_DRAINING)
+        }
+        Ok(HealthStatus::Degraded) => HealthFlags::DEGRADED_EDS_HEALTH,
+        Err(_) => {
+            errors.push(ConfigError::new(
+                "health_status",
+                format!("unknown enum value {health_status}"),
+            ));
+            HealthFlags::NONE
+        }
+    };
+    let metadata = errors.nested("metadata", |errors| util::metadata(metadata, errors));
+    let endpoint = match host_identifier {
+        Some(HostIdentifier::Endpoint(endpoint)) => endpoint,
+        Some(HostIdentifier::EndpointName(_)) => {
+            errors.refuse_if(true, "endpoint_name");
+            return None;
+        }
+        None => {
+            errors.push(ConfigError::new("endpoint", "value is required"));
+            return None;
+        }
+    };
+    let Endpoint {
+        address,
+        health_check_config,
+        hostname,
+        additional_addresses,
+        observability_name,
+    } = endpoint;
+    errors.nested("endpoint", |errors| {
+        // Harmless: without health checks nothing reads it.
+        let _: Option<HealthCheckConfig> = health_check_config;
+        errors.refuse_if(!additional_addresses.is_empty(), "additional_addresses");
+        errors.refuse_if(!observability_name.is_empty(), "observability_name");
+        let address = match errors.take(util::address(address, names).within("address"))? {
+            Target::Literal(address) => EndpointAddress::Literal(address),
+            Target::Name(name, port) => EndpointAddress::Name(name.into(), port),
+        };
+        let hostname = if hostname.is_empty() {
+            shared.no_name.clone()
+        } else {
+            hostname.into()
+        };
+        Some(EndpointSpec {
+            address,
+            hostname,
+            metadata,
+            weight,
+            health,
+        })
+    })
+}

@@ -1,0 +1,65 @@
+//! Circuit breakers.
+
+use nuncio_config::api::cluster::{CircuitBreakers, circuit_breakers::Thresholds as Message};
+use nuncio_config::convert::u32_or;
+use nuncio_config::{ConfigError, convert as value};
+
+use super::util::Errors;
+use crate::breaker::Thresholds;
+
+/// Thresholds of both priorities; the first entry of a priority counts, as in Envoy.
+pub(super) fn thresholds(message: Option<CircuitBreakers>, errors: &mut Errors) -> [Thresholds; 2] {
+    let mut found: [Option<Thresholds>; 2] = [None, None];
+    let Some(CircuitBreakers {
+        thresholds,
+        per_host_thresholds,
+    }) = message
+    else {
+        return Default::default();
+    };
+    errors.nested("circuit_breakers", |errors| {
+        errors.refuse_if(!per_host_thresholds.is_empty(), "per_host_thresholds");
+        for (index, message) in thresholds.into_iter().enumerate() {
+            let field = format!("thresholds[{index}]");
+            let (priority, limits) = errors.nested(&field, |errors| one(&message, errors));
+            match usize::try_from(priority)
+                .ok()
+                .and_then(|priority| found.get_mut(priority))
+            {
+                Some(place) => _ = place.get_or_insert(limits),
+                None => errors.push(
+                    ConfigError::new("priority", format!("unknown enum value {priority}"))
+                        .within(field),
+                ),
+            }
+        }
+    });
+    found.map(Option::unwrap_or_default)
+}
+
+fn one(message: &Message, errors: &mut Errors) -> (i32, Thresholds) {
+    let Message {
+        priority,
+        max_connections,
+        max_pending_requests,
+        max_requests,
+        max_retries,
+        retry_budget,
+        track_remaining,
+        max_connection_pools,
+    } = message;
+    errors.refuse_if(retry_budget.is_some(), "retry_budget");
+    let default = Thresholds::default();
+    let limits = Thresholds {
+        max_connections: u32_or(max_connections.as_ref(), default.max_connections),
+        max_pending_requests: u32_or(max_pending_requests.as_ref(), default.max_pending_requests),
+        max_requests: u32_or(max_requests.as_ref(), default.max_requests),
+        max_retries: u32_or(max_retries.as_ref(), default.max_retries),
+        max_connection_pools: value::u32_or(
+            max_connection_pools.as_ref(),
+            default.max_connection_pools,
+        ),
+        track_remaining: *track_remaining,
+    };
+    (*priority, limits)
+}

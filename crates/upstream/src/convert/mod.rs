@@ -1,0 +1,321 @@
+//! From an Envoy `Cluster` message to a [`ClusterSpec`]: everything is checked, every field is used, refused or explained
+//! here, and no message is seen behind this module.
+
+mod balancing;
+mod connection;
+mod dns;
+mod endpoints;
+mod http;
+mod limits;
+mod util;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nuncio_config::api::cluster::{
+    Cluster,
+    cluster::{ClusterDiscoveryType, DiscoveryType, LbPolicy as PolicyKind},
+};
+use nuncio_config::{ConfigError, Within, convert as value};
+use nuncio_net::ConnectOptions;
+use nuncio_sdk::metadata::DynamicMetadata;
+
+use crate::breaker::Thresholds;
+use crate::host_set::PriorityOptions;
+use crate::info::{ClusterKind, HttpOptions};
+use crate::lb::LbPolicy;
+
+pub(crate) use dns::{DnsOptions, LookupFamily};
+pub(crate) use endpoints::{EndpointAddress, EndpointSpec, LocalitySpec};
+pub(crate) use util::Errors;
+
+/// Envoy's default of `connect_timeout`.
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Envoy's default of `per_connection_buffer_limit_bytes`.
+const DEFAULT_BUFFER_LIMIT: u32 = 1024 * 1024;
+
+/// A cluster's configuration, checked. What several clusters have alike is shared through [`SharedParts`].
+#[derive(Debug)]
+pub(crate) struct ClusterSpec {
+    pub(crate) name: String,
+    pub(crate) alt_stat_name: Option<String>,
+    pub(crate) kind: ClusterKind,
+    pub(crate) localities: Vec<LocalitySpec>,
+    pub(crate) dns: Option<DnsOptions>,
+    pub(crate) wait_for_warm: bool,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) per_connection_buffer_limit: u32,
+    pub(crate) http: Arc<HttpOptions>,
+    pub(crate) connect: Arc<ConnectOptions>,
+    pub(crate) lb: Arc<dyn LbPolicy>,
+    pub(crate) priorities: PriorityOptions,
+    pub(crate) thresholds: [Thresholds; 2],
+    pub(crate) metadata: Option<Arc<DynamicMetadata>>,
+}
+
+/// Objects that all clusters with default options share.
+#[derive(Debug)]
+pub(crate) struct SharedParts {
+    pub(crate) http: Arc<HttpOptions>,
+    pub(crate) connect: Arc<ConnectOptions>,
+    pub(crate) round_robin: Arc<dyn LbPolicy>,
+}
+
+impl Default for SharedParts {
+    fn default() -> Self {
+        Self {
+            http: Arc::default(),
+            connect: Arc::default(),
+            round_robin: Arc::new(crate::lb::round_robin::RoundRobin),
+        }
+    }
+}
+
+/// Checks and compiles a cluster.
+///
+/// # Errors
+/// Everything that is wrong, with paths relative to the message.
+#[expect(
+    deprecated,
+    reason = "deprecated fields are still read, as Envoy reads them"
+)]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one line per field of a message with 60 fields"
+)]
+pub(crate) fn compile(
+    cluster: Cluster,
+    parts: &SharedParts,
+) -> Result<ClusterSpec, Vec<ConfigError>> {
+    let mut errors = Errors::default();
+    let Cluster {
+        transport_socket_matches,
+        transport_socket_matcher,
+        name,
+        alt_stat_name,
+        stats_matcher,
+        eds_cluster_config,
+        connect_timeout,
+        per_connection_buffer_limit_bytes,
+        per_connection_buffer_high_watermark_timeout,
+        lb_policy,
+        load_assignment,
+        health_checks,
+        max_requests_per_connection,
+        circuit_breakers,
+        upstream_http_protocol_options,
+        common_http_protocol_options,
+        http_protocol_options,
+        http2_protocol_options,
+        typed_extension_protocol_options,
+        dns_refresh_rate,
+        dns_jitter,
+        dns_failure_refresh_rate,
+        respect_dns_ttl,
+        dns_lookup_family,
+        dns_resolvers,
+        use_tcp_for_dns_lookups,
+        dns_resolution_config,
+        typed_dns_resolver_config,
+        wait_for_warm_on_init,
+        outlier_detection,
+        cleanup_interval,
+        upstream_bind_config,
+        lb_subset_config,
+        common_lb_config,
+        transport_socket,
+        metadata,
+        protocol_selection,
+        upstream_connection_options,
+        close_connections_on_host_health_failure,
+        ignore_health_on_host_removal,
+        filters,
+        load_balancing_policy,
+        lrs_server,
+        lrs_report_endpoint_metrics,
+        track_timeout_budgets,
+        upstream_config,
+        track_cluster_stats,
+        preconnect_policy,
+        connection_pool_per_downstream_connection,
+        queuing_policies,
+        cluster_discovery_type,
+        lb_config,
+    } = cluster;
+
+    for (set, field) in [
+        (
+            !transport_socket_matches.is_empty(),
+            "transport_socket_matches",
+        ),
+        (
+            transport_socket_matcher.is_some(),
+            "transport_socket_matcher",
+        ),
+        (stats_matcher.is_some(), "stats_matcher"),
+        (eds_cluster_config.is_some(), "eds_cluster_config"),
+        (
+            per_connection_buffer_high_watermark_timeout.is_some(),
+            "per_connection_buffer_high_watermark_timeout",
+        ),
+        (!health_checks.is_empty(), "health_checks"),
+        (
+            upstream_http_protocol_options.is_some(),
+            "upstream_http_protocol_options",
+        ),
+        (http2_protocol_options.is_some(), "http2_protocol_options"),
+        (!dns_resolvers.is_empty(), "dns_resolvers"),
+        (use_tcp_for_dns_lookups, "use_tcp_for_dns_lookups"),
+        (dns_resolution_config.is_some(), "dns_resolution_config"),
+        (
+            typed_dns_resolver_config.is_some(),
+            "typed_dns_resolver_config",
+        ),
+        (outlier_detection.is_some(), "outlier_detection"),
+        (lb_subset_config.is_some(), "lb_subset_config"),
+        (protocol_selection != 0, "protocol_selection"),
+        (!filters.is_empty(), "filters"),
+        (lrs_server.is_some(), "lrs_server"),
+        (
+            !lrs_report_endpoint_metrics.is_empty(),
+            "lrs_report_endpoint_metrics",
+        ),
+        (track_timeout_budgets, "track_timeout_budgets"),
+        (upstream_config.is_some(), "upstream_config"),
+        (track_cluster_stats.is_some(), "track_cluster_stats"),
+        (preconnect_policy.is_some(), "preconnect_policy"),
+        (
+            connection_pool_per_downstream_connection,
+            "connection_pool_per_downstream_connection",
+        ),
+        (queuing_policies.is_some(), "queuing_policies"),
+    ] {
+        errors.refuse_if(set, field);
+    }
+    // Harmless: without active health checks no host fails one, and none is kept for passing one.
+    let _ = (
+        close_connections_on_host_health_failure,
+        ignore_health_on_host_removal,
+    );
+    // Harmless: only ORIGINAL_DST clusters, which are refused, clean up.
+    let _ = cleanup_interval;
+
+    if name.is_empty() {
+        errors.push(ConfigError::new(
+            "name",
+            "value length must be at least 1 characters",
+        ));
+    }
+    let kind = match cluster_discovery_type {
+        None => Some(ClusterKind::Static),
+        Some(ClusterDiscoveryType::Type(number)) => match DiscoveryType::try_from(number) {
+            Ok(DiscoveryType::Static) => Some(ClusterKind::Static),
+            Ok(DiscoveryType::StrictDns) => Some(ClusterKind::StrictDns),
+            Ok(other) => {
+                errors.refuse_value("type", other.as_str_name());
+                None
+            }
+            Err(_) => {
+                errors.push(ConfigError::new(
+                    "type",
+                    format!("unknown enum value {number}"),
+                ));
+                None
+            }
+        },
+        Some(ClusterDiscoveryType::ClusterType(custom)) => {
+            errors.refuse_value("cluster_type", &custom.name);
+            None
+        }
+    };
+    let connect_timeout = errors
+        .take(value::opt_duration(connect_timeout.as_ref()).within("connect_timeout"))
+        .flatten()
+        .unwrap_or(DEFAULT_CONNECT_TIMEOUT);
+    if connect_timeout.is_zero() {
+        errors.push(ConfigError::new(
+            "connect_timeout",
+            "value must be greater than 0s",
+        ));
+    }
+    let per_connection_buffer_limit = value::u32_or(
+        per_connection_buffer_limit_bytes.as_ref(),
+        DEFAULT_BUFFER_LIMIT,
+    );
+
+    let policy_kind = PolicyKind::try_from(lb_policy).ok();
+    let lb = balancing::policy(
+        balancing::Fields {
+            lb_policy: policy_kind,
+            lb_config,
+            load_balancing_policy,
+        },
+        parts,
+        &mut errors,
+    );
+    let mut priorities = balancing::common(common_lb_config, &mut errors);
+    let thresholds = limits::thresholds(circuit_breakers, &mut errors);
+    let connect = connection::options(
+        upstream_bind_config,
+        upstream_connection_options,
+        parts,
+        &mut errors,
+    );
+    connection::transport_socket(transport_socket, &mut errors);
+    let http = http::options(
+        http::Fields {
+            typed: typed_extension_protocol_options,
+            common: common_http_protocol_options,
+            http1: http_protocol_options,
+            max_requests_per_connection,
+        },
+        parts,
+        &mut errors,
+    );
+    let dns = match kind {
+        Some(ClusterKind::StrictDns) => Some(dns::options(
+            dns::Fields {
+                refresh_rate: dns_refresh_rate,
+                jitter: dns_jitter,
+                failure_refresh_rate: dns_failure_refresh_rate,
+                respect_ttl: respect_dns_ttl,
+                lookup_family: dns_lookup_family,
+            },
+            &mut errors,
+        )),
+        // Harmless: Envoy reads the dns_* fields of DNS clusters only.
+        _ => None,
+    };
+    let localities = match load_assignment {
+        Some(assignment) => errors.nested("load_assignment", |errors| {
+            endpoints::localities(assignment, kind, &mut priorities, errors)
+        }),
+        None if kind == Some(ClusterKind::Static) || kind == Some(ClusterKind::StrictDns) => {
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
+    let metadata = errors.nested("metadata", |errors| util::metadata(metadata, errors));
+    let wait_for_warm = value::bool_or(wait_for_warm_on_init.as_ref(), true);
+
+    errors.finish()?;
+    Ok(ClusterSpec {
+        name,
+        alt_stat_name: Some(alt_stat_name).filter(|name| !name.is_empty()),
+        kind: kind.unwrap_or(ClusterKind::Static),
+        localities,
+        dns,
+        wait_for_warm,
+        connect_timeout,
+        per_connection_buffer_limit,
+        http: http.unwrap_or_else(|| parts.http.clone()),
+        connect,
+        lb,
+        priorities,
+        thresholds,
+        metadata,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! The names of one cluster version, and what they stand for now (Envoy's `StrictDnsClusterImpl`).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use nuncio_net::Address;
+use nuncio_sdk::ClusterId;
+use nuncio_stats::Group;
+use tokio::task::AbortHandle;
+
+use super::{DnsResolver, ResolveError, Resolved};
+use crate::convert::{DnsOptions, EndpointAddress, LocalitySpec, LookupFamily};
+use crate::host_set::{PriorityOptions, PrioritySet};
+use crate::info::ClusterInfo;
+use crate::manager::{ClusterManager, HostChange, build_hosts};
+use crate::stats::ClusterStats as S;
+
+/// Endpoints of which some have names. Each name is resolved by a task of its own, which ends with this.
+#[derive(Debug)]
+pub(crate) struct DnsHosts {
+    localities: Vec<LocalitySpec>,
+    options: DnsOptions,
+    priorities: PriorityOptions,
+    serial: u64,
+    targets: Vec<Target>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// One name to resolve.
+#[derive(Debug)]
+struct Target {
+    locality: usize,
+    endpoint: usize,
+    name: Arc<str>,
+    port: u16,
+    /// What it stood for when that was last known.
+    addresses: Vec<IpAddr>,
+    /// There was an answer, or a failure.
+    answered: bool,
+    /// Failures in a row.
+    failures: u32,
+}
+
+/// What follows an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// Hosts may have changed.
+    pub(crate) rebuild: bool,
+    /// When to ask again.
+    pub(crate) wait: Duration,
+}
+
+impl DnsHosts {
+    pub(crate) fn new(
+        localities: Vec<LocalitySpec>,
+        options: DnsOptions,
+        priorities: PriorityOptions,
+        serial: u64,
+    ) -> Self {
+        let mut targets = Vec::new();
+        for (locality, spec) in localities.iter().enumerate() {
+            for (endpoint, spec) in spec.endpoints.iter().enumerate() {
+                if let EndpointAddress::Name(name, port) = &spec.address {
+                    targets.push(Target {
+                        locality,
+                        endpoint,
+                        name: name.clone(),
+                        port: *port,
+                        addresses: Vec::new(),
+                        answered: false,
+                        failures: 0,
+                    });
+                }
+            }
+        }
+        Self {
+            localities,
+            options,
+            priorities,
+            serial,
+            targets,
+            tasks: Vec::new(),
+        }
+    }
+
+    /// Tells this version from others of the same cluster.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Every name was answered once, or failed once: Envoy's condition for a warm cluster.
+    pub(crate) fn is_resolved(&self) -> bool {
+        self.targets.iter().all(|target| target.answered)
+    }
+
+    /// Begins to resolve all names, again and again, on the calling thread's runtime.
+    pub(crate) fn start(
+        &mut self,
+        manager: &Weak<ClusterManager>,
+        id: ClusterId,
+        resolver: &Arc<dyn DnsResolver>,
+        stats: &Arc<Group>,
+    ) {
+        for (index, target) in self.targets.iter().enumerate() {
+            let task = keep_resolving(Question {
+                manager: manager.clone(),
+                resolver: resolver.clone(),
+                stats: Arc::downgrade(stats),
+                name: target.name.clone(),
+                id,
+                serial: self.serial,
+                target: index,
+            });
+            self.tasks.push(tokio::spawn(task).abort_handle());
+        }
+    }
+
+    /// Takes over an answer.
+    pub(crate) fn answer(
+        &mut self,
+        target: usize,
+        result: Result<Resolved, ResolveError>,
+        info: &ClusterInfo,
+    ) -> Next {
+        let options = self.options;
+        let target = &mut self.targets[target];
+        target.answered = true;
+        match result {
+            Ok(resolved) => {
+                info.stats.inc(S::UPDATE_SUCCESS);
+                target.failures = 0;
+                target.addresses = options.lookup_family.choose(resolved.addresses);
+                if target.addresses.is_empty() {
+                    info.stats.inc(S::UPDATE_EMPTY);
+                }
+                Next {
+                    rebuild: true,
+                    wait: options.refresh_rate + jitter(options.jitter),
+                }
+            }
+            Err(error) => {
+                log::debug!(
+                    "cluster {}: cannot resolve {}: {error}",
+                    info.name,
+                    target.name
+                );
+                info.stats.inc(S::UPDATE_FAILURE);
+                target.failures = target.failures.saturating_add(1);
+                Next {
+                    rebuild: false,
+                    wait: options.wait_after_failures(target.failures),
+                }
+            }
+        }
+    }
+
+    /// The hosts as they are known now; those of `before` that still exist stay the same objects.
+    pub(crate) fn build(&self, before: &PrioritySet) -> HostChange {
+        let addresses = |locality: usize, endpoint: usize, spec: &crate::convert::EndpointSpec| {
+            if let EndpointAddress::Literal(address) = &spec.address {
+                return vec![(address.clone(), spec.hostname.clone())];
+            }
+            let is_it =
+                |target: &&Target| target.locality == locality && target.endpoint == endpoint;
+            let Some(target) = self.targets.iter().find(is_it) else {
+                return Vec::new();
+            };
+            // Envoy names a host after `hostname`, else after the name that was resolved.
+            let hostname = if spec.hostname.is_empty() {
+                &target.name
+            } else {
+                &spec.hostname
+            };
+            let ip = |ip: &IpAddr| {
+                (
+                    Address::Ip(SocketAddr::new(*ip, target.port)),
+                    hostname.clone(),
+                )
+            };
+            target.addresses.iter().map(ip).collect()
+        };
+        build_hosts(&self.localities, self.priorities, before, addresses, true)
+    }
+}
+
+impl Drop for DnsHosts {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl LookupFamily {
+    /// Those addresses of an answer that are wanted.
+    fn choose(self, addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+        let (v4, v6): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(IpAddr::is_ipv4);
+        match self {
+            Self::V4Only => v4,
+            Self::V6Only => v6,
+            Self::All => addresses,
+            Self::Auto if v6.is_empty() => v4,
+            Self::Auto => v6,
+            Self::V4Preferred if v4.is_empty() => v6,
+            Self::V4Preferred => v4,
+        }
+    }
+}
+
+impl DnsOptions {
+    /// Without a failure rate of its own the usual rate; otherwise random up to a bound that doubles with each failure
+    /// (Envoy's `JitteredExponentialBackOffStrategy`).
+    fn wait_after_failures(&self, failures: u32) -> Duration {
+        let Some((base, max)) = self.failure_refresh_rate else {
+            return self.refresh_rate;
+        };
+        let bound = base
+            .saturating_mul(1 << failures.saturating_sub(1).min(30))
+            .min(max);
+        jitter(bound).max(Duration::from_millis(1))
+    }
+}
+
+/// A random time below `bound`.
+fn jitter(bound: Duration) -> Duration {
+    bound.mul_f64(rand::random::<f64>())
+}
+
+/// What a task knows.
+struct Question {
+    manager: Weak<ClusterManager>,
+    resolver: Arc<dyn DnsResolver>,
+    stats: Weak<Group>,
+    name: Arc<str>,
+    id: ClusterId,
+    serial: u64,
+    target: usize,
+}
+
+async fn keep_resolving(question: Question) {
+    loop {
+        let Some(stats) = question.stats.upgrade() else {
+            return;
+        };
+        stats.inc(S::UPDATE_ATTEMPT);
+        drop(stats);
+        let result = question.resolver.resolve(&question.name).await;
+        let Some(manager) = question.manager.upgrade() else {
+            return;
+        };
+        let wait = manager.on_resolved(question.id, question.serial, question.target, result);
+        drop(manager);
+        let Some(wait) = wait else { return };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

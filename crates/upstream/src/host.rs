@@ -1,0 +1,299 @@
+//! [`Host`]: one upstream endpoint, with what all threads know of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use nuncio_net::Address;
+use nuncio_sdk::metadata::DynamicMetadata;
+
+/// Where an endpoint is (`core.v3.Locality`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Locality {
+    /// `region`
+    pub region: Box<str>,
+    /// `zone`
+    pub zone: Box<str>,
+    /// `sub_zone`
+    pub sub_zone: Box<str>,
+}
+
+impl Locality {
+    /// Whether no part is given.
+    pub fn is_empty(&self) -> bool {
+        self.region.is_empty() && self.zone.is_empty() && self.sub_zone.is_empty()
+    }
+}
+
+/// Health as balancers tell hosts apart (Envoy's `Host::Health`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Serves.
+    Healthy,
+    /// Serves only when healthy hosts are too few.
+    Degraded,
+    /// Serves only in panic.
+    Unhealthy,
+}
+
+/// Why a host is not simply healthy: a set of Envoy's `Host::HealthFlag`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HealthFlags(u32);
+
+macro_rules! health_flags {
+    ($($(#[$doc:meta])* $name:ident = $bit:literal, $text:literal;)*) => {
+        impl HealthFlags {
+            $($(#[$doc])* pub const $name: Self = Self(1 << $bit);)*
+        }
+        /// In the order in which Envoy prints them.
+        const FLAG_NAMES: &[(HealthFlags, &str)] = &[$((HealthFlags::$name, $text),)*];
+    };
+}
+
+health_flags! {
+    /// The active health check fails.
+    FAILED_ACTIVE_HC = 0, "/failed_active_hc";
+    /// Ejected by outlier detection.
+    FAILED_OUTLIER_CHECK = 1, "/failed_outlier_check";
+    /// `LbEndpoint.health_status` says so.
+    FAILED_EDS_HEALTH = 2, "/failed_eds_health";
+    /// The active health check answers "degraded".
+    DEGRADED_ACTIVE_HC = 3, "/degraded_active_hc";
+    /// `LbEndpoint.health_status` is `DEGRADED`.
+    DEGRADED_EDS_HEALTH = 4, "/degraded_eds_health";
+    /// Removed from discovery, kept because it still passes health checks.
+    PENDING_DYNAMIC_REMOVAL = 5, "/pending_dynamic_removal";
+    /// Not checked yet.
+    PENDING_ACTIVE_HC = 6, "/pending_active_hc";
+    /// Answered `x-envoy-immediate-health-check-fail`.
+    EXCLUDED_VIA_IMMEDIATE_HC_FAIL = 7, "/excluded_via_immediate_hc_fail";
+    /// The active health check times out.
+    ACTIVE_HC_TIMEOUT = 8, "/active_hc_timeout";
+    /// `LbEndpoint.health_status` is `DRAINING`.
+    EDS_STATUS_DRAINING = 9, "/eds_status_draining";
+}
+
+impl HealthFlags {
+    /// No flag.
+    pub const NONE: Self = Self(0);
+
+    const UNHEALTHY: Self =
+        Self(Self::FAILED_ACTIVE_HC.0 | Self::FAILED_OUTLIER_CHECK.0 | Self::FAILED_EDS_HEALTH.0);
+    const DEGRADED: Self = Self(Self::DEGRADED_ACTIVE_HC.0 | Self::DEGRADED_EDS_HEALTH.0);
+    const EXCLUDED: Self = Self(Self::PENDING_ACTIVE_HC.0 | Self::EXCLUDED_VIA_IMMEDIATE_HC_FAIL.0);
+    /// Flags that come with the endpoint's configuration.
+    const FROM_CONFIG: Self =
+        Self(Self::FAILED_EDS_HEALTH.0 | Self::DEGRADED_EDS_HEALTH.0 | Self::EDS_STATUS_DRAINING.0);
+
+    /// Whether one of `flags` is set.
+    pub fn intersects(self, flags: Self) -> bool {
+        self.0 & flags.0 != 0
+    }
+
+    /// This set with `flags` added.
+    #[must_use]
+    pub fn with(self, flags: Self) -> Self {
+        Self(self.0 | flags.0)
+    }
+
+    /// What the flags mean to a balancer.
+    pub fn health(self) -> Health {
+        if self.intersects(Self::UNHEALTHY) {
+            Health::Unhealthy
+        } else if self.intersects(Self::DEGRADED) {
+            Health::Degraded
+        } else {
+            Health::Healthy
+        }
+    }
+
+    /// Whether the host does not count when panic is decided.
+    pub fn is_excluded(self) -> bool {
+        self.intersects(Self::EXCLUDED)
+    }
+}
+
+impl fmt::Display for HealthFlags {
+    /// As `/clusters` prints them: `healthy`, or `/failed_active_hc/failed_eds_health`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::NONE {
+            return f.write_str("healthy");
+        }
+        FLAG_NAMES
+            .iter()
+            .filter(|(flag, _)| self.intersects(*flag))
+            .try_for_each(|(_, text)| f.write_str(text))
+    }
+}
+
+/// What is counted per host (Envoy's `HostStats`), over all workers.
+#[derive(Debug, Default)]
+pub struct HostStats {
+    /// Connections open or being opened.
+    pub cx_active: AtomicU32,
+    /// Requests in flight.
+    pub rq_active: AtomicU32,
+    /// Connections that could not be made.
+    pub cx_connect_fail: AtomicU64,
+    /// Connections begun.
+    pub cx_total: AtomicU64,
+    /// Requests with a 5xx answer, or reset.
+    pub rq_error: AtomicU64,
+    /// Requests with another answer.
+    pub rq_success: AtomicU64,
+    /// Requests that ran into a timeout.
+    pub rq_timeout: AtomicU64,
+    /// Requests sent.
+    pub rq_total: AtomicU64,
+}
+
+/// What an endpoint is, as configuration or discovery says.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// Where to connect to.
+    pub address: Address,
+    /// `Endpoint.hostname`, or the name that was resolved; empty when there is none.
+    pub hostname: Arc<str>,
+    /// Shared by the hosts of a locality.
+    pub locality: Arc<Locality>,
+    /// `filter_metadata` of the endpoint over that of its locality.
+    pub metadata: Option<Arc<DynamicMetadata>>,
+    /// `load_balancing_weight`, 1 or more.
+    pub weight: u32,
+    /// 0 is the first choice.
+    pub priority: u32,
+    /// What `health_status` says.
+    pub health: HealthFlags,
+}
+
+/// One upstream endpoint. It stays the same object over updates of its cluster as long as its address, name, locality and
+/// metadata stay, and with it its counts, its health and its pools.
+#[derive(Debug)]
+pub struct Host {
+    address: Address,
+    hostname: Arc<str>,
+    locality: Arc<Locality>,
+    metadata: Option<Arc<DynamicMetadata>>,
+    weight: AtomicU32,
+    priority: AtomicU32,
+    health: AtomicU32,
+    stats: HostStats,
+}
+
+impl Host {
+    /// A host that nobody has seen yet.
+    pub fn new(config: HostConfig) -> Self {
+        Self {
+            address: config.address,
+            hostname: config.hostname,
+            locality: config.locality,
+            metadata: config.metadata,
+            weight: AtomicU32::new(config.weight.max(1)),
+            priority: AtomicU32::new(config.priority),
+            health: AtomicU32::new(config.health.0),
+            stats: HostStats::default(),
+        }
+    }
+
+    /// Where to connect to.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The endpoint's name; empty when it has none.
+    pub fn hostname(&self) -> &str {
+        &self.hostname
+    }
+
+    /// Where it is.
+    pub fn locality(&self) -> &Arc<Locality> {
+        &self.locality
+    }
+
+    /// The endpoint's metadata.
+    pub fn metadata(&self) -> Option<&DynamicMetadata> {
+        self.metadata.as_deref()
+    }
+
+    /// `envoy.lb` / `canary` is true.
+    pub fn is_canary(&self) -> bool {
+        use nuncio_config::api::protobuf::{Value, value::Kind};
+        let value = self.metadata().and_then(|m| m.get("envoy.lb", ["canary"]));
+        matches!(
+            value,
+            Some(Value {
+                kind: Some(Kind::BoolValue(true))
+            })
+        )
+    }
+
+    /// Weight within its locality, 1 or more.
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Relaxed)
+    }
+
+    /// Priority; 0 is the first choice.
+    pub fn priority(&self) -> u32 {
+        self.priority.load(Relaxed)
+    }
+
+    /// Why the host is not simply healthy.
+    pub fn health_flags(&self) -> HealthFlags {
+        HealthFlags(self.health.load(Relaxed))
+    }
+
+    /// What the flags mean to a balancer.
+    pub fn health(&self) -> Health {
+        self.health_flags().health()
+    }
+
+    /// Sets flags; the host sets of its cluster must be built anew for balancers to see it.
+    pub fn set_health_flags(&self, flags: HealthFlags) {
+        self.health.fetch_or(flags.0, Relaxed);
+    }
+
+    /// Clears flags; as [`Self::set_health_flags`].
+    pub fn clear_health_flags(&self, flags: HealthFlags) {
+        self.health.fetch_and(!flags.0, Relaxed);
+    }
+
+    /// What is counted.
+    pub fn stats(&self) -> &HostStats {
+        &self.stats
+    }
+
+    /// Whether `config` describes this host: then [`Self::update`] is enough.
+    pub(crate) fn is_same(&self, config: &HostConfig) -> bool {
+        let same_metadata = match (&self.metadata, &config.metadata) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a.same_as(b),
+            _ => false,
+        };
+        self.address == config.address
+            && self.hostname == config.hostname
+            && self.locality == config.locality
+            && same_metadata
+    }
+
+    /// Takes over weight, priority and configured health; returns whether something changed.
+    pub(crate) fn update(&self, config: &HostConfig) -> bool {
+        let weight = config.weight.max(1);
+        let health = self.health.load(Relaxed) & !HealthFlags::FROM_CONFIG.0 | config.health.0;
+        // No short circuit: all three are to be stored.
+        (self.weight.swap(weight, Relaxed) != weight)
+            | (self.priority.swap(config.priority, Relaxed) != config.priority)
+            | (self.health.swap(health, Relaxed) != health)
+    }
+}
+
+trait SameAs {
+    fn same_as(&self, other: &Self) -> bool;
+}
+
+impl SameAs for DynamicMetadata {
+    fn same_as(&self, other: &Self) -> bool {
+        // `DynamicMetadata` has no equality; its debug form is complete and only compared when an
+        // update brings metadata for a host that had some.
+        self.is_empty() == other.is_empty() && format!("{self:?}") == format!("{other:?}")
+    }
+}

@@ -1,0 +1,97 @@
+//! [`ClusterInfo`]: a cluster's configuration, checked and compiled; immutable and shared by all threads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nuncio_http::h1::H1Settings;
+use nuncio_net::ConnectOptions;
+use nuncio_sdk::ClusterId;
+use nuncio_sdk::metadata::DynamicMetadata;
+use nuncio_stats::Group;
+
+use crate::breaker::{Breakers, Thresholds};
+use crate::host_set::PriorityOptions;
+use crate::lb::LbPolicy;
+
+/// How a cluster finds its hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterKind {
+    /// `STATIC`
+    Static,
+    /// `STRICT_DNS`
+    StrictDns,
+}
+
+/// One version of a cluster's configuration.
+#[derive(Debug)]
+pub struct ClusterInfo {
+    /// The name's number.
+    pub id: ClusterId,
+    /// `name`
+    pub name: Arc<str>,
+    /// `alt_stat_name`, else the name: what stats, access logs and headers call the cluster.
+    pub observability_name: Arc<str>,
+    /// How hosts are found.
+    pub kind: ClusterKind,
+    /// `connect_timeout`, 5 s unless told.
+    pub connect_timeout: Duration,
+    /// `per_connection_buffer_limit_bytes`, 1 MiB unless told: soft limit of what is buffered per direction, in bytes.
+    pub per_connection_buffer_limit: u32,
+    /// HTTP options; clusters without any share one object.
+    pub http: Arc<HttpOptions>,
+    /// Source address, keep-alive and socket options of connections; clusters without any share one object.
+    pub connect: Arc<ConnectOptions>,
+    /// How hosts are chosen.
+    pub lb: Arc<dyn LbPolicy>,
+    /// How priorities share the load.
+    pub priorities: PriorityOptions,
+    /// Limits, for the default and the high priority.
+    pub thresholds: Option<Box<[Thresholds; 2]>>,
+    /// The budgets with these limits, over all workers.
+    pub breakers: Arc<Breakers>,
+    /// `cluster.<observability_name>.*`
+    pub stats: Arc<Group>,
+    /// `metadata`
+    pub metadata: Option<Arc<DynamicMetadata>>,
+    /// The cluster came from discovery, not from the bootstrap.
+    pub added_via_api: bool,
+    /// Equal for versions between which open connections can stay in use.
+    pub connection_hash: u64,
+}
+
+impl ClusterInfo {
+    /// Limits of both priorities.
+    pub fn thresholds(&self) -> [Thresholds; 2] {
+        self.thresholds.as_deref().copied().unwrap_or_default()
+    }
+}
+
+/// `HttpProtocolOptions` of a cluster whose upstreams speak HTTP/1.1.
+#[derive(Debug)]
+pub struct HttpOptions {
+    /// What the codec accepts and sends.
+    pub h1: Arc<H1Settings>,
+    /// `common_http_protocol_options.idle_timeout`, 1 h unless told; `None` is for ever.
+    pub idle_timeout: Option<Duration>,
+    /// `common_http_protocol_options.max_requests_per_connection`; `None` is without limit.
+    pub max_requests_per_connection: Option<u32>,
+    /// `common_http_protocol_options.max_connection_duration`
+    pub max_connection_duration: Option<Duration>,
+    /// `common_http_protocol_options.max_stream_duration`: the router's to enforce.
+    pub max_stream_duration: Option<Duration>,
+}
+
+/// Envoy's default of `common_http_protocol_options.idle_timeout`.
+pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            h1: Arc::new(H1Settings::default()),
+            idle_timeout: Some(DEFAULT_IDLE_TIMEOUT),
+            max_requests_per_connection: None,
+            max_connection_duration: None,
+            max_stream_duration: None,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Earliest deadline first: weighted round robin in O(log n) (Envoy's `EdfScheduler`).
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+/// A schedule over entries `0..n`. Each pick takes the entry with the earliest deadline and puts it back at
+/// its deadline plus 1/weight.
+#[derive(Clone, Debug)]
+pub struct EdfSchedule {
+    now: f64,
+    order: u64,
+    queue: BinaryHeap<Entry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    deadline: f64,
+    /// Entries of equal deadline are picked in the order in which they were put in.
+    order: u64,
+    index: usize,
+}
+
+impl EdfSchedule {
+    /// The schedule as it is after `picks` picks, so that balancers with different seeds start at different places
+    /// (`EdfScheduler::createWithPicks`).
+    pub fn with_picks(weights: impl ExactSizeIterator<Item = u32> + Clone, picks: u32) -> Self {
+        // Envoy's limit and epsilon; the latter keeps floors exact where weights are multiples of each other.
+        let picks = picks % 429_496_729;
+        let weight_of = |weight: u32| f64::from(weight.max(1)) + 1e-13;
+        let sum: f64 = weights.clone().map(weight_of).sum();
+        let mut schedule = Self {
+            now: 0.0,
+            order: 0,
+            queue: BinaryHeap::with_capacity(weights.len()),
+        };
+        let mut picked = 0;
+        for (index, weight) in weights.clone().enumerate() {
+            let weight = weight_of(weight);
+            let mut floor = (weight * f64::from(picks) / sum) as u32;
+            // The last of an entry's share may lie after the others' next ones.
+            if floor > 0 && f64::from(floor) / weight >= f64::from(picks) / sum {
+                floor -= 1;
+            }
+            schedule.now = schedule.now.max(f64::from(floor) / weight);
+            picked += floor;
+            schedule.put(f64::from(floor + 1) / weight, index);
+        }
+        let weights: Vec<u32> = weights.collect();
+        for _ in picked..picks {
+            schedule.pick(|index| weights[index]);
+        }
+        schedule
+    }
+
+    fn put(&mut self, deadline: f64, index: usize) {
+        self.queue.push(Entry {
+            deadline,
+            order: self.order,
+            index,
+        });
+        self.order += 1;
+    }
+
+    /// The next entry; `weight` tells what an entry weighs now. `None` when the schedule is empty.
+    pub fn pick(&mut self, weight: impl FnOnce(usize) -> u32) -> Option<usize> {
+        let mut top = self.queue.peek_mut()?;
+        let index = top.index;
+        self.now = top.deadline;
+        // In place, so that the heap is sifted once.
+        top.deadline = self.now + 1.0 / f64::from(weight(index).max(1));
+        top.order = self.order;
+        self.order += 1;
+        Some(index)
+    }
+}
+
+impl Ord for Entry {
+    /// Reversed: the heap's greatest is the earliest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        other
+            .deadline
+            .total_cmp(&self.deadline)
+            .then_with(|| other.order.cmp(&self.order))
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Entry {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn picks(schedule: &mut EdfSchedule, weights: &[u32], count: usize) -> Vec<usize> {
+        (0..count)
+            .map(|_| schedule.pick(|index| weights[index]).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn an_empty_schedule_picks_nothing() {
+        let mut schedule = EdfSchedule::with_picks([].into_iter(), 7);
+        assert_eq!(schedule.pick(|_| 1), None);
+    }
+
+    #[test]
+    fn equal_weights_are_plain_round_robin() {
+        let weights = [3; 4];
+        let mut schedule = EdfSchedule::with_picks(weights.into_iter(), 0);
+        assert_eq!(picks(&mut schedule, &weights, 8), [0, 1, 2, 3, 0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn weights_interleave_as_in_envoy() {
+        let weights = [1, 2, 3];
+        let mut schedule = EdfSchedule::with_picks(weights.into_iter(), 0);
+        assert_eq!(
+            picks(&mut schedule, &weights, 6)
+                .iter()
+                .filter(|i| **i == 2)
+                .count(),
+            3
+        );
+        let mut schedule = EdfSchedule::with_picks([2, 1].into_iter(), 0);
+        assert_eq!(picks(&mut schedule, &[2, 1], 6), [0, 1, 0, 0, 1, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn shares_follow_weights(weights in prop::collection::vec(1u32..=128, 1..20), seed in any::<u32>()) {
+            let mut schedule = EdfSchedule::with_picks(weights.iter().copied(), seed);
+            let total: u32 = weights.iter().sum();
+            let rounds = 3;
+            let picked = picks(&mut schedule, &weights, (total * rounds) as usize);
+            for (index, weight) in weights.iter().enumerate() {
+                let count = picked.iter().filter(|&&i| i == index).count() as i64;
+                let expected = i64::from(weight * rounds);
+                prop_assert!((count - expected).abs() <= 2, "{index}: {count} of {expected}");
+            }
+        }
+
+        #[test]
+        fn picks_made_in_advance_are_as_good_as_made(
+            weights in prop::collection::vec(1u32..=50, 1..8), picked in 0u32..400,
+        ) {
+            let mut ahead = EdfSchedule::with_picks(weights.iter().copied(), picked);
+            let mut made = EdfSchedule::with_picks(weights.iter().copied(), 0);
+            let mut counts = vec![0i64; weights.len()];
+            for index in picks(&mut made, &weights, picked as usize) {
+                counts[index] += 1;
+            }
+            // Whatever the ties, after a whole number of rounds both have served alike.
+            let total: u32 = weights.iter().sum();
+            let rest = (total - picked % total) as usize;
+            for index in picks(&mut ahead, &weights, rest) {
+                counts[index] += 1;
+            }
+            let rounds = i64::from(picked / total + 1);
+            for (count, weight) in counts.iter().zip(&weights) {
+                prop_assert!((count - rounds * i64::from(*weight)).abs() <= 2);
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! How priorities share the load (Envoy's `LoadBalancerBase`): the first priorities get it as long as they are healthy,
+//! later ones get what those cannot take.
+
+use crate::host_set::{HostList, HostSet, PriorityOptions};
+
+/// Percent of the load per priority, for healthy and for degraded hosts; all of them add up to 100.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriorityLoads(Loads);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Loads {
+    /// Everything to the healthy hosts of priority 0: by far the most common case, without memory.
+    First,
+    Split(Box<[Share]>),
+}
+
+/// What one priority gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// Percent of the load for its healthy hosts.
+    pub healthy: u8,
+    /// Percent of the load for its degraded hosts.
+    pub degraded: u8,
+    /// Too few healthy hosts: the load goes to all hosts.
+    pub panic: bool,
+}
+
+/// Which list of a priority a request goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// All hosts: panic.
+    All,
+    /// The healthy ones.
+    Healthy,
+    /// The degraded ones.
+    Degraded,
+}
+
+impl Source {
+    /// The list of `set` that this names.
+    pub fn of(self, set: &HostSet) -> &HostList {
+        match self {
+            Self::All => &set.all,
+            Self::Healthy => &set.healthy,
+            Self::Degraded => &set.degraded,
+        }
+    }
+}
+
+impl PriorityLoads {
+    /// Shares the load between `sets`, of which there must be one.
+    pub fn compute(sets: &[HostSet], options: PriorityOptions) -> Self {
+        let availability: Vec<Availability> = sets
+            .iter()
+            .map(|set| Availability::of(set, options))
+            .collect();
+        // Total availability is then 100 %, so nobody panics and nothing is left for others.
+        if availability[0].healthy == 100 {
+            return Self(Loads::First);
+        }
+        Self(Loads::Split(
+            split(&availability, options.panic_threshold).into(),
+        ))
+    }
+
+    /// What priority `priority` gets.
+    pub fn share(&self, priority: usize) -> Share {
+        match &self.0 {
+            Loads::First if priority == 0 => Share {
+                healthy: 100,
+                ..Share::default()
+            },
+            Loads::First => Share::default(),
+            Loads::Split(shares) => shares.get(priority).copied().unwrap_or_default(),
+        }
+    }
+
+    /// Draws a priority and the list to use in it (Envoy's `choosePriority` and `hostSourceToUse`); `hash`, a random
+    /// number or the request's hash, is asked for only when there is something to draw.
+    pub fn choose(&self, hash: impl FnOnce() -> u64) -> (usize, Source) {
+        let Loads::Split(shares) = &self.0 else {
+            return (0, Source::Healthy);
+        };
+        let mut point = hash() % 100 + 1;
+        let healthy = shares.iter().map(|share| (share.healthy, Source::Healthy));
+        let degraded = shares
+            .iter()
+            .map(|share| (share.degraded, Source::Degraded));
+        for (priority, (load, source)) in healthy.enumerate().chain(degraded.enumerate()) {
+            if point <= u64::from(load) {
+                let panic = shares[priority].panic;
+                return (priority, if panic { Source::All } else { source });
+            }
+            point -= u64::from(load);
+        }
+        // Shares add up to 100 unless there is no host at all.
+        (0, Source::All)
+    }
+}
+
+/// Health of one priority in percent, as far as load is concerned.
+struct Availability {
+    healthy: u32,
+    degraded: u32,
+    below_threshold: bool,
+    hosts: usize,
+}
+
+impl Availability {
+    fn of(set: &HostSet, options: PriorityOptions) -> Self {
+        let size = |list: &HostList| -> u64 {
+            if options.weighted_priority_health {
+                list.iter().map(|host| u64::from(host.weight())).sum()
+            } else {
+                list.len() as u64
+            }
+        };
+        let excluded: u64 = if options.weighted_priority_health {
+            let excluded = set
+                .all
+                .iter()
+                .filter(|host| host.health_flags().is_excluded());
+            excluded.map(|host| u64::from(host.weight())).sum()
+        } else {
+            u64::from(set.excluded)
+        };
+        let total = size(&set.all).saturating_sub(excluded);
+        let percent = |part: u64| {
+            let scaled = u64::from(options.overprovisioning_factor) * part;
+            scaled.checked_div(total).unwrap_or(0).min(100) as u32
+        };
+        let countable = set.all.len() as u64 - u64::from(set.excluded);
+        let available = (set.healthy.len() + set.degraded.len()) as u64;
+        Self {
+            healthy: percent(size(&set.healthy)),
+            degraded: percent(size(&set.degraded)),
+            // available / countable < threshold / 100; without hosts availability is 0.
+            below_threshold: 100 * available
+                < u64::from(options.panic_threshold.min(100)) * countable.max(1),
+            hosts: set.all.len(),
+        }
+    }
+}
+
+/// Envoy's `recalculatePerPriorityState`, then `recalculatePerPriorityPanic`.
+fn split(availability: &[Availability], panic_threshold: u32) -> Vec<Share> {
+    let mut shares = vec![Share::default(); availability.len()];
+    let total: u32 = availability.iter().map(|a| a.healthy + a.degraded).sum();
+    let total = total.min(100);
+    if total == 0 && panic_threshold == 0 {
+        shares[0].healthy = 100;
+        return shares;
+    }
+    if total > 0 {
+        distribute(availability, total, &mut shares);
+    }
+    // A priority panics only while all together cannot take the whole load.
+    for (share, a) in shares.iter_mut().zip(availability) {
+        share.panic = total < 100 && a.below_threshold;
+    }
+    if shares.iter().all(|share| share.panic) {
+        distribute_by_size(availability, &mut shares);
+    }
+    shares
+}
+
+/// As much as they can take to the healthy hosts of the first priorities, then to degraded ones; what rounding
+/// leaves over goes to the first that has any.
+fn distribute(availability: &[Availability], total: u32, shares: &mut [Share]) {
+    let mut left = 100;
+    for (share, a) in shares.iter_mut().zip(availability) {
+        let load = (a.healthy * 100 / total).min(left);
+        share.healthy = load as u8;
+        left -= load;
+    }
+    for (share, a) in shares.iter_mut().zip(availability) {
+        let load = (a.degraded * 100 / total).min(left);
+        share.degraded = load as u8;
+        left -= load;
+    }
+    if let Some(priority) = availability.iter().position(|a| a.healthy > 0) {
+        shares[priority].healthy += left as u8;
+    } else if let Some(priority) = availability.iter().position(|a| a.degraded > 0) {
+        shares[priority].degraded += left as u8;
+    }
+}
+
+/// Every priority panics: load by number of hosts, whatever their health (`recalculateLoadInTotalPanic`).
+fn distribute_by_size(availability: &[Availability], shares: &mut [Share]) {
+    let total: usize = availability.iter().map(|a| a.hosts).sum();
+    let mut left = 100;
+    for (share, a) in shares.iter_mut().zip(availability) {
+        let load = (100 * a.hosts).checked_div(total).unwrap_or(0);
+        share.healthy = load as u8;
+        share.degraded = 0;
+        left -= load;
+    }
+    let first = availability.iter().position(|a| a.hosts > 0).unwrap_or(0);
+    shares[first].healthy += left as u8;
+}
+
+#[cfg(test)]
+mod tests;

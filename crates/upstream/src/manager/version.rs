@@ -1,0 +1,172 @@
+//! One version of a cluster on the main thread.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use nuncio_net::Address;
+
+use crate::convert::{EndpointAddress, EndpointSpec, LocalitySpec};
+use crate::dns::DnsHosts;
+use crate::host::{Health, Host, HostConfig};
+use crate::host_set::{LocalityGroup, PriorityOptions, PrioritySet};
+use crate::info::ClusterInfo;
+use crate::stats::ClusterStats as S;
+
+use super::shared::Snapshot;
+
+/// A version: active, or warming.
+pub(super) struct Version {
+    pub(super) info: Arc<ClusterInfo>,
+    pub(super) hosts: Arc<PrioritySet>,
+    /// The message as it came, in wire format.
+    pub(super) config: Arc<[u8]>,
+    pub(super) version_info: Arc<str>,
+    pub(super) last_updated: SystemTime,
+    /// Names that are resolved again and again; dropping it ends that.
+    pub(super) dns: Option<Box<DnsHosts>>,
+    /// Start-up does not wait for it.
+    pub(super) wait_for_warm: bool,
+}
+
+impl Version {
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            info: self.info.clone(),
+            hosts: self.hosts.clone(),
+        }
+    }
+
+    /// Whether it can serve.
+    pub(super) fn is_ready(&self) -> bool {
+        self.dns.as_ref().is_none_or(|dns| dns.is_resolved())
+    }
+
+    /// Takes over a new set of hosts and counts what has changed; whether anything has.
+    pub(super) fn set_hosts(&mut self, change: HostChange) -> bool {
+        if !change.changed {
+            return false;
+        }
+        self.hosts = change.hosts;
+        if change.membership {
+            self.info.stats.inc(S::MEMBERSHIP_CHANGE);
+        }
+        self.show_membership();
+        true
+    }
+
+    /// Sets the `membership_*` gauges.
+    pub(super) fn show_membership(&self) {
+        let stats = &self.info.stats;
+        let (mut healthy, mut degraded, mut excluded, mut heaviest) = (0, 0, 0, 0);
+        for host in self.hosts.hosts() {
+            match host.health() {
+                Health::Healthy => healthy += 1,
+                Health::Degraded => degraded += 1,
+                Health::Unhealthy => {}
+            }
+            excluded += u64::from(host.health_flags().is_excluded());
+            heaviest = heaviest.max(host.weight());
+        }
+        stats.gauge_set(S::MEMBERSHIP_TOTAL, self.hosts.len() as u64);
+        stats.gauge_set(S::MEMBERSHIP_HEALTHY, healthy);
+        // Zero is what a gauge that was never set shows: most clusters need not remember these.
+        for (gauge, value) in [
+            (S::MEMBERSHIP_DEGRADED, degraded),
+            (S::MEMBERSHIP_EXCLUDED, excluded),
+        ] {
+            if value > 0 || stats.gauge(gauge) > 0 {
+                stats.gauge_set(gauge, value);
+            }
+        }
+        stats.gauge_set(S::MAX_HOST_WEIGHT, u64::from(heaviest));
+    }
+}
+
+/// A set of hosts, beside the one before it.
+pub(crate) struct HostChange {
+    pub(super) hosts: Arc<PrioritySet>,
+    /// Something is different.
+    pub(super) changed: bool,
+    /// Hosts came or went.
+    pub(super) membership: bool,
+}
+
+/// Makes hosts of endpoints, whose addresses `addresses` tells by place (locality, endpoint). Hosts of `before` that are
+/// still the same stay the same objects.
+pub(crate) fn build_hosts(
+    localities: &[LocalitySpec],
+    options: PriorityOptions,
+    before: &PrioritySet,
+    addresses: impl Fn(usize, usize, &EndpointSpec) -> Vec<(Address, Arc<str>)>,
+    unique: bool,
+) -> HostChange {
+    let mut known: HashMap<&Address, Vec<&Arc<Host>>> = HashMap::new();
+    for host in before.hosts() {
+        known.entry(host.address()).or_default().push(host);
+    }
+    let total_before = before.len();
+    let (mut kept, mut added, mut updated) = (0, 0, false);
+    let mut seen: HashMap<u32, Vec<Address>> = HashMap::new();
+    let mut groups = Vec::with_capacity(localities.len());
+    for (l, spec) in localities.iter().enumerate() {
+        let mut hosts = Vec::with_capacity(spec.endpoints.len());
+        for (e, endpoint) in spec.endpoints.iter().enumerate() {
+            for (address, hostname) in addresses(l, e, endpoint) {
+                if unique {
+                    // Several names may lead to one address; it gets one host, as in Envoy.
+                    let seen = seen.entry(spec.priority).or_default();
+                    if seen.contains(&address) {
+                        continue;
+                    }
+                    seen.push(address.clone());
+                }
+                let config = HostConfig {
+                    address,
+                    hostname,
+                    locality: spec.locality.clone(),
+                    metadata: endpoint.metadata.clone(),
+                    weight: endpoint.weight,
+                    priority: spec.priority,
+                    health: endpoint.health,
+                };
+                let same = known.get_mut(&config.address).and_then(|hosts| {
+                    let at = hosts.iter().position(|host| host.is_same(&config))?;
+                    Some(hosts.swap_remove(at))
+                });
+                hosts.push(match same {
+                    Some(host) => {
+                        kept += 1;
+                        updated |= host.update(&config);
+                        host.clone()
+                    }
+                    None => {
+                        added += 1;
+                        Arc::new(Host::new(config))
+                    }
+                });
+            }
+        }
+        groups.push(LocalityGroup {
+            locality: spec.locality.clone(),
+            weight: spec.weight,
+            priority: spec.priority,
+            hosts,
+        });
+    }
+    let membership = added > 0 || kept < total_before;
+    HostChange {
+        changed: membership || updated,
+        membership,
+        hosts: Arc::new(PrioritySet::build(&groups, options)),
+    }
+}
+
+/// The address of a STATIC endpoint.
+pub(super) fn literal(_: usize, _: usize, endpoint: &EndpointSpec) -> Vec<(Address, Arc<str>)> {
+    match &endpoint.address {
+        EndpointAddress::Literal(address) => vec![(address.clone(), endpoint.hostname.clone())],
+        // Refused by the conversion for STATIC clusters.
+        EndpointAddress::Name(..) => Vec::new(),
+    }
+}

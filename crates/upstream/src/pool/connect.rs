@@ -1,0 +1,265 @@
+//! Making connections.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+
+use nuncio_event::{Instant, Timer};
+use nuncio_net::{ConnectError, ConnectErrorKind, Connection, Stream};
+
+use super::{ClientConnection, ClosedBy, Counters, Pool};
+use crate::breaker::Resource;
+use crate::info::ClusterInfo;
+use crate::stats::ClusterStats as S;
+
+/// Why a pool gave no connection (Envoy's `PoolFailureReason`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// A circuit breaker is open.
+    Overflow,
+    /// The connection could not be tried, or was given up on this side.
+    LocalConnectionFailure,
+    /// The upstream refused, or cannot be reached.
+    RemoteConnectionFailure,
+    /// `connect_timeout` is over.
+    Timeout,
+}
+
+impl FailureKind {
+    /// As Envoy's reset reasons read in a response body: `remote connection failure`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Overflow => "overflow",
+            Self::LocalConnectionFailure => "local connection failure",
+            Self::RemoteConnectionFailure => "remote connection failure",
+            Self::Timeout => "connection timeout",
+        }
+    }
+
+    /// The same as one word, as in `%RESPONSE_CODE_DETAILS%`: `remote_connection_failure`.
+    pub fn as_details(self) -> &'static str {
+        match self {
+            Self::Overflow => "overflow",
+            Self::LocalConnectionFailure => "local_connection_failure",
+            Self::RemoteConnectionFailure => "remote_connection_failure",
+            Self::Timeout => "connection_timeout",
+        }
+    }
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectFailure {
+    /// The class of the failure.
+    pub kind: FailureKind,
+    /// `%UPSTREAM_TRANSPORT_FAILURE_REASON%`; empty when there is none.
+    pub reason: Cow<'static, str>,
+}
+
+impl ConnectFailure {
+    pub(super) fn of_kind(kind: FailureKind) -> Self {
+        Self {
+            kind,
+            reason: Cow::Borrowed(""),
+        }
+    }
+}
+
+impl fmt::Display for ConnectFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.as_str())?;
+        if !self.reason.is_empty() {
+            write!(f, ": {}", self.reason)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConnectFailure {}
+
+impl From<ConnectError> for ConnectFailure {
+    fn from(error: ConnectError) -> Self {
+        let text = system_text(&error.error);
+        match error.kind {
+            ConnectErrorKind::Bind | ConnectErrorKind::Option => Self {
+                kind: FailureKind::LocalConnectionFailure,
+                reason: text.into(),
+            },
+            // No descriptor to try with; a lack of ports shows when connecting, and Envoy calls that remote.
+            ConnectErrorKind::Exhausted
+                if error.error.kind() != io::ErrorKind::AddrNotAvailable =>
+            {
+                Self {
+                    kind: FailureKind::LocalConnectionFailure,
+                    reason: text.into(),
+                }
+            }
+            _ => Self {
+                kind: FailureKind::RemoteConnectionFailure,
+                reason: format!("delayed connect error: {text}").into(),
+            },
+        }
+    }
+}
+
+/// The system's text for an error, without Rust's ` (os error 111)`.
+fn system_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+impl Pool {
+    /// Begins to make connections while more requests wait than connections are being made (Envoy's
+    /// `tryCreateNewConnections`).
+    pub(super) fn create_connections(self: &Rc<Self>) {
+        // Envoy's limit per occasion.
+        for _ in 0..3 {
+            if self.waiters.borrow().len() <= self.connecting.get() || !self.create_connection() {
+                return;
+            }
+        }
+    }
+
+    /// Whether another one may be tried.
+    fn create_connection(self: &Rc<Self>) -> bool {
+        let Counters {
+            stats,
+            breakers,
+            gauges,
+            ..
+        } = &*self.counters;
+        let allowed = breakers.try_take(self.priority, Resource::Connections, gauges);
+        if !allowed {
+            stats.inc(S::UPSTREAM_CX_OVERFLOW);
+            // Without any connection nobody would ever serve those who wait.
+            if self.connections.get() > 0 {
+                return false;
+            }
+            breakers.take_beyond(self.priority, Resource::Connections, gauges);
+        }
+        self.connections.set(self.connections.get() + 1);
+        self.connecting.set(self.connecting.get() + 1);
+        self.host.stats().cx_total.fetch_add(1, Relaxed);
+        self.host.stats().cx_active.fetch_add(1, Relaxed);
+        stats.inc(S::UPSTREAM_CX_TOTAL);
+        stats.inc(S::UPSTREAM_CX_HTTP1_TOTAL);
+        stats.gauge_add(S::UPSTREAM_CX_ACTIVE, 1);
+        let info = self.info.borrow().clone();
+        nuncio_event::spawn(connect(
+            Attempt {
+                pool: Some(self.clone()),
+            },
+            info,
+        ));
+        allowed
+    }
+
+    fn connected(self: &Rc<Self>, connection: ClientConnection) {
+        self.connecting.set(self.connecting.get() - 1);
+        self.put_back(Box::new(connection));
+        self.create_connections();
+    }
+
+    fn connect_failed(self: &Rc<Self>, failure: &ConnectFailure) {
+        let stats = &self.counters.stats;
+        self.connecting.set(self.connecting.get() - 1);
+        let by = match failure.kind {
+            FailureKind::RemoteConnectionFailure => ClosedBy::Remote,
+            _ => ClosedBy::Local,
+        };
+        if failure.kind == FailureKind::Timeout {
+            stats.inc(S::UPSTREAM_CX_CONNECT_TIMEOUT);
+        }
+        stats.inc(S::UPSTREAM_CX_CONNECT_FAIL);
+        self.host.stats().cx_connect_fail.fetch_add(1, Relaxed);
+        self.connection_is_gone(by, false);
+        self.fail_waiters(failure);
+        self.after_loss();
+    }
+}
+
+/// An attempt in progress; if its task is dropped (a panic, the end of the worker), it has failed.
+struct Attempt {
+    pool: Option<Rc<Pool>>,
+}
+
+impl Attempt {
+    fn finish(mut self, result: Result<ClientConnection, ConnectFailure>) {
+        if let Some(pool) = self.pool.take() {
+            match result {
+                Ok(connection) => pool.connected(connection),
+                Err(failure) => pool.connect_failed(&failure),
+            }
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            // Nobody is left to make another one: those who wait are answered, the rest is counted.
+            pool.connecting.set(pool.connecting.get() - 1);
+            pool.connection_is_gone(ClosedBy::Local, false);
+            pool.fail_waiters(&ConnectFailure::of_kind(
+                FailureKind::LocalConnectionFailure,
+            ));
+        }
+    }
+}
+
+async fn connect(attempt: Attempt, info: Arc<ClusterInfo>) {
+    let Some(pool) = attempt.pool.clone() else {
+        return;
+    };
+    let started = Instant::now();
+    let result = connect_in_time(&pool, &info).await.and_then(|stream| {
+        let local = stream.local_address().map_err(ConnectError::from)?;
+        Ok(Connection::raw(stream, local, pool.host.address().clone()))
+    });
+    let now = Instant::now();
+    let result = result.map(|io| {
+        let took = now.saturating_duration_since(started);
+        pool.counters
+            .stats
+            .record(S::UPSTREAM_CX_CONNECT_MS, took.as_millis() as u64);
+        ClientConnection::new(io, &info.http, now)
+    });
+    attempt.finish(result);
+}
+
+async fn connect_in_time(pool: &Pool, info: &ClusterInfo) -> Result<Stream, ConnectFailure> {
+    let mut timer = Timer::new();
+    timer.set_timeout(Some(info.connect_timeout));
+    let mut connecting = pin!(nuncio_net::connect(pool.host.address(), &info.connect));
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
+            return Poll::Ready(result.map_err(ConnectFailure::from));
+        }
+        timer
+            .poll_expired(cx)
+            .map(|()| Err(ConnectFailure::of_kind(FailureKind::Timeout)))
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_read_as_in_envoy() {
+        let refused = ConnectError::from(io::Error::from_raw_os_error(111));
+        let failure = ConnectFailure::from(refused);
+        assert_eq!(failure.kind.as_details(), "remote_connection_failure");
+        assert_eq!(failure.reason, "delayed connect error: Connection refused");
+    }
+}

@@ -1,0 +1,155 @@
+//! A request's place in line for a connection.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::mem;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::connect::{ConnectFailure, FailureKind};
+use super::{ClientConnection, Pool, PooledConnection};
+use crate::breaker::Resource;
+use crate::stats::ClusterStats as S;
+
+/// One place in line, shared by the pool and by who waits.
+#[derive(Debug, Default)]
+pub(super) struct Waiter {
+    state: RefCell<State>,
+    waker: RefCell<Option<Waker>>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// In line.
+    #[default]
+    Waiting,
+    /// Out of line, with a connection on which no request has begun yet.
+    Assigned(Box<ClientConnection>),
+    /// Out of line, and no longer counted as pending.
+    Failed(ConnectFailure),
+    /// The answer was taken.
+    Done,
+}
+
+impl Waiter {
+    pub(super) fn assign(&self, connection: Box<ClientConnection>) {
+        self.answer(State::Assigned(connection));
+    }
+
+    pub(super) fn fail(&self, failure: ConnectFailure) {
+        self.answer(State::Failed(failure));
+    }
+
+    fn answer(&self, state: State) {
+        *self.state.borrow_mut() = state;
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A request that waits for a connection. Dropping it gives its place up; a connection that is being made for it is made
+/// nevertheless and goes to the pool.
+pub struct PendingConnection {
+    pool: Rc<Pool>,
+    waiter: Rc<Waiter>,
+}
+
+impl fmt::Debug for PendingConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingConnection").finish_non_exhaustive()
+    }
+}
+
+impl PendingConnection {
+    pub(super) fn new(pool: Rc<Pool>, waiter: Rc<Waiter>) -> Self {
+        Self { pool, waiter }
+    }
+
+    /// Ready with a connection, or with why there is none. Not to be polled again after that.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<PooledConnection, ConnectFailure>> {
+        loop {
+            let state = mem::replace(&mut *self.waiter.state.borrow_mut(), State::Done);
+            match state {
+                State::Waiting => {
+                    *self.waiter.state.borrow_mut() = State::Waiting;
+                    let mut waker = self.waiter.waker.borrow_mut();
+                    match &mut *waker {
+                        Some(waker) => waker.clone_from(cx.waker()),
+                        none => *none = Some(cx.waker().clone()),
+                    }
+                    return Poll::Pending;
+                }
+                State::Assigned(mut connection) => match connection.probe() {
+                    None => return Poll::Ready(self.begin(connection)),
+                    // It ended between its last request and this one: back to the head of the line.
+                    Some(end) => {
+                        *self.waiter.state.borrow_mut() = State::Waiting;
+                        self.pool
+                            .waiters
+                            .borrow_mut()
+                            .push_front(self.waiter.clone());
+                        self.pool.close_idle(connection, end);
+                    }
+                },
+                State::Failed(failure) => return Poll::Ready(Err(failure)),
+                State::Done => return Poll::Pending,
+            }
+        }
+    }
+
+    fn begin(&self, connection: Box<ClientConnection>) -> Result<PooledConnection, ConnectFailure> {
+        self.pool.is_no_longer_pending();
+        self.pool.attach(connection).map_err(|connection| {
+            self.pool.put_back(connection);
+            ConnectFailure::of_kind(FailureKind::Overflow)
+        })
+    }
+}
+
+impl Drop for PendingConnection {
+    fn drop(&mut self) {
+        let state = mem::replace(&mut *self.waiter.state.borrow_mut(), State::Done);
+        let pool = &self.pool;
+        match state {
+            State::Waiting => {
+                pool.waiters
+                    .borrow_mut()
+                    .retain(|waiter| !Rc::ptr_eq(waiter, &self.waiter));
+                pool.is_no_longer_pending();
+                pool.counters.stats.inc(S::UPSTREAM_RQ_CANCELLED);
+                pool.retire_if_unused();
+            }
+            State::Assigned(connection) => {
+                pool.is_no_longer_pending();
+                pool.counters.stats.inc(S::UPSTREAM_RQ_CANCELLED);
+                pool.put_back(connection);
+            }
+            State::Failed(_) | State::Done => {}
+        }
+    }
+}
+
+impl Pool {
+    /// Counts the end of a wait.
+    pub(super) fn is_no_longer_pending(&self) {
+        let counters = &self.counters;
+        counters
+            .breakers
+            .give_back(self.priority, Resource::Pending, &counters.gauges);
+        counters.stats.gauge_sub(S::UPSTREAM_RQ_PENDING_ACTIVE, 1);
+    }
+
+    /// Answers all who wait with `failure`, as Envoy does when a connection cannot be made: the caller decides about
+    /// another attempt.
+    pub(super) fn fail_waiters(&self, failure: &ConnectFailure) {
+        let waiters = mem::take(&mut *self.waiters.borrow_mut());
+        for waiter in waiters {
+            self.is_no_longer_pending();
+            self.counters
+                .stats
+                .inc(S::UPSTREAM_RQ_PENDING_FAILURE_EJECT);
+            waiter.fail(failure.clone());
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What is counted per cluster (`cluster.<name>.*`) and by the cluster manager (`cluster_manager.*`).
+//!
+//! A cluster has one group. What the main thread sets (membership, updates) costs 16 bytes per stat that was ever set; a
+//! worker's block of all of them is made when the worker first uses the cluster.
+//!
+//! Who counts what:
+//! * the cluster manager: `membership_*`, `update_*`, `version`, `warming_state`, `max_host_weight`;
+//! * the pools: `upstream_cx_*`, `upstream_rq_total`, `_active`, `_pending_*`, `_cancelled`, `_active_overflow`, and
+//!   `circuit_breakers.*`;
+//! * the router, through [`WorkerCluster`](crate::WorkerCluster)'s helpers: answers by code and their times, resets,
+//!   timeouts, retries, maintenance mode.
+
+use nuncio_stats::stats_schema;
+
+stats_schema! {
+    /// `cluster.<name>.*`
+    pub ClusterStats {
+        counters {
+            assignment_stale,
+            assignment_timeout_received,
+            assignment_use_cached,
+            bind_errors,
+            total_match_count = "default.total_match_count",
+            lb_healthy_panic,
+            lb_local_cluster_not_ok,
+            lb_recalculate_zone_structures,
+            lb_subsets_created,
+            lb_subsets_fallback,
+            lb_subsets_fallback_panic,
+            lb_subsets_removed,
+            lb_subsets_selected,
+            lb_zone_cluster_too_small,
+            lb_zone_no_capacity_left,
+            lb_zone_routing_all_directly,
+            lb_zone_routing_cross_zone,
+            lb_zone_routing_sampled,
+            membership_change,
+            original_dst_host_invalid,
+            retry_or_shadow_abandoned,
+            update_attempt,
+            update_empty,
+            update_failure,
+            update_no_rebuild,
+            update_success,
+            upstream_cx_close_notify,
+            upstream_cx_connect_attempts_exceeded,
+            upstream_cx_connect_fail,
+            upstream_cx_connect_timeout,
+            upstream_cx_connect_with_0_rtt,
+            upstream_cx_destroy,
+            upstream_cx_destroy_local,
+            upstream_cx_destroy_local_with_active_rq,
+            upstream_cx_destroy_remote,
+            upstream_cx_destroy_remote_with_active_rq,
+            upstream_cx_destroy_with_active_rq,
+            upstream_cx_http1_total,
+            upstream_cx_http2_total,
+            upstream_cx_http3_total,
+            upstream_cx_idle_timeout,
+            upstream_cx_max_duration_reached,
+            upstream_cx_max_requests,
+            upstream_cx_none_healthy,
+            upstream_cx_overflow,
+            upstream_cx_pool_overflow,
+            upstream_cx_preconnect_skipped,
+            upstream_cx_protocol_error,
+            upstream_cx_rx_bytes_total,
+            upstream_cx_total,
+            upstream_cx_tx_bytes_total,
+            upstream_flow_control_backed_up_total,
+            upstream_flow_control_drained_total,
+            upstream_flow_control_paused_reading_total,
+            upstream_flow_control_resumed_reading_total,
+            upstream_http3_broken,
+            upstream_internal_redirect_failed_total,
+            upstream_internal_redirect_succeeded_total,
+            upstream_queue_overloaded,
+            upstream_rq_0rtt,
+            upstream_rq_active_overflow,
+            upstream_rq_cancelled,
+            upstream_rq_maintenance_mode,
+            upstream_rq_max_duration_reached,
+            upstream_rq_pending_failure_eject,
+            upstream_rq_pending_overflow,
+            upstream_rq_pending_total,
+            upstream_rq_per_try_idle_timeout,
+            upstream_rq_per_try_timeout,
+            upstream_rq_retry,
+            upstream_rq_retry_backoff_exponential,
+            upstream_rq_retry_backoff_ratelimited,
+            upstream_rq_retry_limit_exceeded,
+            upstream_rq_retry_overflow,
+            upstream_rq_retry_success,
+            upstream_rq_rx_reset,
+            upstream_rq_rx_reset_no_error,
+            upstream_rq_timeout,
+            upstream_rq_total,
+            upstream_rq_tx_reset,
+        }
+        gauges {
+            default_cx_open = "circuit_breakers.default.cx_open",
+            default_cx_pool_open = "circuit_breakers.default.cx_pool_open",
+            default_rq_open = "circuit_breakers.default.rq_open",
+            default_rq_pending_open = "circuit_breakers.default.rq_pending_open",
+            default_rq_retry_open = "circuit_breakers.default.rq_retry_open",
+            high_cx_open = "circuit_breakers.high.cx_open",
+            high_cx_pool_open = "circuit_breakers.high.cx_pool_open",
+            high_rq_open = "circuit_breakers.high.rq_open",
+            high_rq_pending_open = "circuit_breakers.high.rq_pending_open",
+            high_rq_retry_open = "circuit_breakers.high.rq_retry_open",
+            lb_subsets_active,
+            max_host_weight (NeverImport),
+            membership_degraded (NeverImport),
+            membership_excluded (NeverImport),
+            membership_healthy (NeverImport),
+            membership_total (NeverImport),
+            upstream_cx_active,
+            upstream_cx_rx_bytes_buffered,
+            upstream_cx_tx_bytes_buffered,
+            upstream_rq_active,
+            upstream_rq_pending_active,
+            version (NeverImport),
+            warming_state (NeverImport),
+        }
+        histograms {
+            upstream_cx_connect_ms (Ms),
+            upstream_cx_length_ms (Ms),
+            upstream_rq_time (Ms),
+            external_upstream_rq_time = "external.upstream_rq_time" (Ms),
+            internal_upstream_rq_time = "internal.upstream_rq_time" (Ms),
+            canary_upstream_rq_time = "canary.upstream_rq_time" (Ms),
+        }
+        codes {
+            upstream_rq,
+            external_upstream_rq = "external.upstream_rq",
+            internal_upstream_rq = "internal.upstream_rq",
+            canary_upstream_rq = "canary.upstream_rq",
+        }
+    }
+}
+
+stats_schema! {
+    /// `cluster.<name>.http1.*`: there once a connection was made.
+    pub Http1Stats {
+        counters {
+            dropped_headers_with_underscores,
+            metadata_not_supported_error,
+            requests_rejected_with_underscores_in_headers,
+            response_flood,
+        }
+    }
+}
+
+stats_schema! {
+    /// `cluster.<name>.circuit_breakers.<priority>.remaining_*`: only with `track_remaining`.
+    pub RemainingStats {
+        gauges {
+            remaining_cx,
+            remaining_cx_pools,
+            remaining_pending,
+            remaining_retries,
+            remaining_rq,
+        }
+    }
+}
+
+stats_schema! {
+    /// `cluster_manager.*`
+    pub ManagerStats {
+        counters {
+            cluster_added,
+            cluster_modified,
+            cluster_removed,
+            cluster_updated,
+            cluster_updated_via_merge,
+            update_merge_cancelled,
+            update_out_of_merge_window,
+        }
+        gauges {
+            active_clusters (NeverImport),
+            warming_clusters (NeverImport),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What the router counts for a cluster, as Envoy's router and `CodeStats` do.
+//!
+//! The pool has already counted connections, and requests that got one (`upstream_rq_total`, `upstream_rq_active`).
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use nuncio_sdk::UpstreamHost as _;
+
+use super::{WorkerCluster, WorkerHost};
+use crate::stats::ClusterStats as S;
+
+/// What decides under which prefixes an answer is counted beside the plain one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CodeContext {
+    /// The request came from inside (`x-envoy-internal: true`): `internal.`, otherwise `external.`.
+    pub internal: bool,
+    /// The answer, or its host, is a canary (`x-envoy-upstream-canary: true`): `canary.` as well.
+    pub canary: bool,
+}
+
+/// How an exchange with an upstream ended without a complete response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetKind {
+    /// The upstream's doing: `upstream_rq_rx_reset`.
+    Remote,
+    /// Ours: `upstream_rq_tx_reset`.
+    Local,
+}
+
+impl WorkerCluster {
+    /// An answer's status: from the upstream, or given locally in its place (then without a host, as Envoy's
+    /// `chargeUpstreamCode`). Counts `[external.|internal.|canary.]upstream_rq_<code>`.
+    pub fn on_response_code(&self, code: u16, cx: CodeContext) {
+        let stats = self.stats();
+        stats.charge_code(S::UPSTREAM_RQ, code);
+        if cx.canary {
+            stats.charge_code(S::CANARY_UPSTREAM_RQ, code);
+        }
+        stats.charge_code(
+            if cx.internal {
+                S::INTERNAL_UPSTREAM_RQ
+            } else {
+                S::EXTERNAL_UPSTREAM_RQ
+            },
+            code,
+        );
+    }
+
+    /// The time from the request's end downstream to the response's end, of a request that `host` answered completely.
+    pub fn on_response_time(&self, took: Duration, cx: CodeContext) {
+        let stats = self.stats();
+        let took = took.as_millis() as u64;
+        stats.record(S::UPSTREAM_RQ_TIME, took);
+        if cx.canary {
+            stats.record(S::CANARY_UPSTREAM_RQ_TIME, took);
+        }
+        stats.record(
+            if cx.internal {
+                S::INTERNAL_UPSTREAM_RQ_TIME
+            } else {
+                S::EXTERNAL_UPSTREAM_RQ_TIME
+            },
+            took,
+        );
+    }
+
+    /// Response headers of status `code` from `host`: its `rq_success` or (5xx) `rq_error`.
+    pub fn on_host_response(&self, host: &WorkerHost, code: u16) {
+        let stats = host.host().stats();
+        let counter = if code >= 500 {
+            &stats.rq_error
+        } else {
+            &stats.rq_success
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// The exchange with `host` failed before it gave an answer: its `rq_error`.
+    pub fn on_host_error(&self, host: &WorkerHost) {
+        host.host().stats().rq_error.fetch_add(1, Relaxed);
+    }
+
+    /// The route's timeout is over: `upstream_rq_timeout`, and the host's `rq_timeout`.
+    pub fn on_timeout(&self, host: Option<&WorkerHost>) {
+        self.stats().inc(S::UPSTREAM_RQ_TIMEOUT);
+        self.count_host_timeout(host);
+    }
+
+    /// A try's timeout is over: `upstream_rq_per_try_timeout`, and the host's `rq_timeout`.
+    pub fn on_per_try_timeout(&self, host: Option<&WorkerHost>) {
+        self.stats().inc(S::UPSTREAM_RQ_PER_TRY_TIMEOUT);
+        self.count_host_timeout(host);
+    }
+
+    fn count_host_timeout(&self, host: Option<&WorkerHost>) {
+        if let Some(host) = host {
+            host.host().stats().rq_timeout.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A begun exchange ended without a complete response.
+    pub fn on_reset(&self, kind: ResetKind) {
+        self.stats().inc(match kind {
+            ResetKind::Remote => S::UPSTREAM_RQ_RX_RESET,
+            ResetKind::Local => S::UPSTREAM_RQ_TX_RESET,
+        });
+    }
+
+    /// The response said `connection: close` (or the like): `upstream_cx_close_notify`.
+    pub fn on_close_notify(&self) {
+        self.stats().inc(S::UPSTREAM_CX_CLOSE_NOTIFY);
+    }
+
+    /// The response broke the protocol: `upstream_cx_protocol_error`. The connection is then closed.
+    pub fn on_protocol_error(&self, host: &WorkerHost) {
+        log::debug!(
+            "cluster {}: protocol error from {}",
+            self.info().name,
+            host.address()
+        );
+        self.stats().inc(S::UPSTREAM_CX_PROTOCOL_ERROR);
+    }
+
+    /// `max_stream_duration` is over: `upstream_rq_max_duration_reached`.
+    pub fn on_max_stream_duration(&self) {
+        self.stats().inc(S::UPSTREAM_RQ_MAX_DURATION_REACHED);
+    }
+
+    /// Reading from the upstream stops (`true`) because the downstream is slow, or goes on.
+    pub fn on_reading_paused(&self, paused: bool) {
+        self.stats().inc(if paused {
+            S::UPSTREAM_FLOW_CONTROL_PAUSED_READING_TOTAL
+        } else {
+            S::UPSTREAM_FLOW_CONTROL_RESUMED_READING_TOTAL
+        });
+    }
+
+    /// The upstream is slow to take the request: its write buffer is over (`true`) or again below the limit.
+    pub fn on_backed_up(&self, backed_up: bool) {
+        self.stats().inc(if backed_up {
+            S::UPSTREAM_FLOW_CONTROL_BACKED_UP_TOTAL
+        } else {
+            S::UPSTREAM_FLOW_CONTROL_DRAINED_TOTAL
+        });
+    }
+
+    /// The group's owner, for code that counts something of its own.
+    pub fn stats_group(&self) -> &nuncio_stats::Group {
+        &self.counters().group
+    }
+}

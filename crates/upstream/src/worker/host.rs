@@ -1,0 +1,70 @@
+//! A host as one worker sees it.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use nuncio_net::Address;
+use nuncio_sdk::UpstreamHost;
+
+use crate::breaker::Priority;
+use crate::host::Host;
+use crate::info::ClusterInfo;
+use crate::pool::Pool;
+
+/// One host and this worker's pools to it.
+pub struct WorkerHost {
+    host: Arc<Host>,
+    pools: [OnceCell<Rc<Pool>>; 2],
+}
+
+impl fmt::Debug for WorkerHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerHost")
+            .field("address", self.host.address())
+            .finish_non_exhaustive()
+    }
+}
+
+impl WorkerHost {
+    pub(super) fn new(host: Arc<Host>) -> Self {
+        Self {
+            host,
+            pools: Default::default(),
+        }
+    }
+
+    /// The host as all threads share it.
+    #[inline]
+    pub fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    #[inline]
+    pub(super) fn pool(&self, priority: Priority, make: impl FnOnce() -> Pool) -> &Rc<Pool> {
+        self.pools[priority.index()].get_or_init(|| Rc::new(make()))
+    }
+
+    pub(super) fn set_info(&self, info: &Arc<ClusterInfo>) {
+        self.each_pool(|pool| pool.set_info(info));
+    }
+
+    pub(super) fn drain(&self) {
+        self.each_pool(Pool::drain);
+    }
+
+    fn each_pool(&self, call: impl Fn(&Rc<Pool>)) {
+        self.pools.iter().filter_map(OnceCell::get).for_each(call);
+    }
+}
+
+impl UpstreamHost for WorkerHost {
+    fn address(&self) -> &Address {
+        self.host.address()
+    }
+
+    fn hostname(&self) -> &str {
+        self.host.hostname()
+    }
+}
