@@ -215,6 +215,18 @@ pub struct IpRange {
 }
 
 impl IpRange {
+    /// Every IPv4 address.
+    pub const ANY_V4: Self = Self {
+        base: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        length: 0,
+    };
+
+    /// Every IPv6 address.
+    pub const ANY_V6: Self = Self {
+        base: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        length: 0,
+    };
+
     /// The range of the addresses that share the first `length` bits with `base`. A length beyond
     /// the address's (32 or 128) means all of them, as in Envoy.
     pub fn new(base: IpAddr, length: u32) -> Self {

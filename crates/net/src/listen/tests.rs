@@ -28,6 +28,7 @@ async fn accepts_and_names_both_ends() {
     let (server, peer) = accept(&listener).await;
     assert_eq!(peer, client.local_address().unwrap());
     assert_eq!(&server.local_address().unwrap(), listener.address());
+    assert!(socket2::SockRef::from(&server).tcp_nodelay().unwrap());
 }
 
 #[test]

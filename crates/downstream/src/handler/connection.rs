@@ -1,0 +1,97 @@
+//! One connection: the task that serves it and what is counted of it.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use nuncio_buffer::Buffer;
+use nuncio_event::{self as event, Instant};
+use nuncio_net::{Address, Connection, Stream};
+use nuncio_sdk::{ConnectionHandle, ConnectionInfo, DownstreamConnection};
+
+use super::SharedListener;
+use super::active::{ActiveChain, ActiveListener};
+use crate::limit::Permit;
+
+/// An open connection as its listener counts it. Dropping it, however that comes about (served, closed,
+/// panicked, worker stopped), counts it as gone.
+pub(super) struct OpenConnection {
+    listener: Rc<ActiveListener>,
+    chain: Rc<ActiveChain>,
+    handle: Rc<ConnectionHandle>,
+    number: usize,
+    start: Instant,
+    _permits: (Permit, Option<Permit>),
+}
+
+impl OpenConnection {
+    pub(super) fn new(
+        listener: &Rc<ActiveListener>,
+        chain: &Rc<ActiveChain>,
+        permits: (Permit, Option<Permit>),
+    ) -> Self {
+        let handle = Rc::new(ConnectionHandle::new(Rc::clone(&chain.drain)));
+        listener.opened();
+        Self {
+            listener: Rc::clone(listener),
+            chain: Rc::clone(chain),
+            number: chain.hold(Rc::clone(&handle)),
+            handle,
+            start: event::now(),
+            _permits: permits,
+        }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.chain.release(self.number);
+        self.listener.closed(self.start.elapsed());
+    }
+}
+
+/// Hands the connection to the filter of its chain.
+pub(super) fn serve(
+    open: OpenConnection,
+    stream: Stream,
+    local: Rc<Address>,
+    peer: Address,
+    shared: &SharedListener,
+) {
+    let Some(filter) = open.chain.filter.clone() else {
+        log::debug!("closing connection from {peer}: no filters");
+        return;
+    };
+    let io = Connection::raw(stream, (*local).clone(), peer.clone());
+    let remote = Rc::new(peer);
+    let info = ConnectionInfo {
+        id: io.id(),
+        remote_address: Rc::clone(&remote),
+        direct_remote_address: remote,
+        local_address: local,
+        listener_name: shared.spec.name.clone(),
+        filter_chain_name: open.chain.chain.name.clone(),
+        tls: io.is_tls(),
+        start: open.start,
+    };
+    let mut serving = filter.serve(DownstreamConnection {
+        io,
+        info: Rc::new(info),
+        handle: Rc::clone(&open.handle),
+        read: Buffer::new(),
+        buffer_limit: shared.spec.buffer_limit,
+    });
+    event::spawn(async move {
+        // The filter sees the call to close first and may end in its own way; one that has not
+        // ended then is dropped, and its connection with it.
+        let handle = &open.handle;
+        poll_fn(|cx| match serving.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => handle.poll_close(cx),
+        })
+        .await;
+        // In this order: gone from the wire, then from the counts.
+        drop(serving);
+        drop(open);
+    });
+}

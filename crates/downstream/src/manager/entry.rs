@@ -1,0 +1,59 @@
+//! One version of a listener as the manager has it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use nuncio_net::Address;
+use tokio::task::AbortHandle;
+
+use super::sockets::AddressSockets;
+use super::update::Origin;
+use crate::handler::SharedListener;
+use crate::spec::ListenerSpec;
+
+/// A listener that is warming or active.
+pub(super) struct Entry {
+    pub(super) shared: Arc<SharedListener>,
+    /// By address; shared with other versions that listen at the same address.
+    pub(super) sockets: Vec<Rc<AddressSockets>>,
+    /// Where it listens, with real ports.
+    pub(super) addresses: Vec<Address>,
+    pub(super) origin: Origin,
+    pub(super) last_updated: SystemTime,
+    /// Takes the place of the active version without new sockets.
+    pub(super) in_place: bool,
+    /// Its sockets were closed for good.
+    pub(super) stopped: bool,
+    /// Waits until it is warm; ends when the entry goes.
+    pub(super) warming: Option<WarmTask>,
+}
+
+/// A task that ends with its owner.
+pub(super) struct WarmTask(pub(super) AbortHandle);
+
+impl Drop for WarmTask {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A listener whose connections are leaving.
+pub(super) struct Draining {
+    pub(super) entry: Entry,
+    pub(super) since: SystemTime,
+}
+
+impl Entry {
+    pub(super) fn spec(&self) -> &Arc<ListenerSpec> {
+        &self.shared.spec
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.shared.spec.name
+    }
+
+    pub(super) fn tag(&self) -> u64 {
+        self.shared.tag
+    }
+}
