@@ -27,10 +27,13 @@ struct Naming {
     tags: TagExtractors,
 }
 
+/// Groups by prefix and schema.
+type Groups = BTreeMap<(Arc<str>, &'static str), Weak<Group>>;
+
 /// The groups alive, sorted by prefix.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    groups: Mutex<BTreeMap<(Arc<str>, &'static str), Weak<Group>>>,
+    groups: Mutex<Groups>,
     singles: Mutex<Singles>,
 }
 
@@ -238,7 +241,7 @@ impl Registry {
         }
     }
 
-    fn groups(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, &'static str), Weak<Group>>> {
+    fn groups(&self) -> MutexGuard<'_, Groups> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

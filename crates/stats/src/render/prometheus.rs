@@ -11,7 +11,7 @@ use crate::histogram::{HistogramView, QUANTILES, Span};
 use crate::number::{write_general, write_shortest};
 use crate::read::{Held, Kind, Place, Query, Value, expand, read_one};
 use crate::store::Store;
-use crate::tags::Tagged;
+use crate::tags::Finder;
 
 /// A stat's name, ordered as Envoy orders them: token by token.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,7 +19,11 @@ struct Dotted(String);
 
 impl Ord for Dotted {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.split('.').cmp(other.0.split('.'))
+        // The end of a token sorts before all that could stand there instead.
+        let rank = |byte: &u8| if *byte == b'.' { 0 } else { *byte };
+        let (own, others) = (self.0.as_bytes(), other.0.as_bytes());
+        let same = own.iter().zip(others).take_while(|(a, b)| a == b).count();
+        own.get(same).map(rank).cmp(&others.get(same).map(rank))
     }
 }
 
@@ -65,21 +69,22 @@ impl Store {
             return Ok(());
         }
         let sources = Sources::new(self, kind);
-        let (mut text, mut labels, mut tagged) = (String::new(), String::new(), Tagged::default());
+        let mut finder = Finder::new(self.tags());
+        let (mut text, mut labels) = (String::new(), String::new());
         for (extracted, handles) in sources.by_extracted_name(self, query) {
             let metric = metric_name(&extracted.0);
             text.clear();
             text.push_str(&format!("# TYPE {metric} {type_name}\n"));
             for (name, held) in sources.read(&handles) {
-                self.tags().extract_into(&name.0, &mut tagged);
+                finder.search(&name.0);
                 labels.clear();
-                write_labels(&mut labels, &tagged.tags);
+                write_labels(&mut labels, finder.tags(&name.0));
                 match held.stat(&name.0, self.config()).value {
                     Value::Counter(value) | Value::Gauge(value) => {
                         text.push_str(&format!("{metric}{{{labels}}} {value}\n"));
                     }
                     Value::Text(value) => {
-                        write_labels(&mut labels, &[("text_value".to_owned(), value.to_owned())]);
+                        write_labels(&mut labels, [("text_value", value)]);
                         text.push_str(&format!("{metric}{{{labels}}} 1\n"));
                     }
                     Value::Histogram(view) if summary => {
@@ -125,20 +130,18 @@ impl Sources {
     /// The stats that the query asks for, by name without tags.
     fn by_extracted_name(&self, store: &Store, query: &Query<'_>) -> BTreeMap<Dotted, Vec<Handle>> {
         let mut found: BTreeMap<Dotted, Vec<Handle>> = BTreeMap::new();
-        let mut tagged = Tagged::default();
+        let mut finder = Finder::new(store.tags());
+        let mut key = Dotted(String::new());
         let mut add = |name: &str, held: &Held, handle: Handle| {
             if !store.shows(query, &held.stat(name, store.config())) {
                 return;
             }
-            store.tags().extract_into(name, &mut tagged);
-            let key = Dotted(std::mem::take(&mut tagged.name));
+            finder.search(name);
+            finder.write_name(name, &mut key.0);
             match found.get_mut(&key) {
-                Some(handles) => {
-                    handles.push(handle);
-                    tagged.name = key.0;
-                }
+                Some(handles) => handles.push(handle),
                 None => {
-                    found.insert(key, vec![handle]);
+                    found.insert(Dotted(key.0.clone()), vec![handle]);
                 }
             }
         };
@@ -192,7 +195,7 @@ fn push_sanitized(out: &mut String, name: &str) {
 }
 
 /// `name="value",…`, after what is there already.
-fn write_labels(out: &mut String, tags: &[(String, String)]) {
+fn write_labels<'a>(out: &mut String, tags: impl IntoIterator<Item = (&'a str, &'a str)>) {
     for (name, value) in tags {
         if !out.is_empty() {
             out.push(',');

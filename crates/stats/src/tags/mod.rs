@@ -5,7 +5,9 @@
 //! fixed first token, then those with it.
 
 mod builtin;
+mod patterns;
 mod tokens;
+mod walk;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -106,49 +108,15 @@ impl TagExtractors {
     /// Takes the tags out of a name.
     #[must_use]
     pub fn extract(&self, name: &str) -> Tagged {
+        let mut finder = Finder::new(self);
+        finder.search(name);
         let mut tagged = Tagged::default();
-        self.extract_into(name, &mut tagged);
+        finder.write_name(name, &mut tagged.name);
+        tagged.tags = finder
+            .tags(name)
+            .map(|(tag, value)| (tag.to_owned(), value.to_owned()))
+            .collect();
         tagged
-    }
-
-    /// As [`TagExtractors::extract`], replacing what `tagged` held.
-    pub fn extract_into(&self, name: &str, tagged: &mut Tagged) {
-        tagged.tags.clear();
-        tagged.name.clear();
-        let tokens = Tokens::new(name);
-        let mut cut: Vec<Range<usize>> = Vec::new();
-        let rooted = name
-            .split_once('.')
-            .and_then(|(first, _)| self.by_first_token.get(first));
-        for extractor in self.anywhere.iter().chain(rooted.into_iter().flatten()) {
-            if tagged.tags.iter().any(|(tag, _)| *tag == extractor.tag) {
-                continue; // Of several rules for one tag the first that finds it wins.
-            }
-            let span = match &extractor.rule {
-                Rule::Code(find) => find(name),
-                Rule::Tokens(pattern) => tokens.find(pattern),
-                Rule::Regex(pattern) => pattern.find(name),
-                Rule::Fixed(value) => {
-                    tagged.tags.push((extractor.tag.to_string(), value.clone()));
-                    None
-                }
-            };
-            if let Some(TagSpan { remove, value }) = span {
-                tagged
-                    .tags
-                    .push((extractor.tag.to_string(), name[value].to_owned()));
-                cut.push(remove);
-            }
-        }
-        cut.sort_unstable_by_key(|range| range.start);
-        let mut at = 0;
-        for range in cut {
-            if range.start > at {
-                tagged.name.push_str(&name[at..range.start]);
-            }
-            at = at.max(range.end);
-        }
-        tagged.name.push_str(&name[at..]);
     }
 
     /// Adds Envoy's own rules for the tags that are `wanted`; tells how many. As in Envoy, those that were regular
@@ -184,6 +152,95 @@ impl TagExtractors {
             None => &mut self.anywhere,
         };
         list.push(Extractor { tag, rule });
+    }
+}
+
+/// Searches names for tags, reusing its memory.
+#[derive(Debug)]
+pub(crate) struct Finder<'a> {
+    extractors: &'a TagExtractors,
+    tokens: Vec<Range<usize>>,
+    found: Vec<(&'a str, Found<'a>)>,
+    cut: Vec<Range<usize>>,
+}
+
+/// A tag's value.
+#[derive(Debug)]
+enum Found<'a> {
+    /// Part of the name.
+    Span(Range<usize>),
+    Fixed(&'a str),
+}
+
+impl<'a> Finder<'a> {
+    pub(crate) fn new(extractors: &'a TagExtractors) -> Self {
+        Self {
+            extractors,
+            tokens: Vec::new(),
+            found: Vec::new(),
+            cut: Vec::new(),
+        }
+    }
+
+    /// Finds the tags of `name`.
+    pub(crate) fn search(&mut self, name: &str) {
+        self.found.clear();
+        self.cut.clear();
+        let tokens = Tokens::new(name, &mut self.tokens);
+        let rooted = &self.extractors.by_first_token;
+        let rooted = name
+            .split_once('.')
+            .and_then(|(first, _)| rooted.get(first));
+        for extractor in self
+            .extractors
+            .anywhere
+            .iter()
+            .chain(rooted.into_iter().flatten())
+        {
+            let span = match &extractor.rule {
+                Rule::Code(find) => find(name),
+                Rule::Tokens(pattern) => tokens.find(pattern),
+                Rule::Regex(pattern) => pattern.find(name),
+                Rule::Fixed(value) => {
+                    if self.found.iter().all(|(tag, _)| *tag != extractor.tag) {
+                        self.found.push((&extractor.tag, Found::Fixed(value)));
+                    }
+                    None
+                }
+            };
+            // Of several rules for one tag the first that finds it wins.
+            if let Some(TagSpan { remove, value }) = span
+                && self.found.iter().all(|(tag, _)| *tag != extractor.tag)
+            {
+                self.found.push((&extractor.tag, Found::Span(value)));
+                self.cut.push(remove);
+            }
+        }
+        self.cut.sort_unstable_by_key(|range| range.start);
+    }
+
+    /// The tags that the last search found in `name`.
+    pub(crate) fn tags<'n>(&self, name: &'n str) -> impl Iterator<Item = (&'a str, &'n str)>
+    where
+        'a: 'n,
+    {
+        self.found.iter().map(move |(tag, value)| match value {
+            Found::Span(range) => (*tag, &name[range.clone()]),
+            Found::Fixed(value) => (*tag, *value),
+        })
+    }
+
+    /// Replaces `out` by `name` without what the last search found in it.
+    pub(crate) fn write_name(&self, name: &str, out: &mut String) {
+        out.clear();
+        let mut at = 0;
+        for range in &self.cut {
+            if range.start > at {
+                out.push_str(&name[at..range.start]);
+            }
+            at = at.max(range.end);
+        }
+        out.push_str(&name[at..]);
     }
 }
 

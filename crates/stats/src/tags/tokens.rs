@@ -20,20 +20,22 @@ pub(super) enum Token {
 /// A name cut at its dots.
 pub(super) struct Tokens<'a> {
     name: &'a str,
-    tokens: Vec<Range<usize>>,
+    tokens: &'a [Range<usize>],
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn new(name: &'a str) -> Self {
+    /// Cuts `name`, keeping the places in `memory`.
+    pub(super) fn new(name: &'a str, memory: &'a mut Vec<Range<usize>>) -> Self {
+        memory.clear();
         let mut start = 0;
-        let tokens = name.split('.').map(|token| {
+        memory.extend(name.split('.').map(|token| {
             let range = start..start + token.len();
             start = range.end + 1;
             range
-        });
+        }));
         Self {
             name,
-            tokens: tokens.collect(),
+            tokens: memory,
         }
     }
 
