@@ -20,4 +20,4 @@ mod wire;
 pub use diagnostic::Diagnostic;
 pub use document::Document;
 pub use error::{ConfigError, Within};
-pub use load::{LoadedBootstrap, Sources, load_bootstrap};
+pub use load::{LoadedBootstrap, Sources, fuzz_one, load_bootstrap};

@@ -1,18 +1,28 @@
 //! [`load_bootstrap`]: from the command line's `-c` and `--config-yaml` to a checked bootstrap.
 
-use std::path::PathBuf;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use prost::Message;
 
 use crate::{
     ConfigError, Diagnostic, Document,
     api::{bootstrap::Bootstrap, cluster::Cluster, listener::Listener},
+    check::check,
+    decode::{Problem, decode},
+    document::{Source, bootstrap_type},
+    front::{Place, Syntax, parse},
+    normalise::normalise,
+    wire::{self, WireValue},
 };
 
 /// Where the bootstrap comes from.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// `-c/--config-path`: `.yaml`, `.yml`, `.json`, `.pb`, `.pb_text`, as Envoy tells them apart.
+    /// `-c/--config-path`: `.yaml` and `.yml` are YAML, `.pb` is binary protobuf, anything else is JSON, as
+    /// Envoy tells them apart.
     pub config_path: Option<PathBuf>,
     /// `--config-yaml`, merged over the file: scalars replace, repeated fields append, messages merge.
     pub config_yaml: Option<String>,
@@ -27,28 +37,62 @@ pub struct LoadedBootstrap {
     pub raw: Vec<u8>,
     /// Deprecated fields that are used, and unknown fields that were allowed.
     pub warnings: Vec<Diagnostic>,
+    /// How many unknown fields were allowed (`server.static_unknown_fields`).
+    pub unknown_fields: usize,
     /// To find the place of later errors; drop it when start-up is over.
     pub document: Document,
 }
 
+const STATIC_RESOURCES: u32 = 2;
+const LISTENERS: u32 = 1;
+const CLUSTERS: u32 = 2;
+
 impl LoadedBootstrap {
-    /// Everything except `static_resources.listeners` and `static_resources.clusters`, which are left
-    /// empty: read those one at a time with [`Self::listeners`] and [`Self::clusters`], since 10,000
-    /// decoded clusters need 20 times the memory of what is made of them.
+    /// Everything except `static_resources.listeners` and `static_resources.clusters`, which are left empty: read
+    /// those one at a time with [`Self::listeners`] and [`Self::clusters`], since ten thousand decoded
+    /// clusters need many times the memory of what is made of them.
     pub fn bootstrap(&self) -> Bootstrap {
-        Bootstrap::default()
+        let mut rest = Vec::new();
+        for field in wire::fields(&self.raw).flatten() {
+            if field.number != STATIC_RESOURCES {
+                wire::put_field(&mut rest, field);
+                continue;
+            }
+            wire::put_nested(&mut rest, STATIC_RESOURCES, |out| {
+                for field in wire::fields(field.value.bytes()).flatten() {
+                    if field.number != LISTENERS && field.number != CLUSTERS {
+                        wire::put_field(out, field);
+                    }
+                }
+            });
+        }
+        Bootstrap::decode(rest.as_slice()).unwrap_or_default()
     }
 
     /// The static listeners, decoded one at a time; the index is that of the path
     /// `static_resources.listeners[index]`.
     pub fn listeners(&self) -> impl Iterator<Item = (usize, Listener)> + '_ {
-        std::iter::empty()
+        self.resources(LISTENERS)
     }
 
     /// The static clusters, decoded one at a time; the index is that of the path
     /// `static_resources.clusters[index]`.
     pub fn clusters(&self) -> impl Iterator<Item = (usize, Cluster)> + '_ {
-        std::iter::empty()
+        self.resources(CLUSTERS)
+    }
+
+    fn resources<M: Message + Default>(
+        &self,
+        number: u32,
+    ) -> impl Iterator<Item = (usize, M)> + '_ {
+        let resources = wire::find(&self.raw, STATIC_RESOURCES).map_or(&[][..], WireValue::bytes);
+        let encoded = wire::fields(resources)
+            .flatten()
+            .filter(move |f| f.number == number);
+        // `load_bootstrap` has seen that the whole decodes.
+        encoded
+            .map(|f| M::decode(f.value.bytes()).unwrap_or_default())
+            .enumerate()
     }
 
     /// The whole bootstrap decoded at once (tests, tools; large configurations should prefer the iterators).
@@ -65,11 +109,190 @@ impl LoadedBootstrap {
 /// Reads, merges and checks the bootstrap.
 ///
 /// # Errors
-/// Every error at once, in file order.
-pub fn load_bootstrap(_sources: &Sources) -> Result<LoadedBootstrap, Vec<Diagnostic>> {
-    Ok(LoadedBootstrap {
-        raw: Vec::new(),
-        warnings: Vec::new(),
-        document: Document::default(),
-    })
+/// Every error at once, in the order of their places. Errors of syntax hide those of meaning, and a field that cannot
+/// be decoded hides the validation of the whole.
+pub fn load_bootstrap(sources: &Sources) -> Result<LoadedBootstrap, Vec<Diagnostic>> {
+    let mut loader = Loader {
+        allow_unknown: sources.allow_unknown,
+        ..Loader::default()
+    };
+    if let Some(path) = &sources.config_path {
+        loader.file(path);
+    }
+    if let Some(yaml) = &sources.config_yaml {
+        loader.text("--config-yaml".into(), yaml.clone(), Syntax::Yaml);
+    }
+    if sources.config_path.is_none() && sources.config_yaml.is_none() {
+        loader.fail(
+            String::new(),
+            "At least one of --config-path or --config-yaml or Options::configProto() should be non-empty",
+        );
+    }
+    loader.finish()
+}
+
+#[derive(Default)]
+struct Loader {
+    allow_unknown: bool,
+    document: Document,
+    /// The concatenated encodings.
+    wire: Vec<u8>,
+    /// `wire` is not in normal form.
+    rough: bool,
+    errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+    unknown_fields: usize,
+}
+
+impl Loader {
+    fn fail(&mut self, name: String, message: impl Into<String>) {
+        let problem = Problem {
+            place: Place { line: 0, column: 0 },
+            path: String::new(),
+            message: message.into(),
+            expected: None,
+            suggestion: None,
+        };
+        self.errors
+            .push(Source::new(name, "", None).diagnostic(problem));
+    }
+
+    fn file(&mut self, path: &Path) {
+        let name = path.display().to_string();
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return self.fail(name.clone(), format!("Invalid path: {name}"));
+            }
+            Err(e) => return self.fail(name.clone(), format!("unable to read file: {name}: {e}")),
+        };
+        let extension = path
+            .extension()
+            .map(|e| e.to_string_lossy().to_ascii_lowercase())
+            .unwrap_or_default();
+        let syntax = match extension.as_str() {
+            "pb" => return self.binary(name, bytes),
+            "pb_text" => {
+                return self.fail(
+                    name,
+                    "unsupported: protobuf text format; use YAML, JSON or binary protobuf",
+                );
+            }
+            "yaml" | "yml" => Syntax::Yaml,
+            _ => Syntax::Json,
+        };
+        match String::from_utf8(bytes) {
+            Ok(text) => self.text(name, text, syntax),
+            Err(e) => {
+                let good = String::from_utf8_lossy(&e.as_bytes()[..e.utf8_error().valid_up_to()]);
+                let line = good.matches('\n').count() + 1;
+                self.fail(name, format!("line {line} is not valid UTF-8"));
+            }
+        }
+    }
+
+    fn binary(&mut self, name: String, bytes: Vec<u8>) {
+        self.wire.extend_from_slice(&bytes);
+        self.rough = true;
+        self.document.sources.push(Source::new(name, "", None));
+    }
+
+    fn text(&mut self, name: String, text: String, syntax: Syntax) {
+        let source = Source::new(name, text, Some(syntax));
+        let Some(message) = bootstrap_type() else {
+            return;
+        };
+        match parse(syntax, &source.text) {
+            Err(error) => {
+                let problem = Problem {
+                    place: error.place,
+                    path: String::new(),
+                    message: error.message,
+                    expected: None,
+                    suggestion: None,
+                };
+                self.errors.push(source.diagnostic(problem));
+            }
+            Ok(tree) => {
+                let decoded = decode(message, tree.root(), syntax, self.allow_unknown);
+                self.errors.extend(
+                    decoded
+                        .errors
+                        .into_iter()
+                        .map(|problem| source.diagnostic(problem)),
+                );
+                self.unknown_fields += decoded.unknown.len();
+                self.warnings.extend(
+                    decoded
+                        .unknown
+                        .into_iter()
+                        .map(|problem| source.diagnostic(problem)),
+                );
+                self.rough |= decoded.repeats || !self.wire.is_empty();
+                if self.wire.is_empty() {
+                    self.wire = decoded.wire;
+                } else {
+                    self.wire.extend_from_slice(&decoded.wire);
+                }
+            }
+        }
+        self.document.sources.push(source);
+    }
+
+    fn finish(mut self) -> Result<LoadedBootstrap, Vec<Diagnostic>> {
+        let Some(message) = bootstrap_type().filter(|_| self.errors.is_empty()) else {
+            return Err(self.errors);
+        };
+        if self.rough {
+            let (normal, errors) = normalise(message, &self.wire);
+            if !errors.is_empty() {
+                return Err(self.document.diagnose_all(&errors));
+            }
+            self.wire = normal;
+        }
+        let findings = check(message, &self.wire);
+        if !findings.errors.is_empty() {
+            return Err(self.document.diagnose_all(&findings.errors));
+        }
+        if !findings.warnings.is_empty() {
+            self.warnings
+                .extend(self.document.diagnose_all(&findings.warnings));
+        }
+        self.wire.shrink_to_fit();
+        Ok(LoadedBootstrap {
+            raw: self.wire,
+            warnings: self.warnings,
+            unknown_fields: self.unknown_fields,
+            document: self.document,
+        })
+    }
+}
+
+/// The body of the fuzz target `config_load`: the first byte chooses the syntax, the rest is the text. Never panics, and what
+/// is accepted decodes.
+pub fn fuzz_one(data: &[u8]) {
+    let Some((kind, rest)) = data.split_first() else {
+        return;
+    };
+    let mut loader = Loader {
+        allow_unknown: kind & 4 != 0,
+        ..Loader::default()
+    };
+    match (kind & 3, std::str::from_utf8(rest)) {
+        (0, Ok(text)) => loader.text("fuzz.json".into(), text.into(), Syntax::Json),
+        (1 | 2, Ok(text)) => loader.text("fuzz.yaml".into(), text.into(), Syntax::Yaml),
+        _ => loader.binary("fuzz.pb".into(), rest.to_vec()),
+    }
+    match loader.finish() {
+        Ok(loaded) => {
+            assert!(
+                Bootstrap::decode(loaded.raw.as_slice()).is_ok(),
+                "accepted, but does not decode"
+            );
+            let _ = loaded
+                .diagnose(&ConfigError::new("static_resources.clusters[0].name", "x"))
+                .to_string();
+        }
+        Err(errors) => assert!(errors.iter().all(|e| !e.to_string().is_empty())),
+    }
 }

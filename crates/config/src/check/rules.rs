@@ -88,6 +88,10 @@ impl<'a> Checker<'a> {
         };
         for rule in wire::fields(rules).flatten() {
             let (kind, rule) = (rule.number, rule.value.bytes());
+            // A member of a oneof that is not the chosen one has no rules.
+            if values.is_empty() && field.oneof().is_some() {
+                return;
+            }
             match kind {
                 17 if flag(rule, 2) && values.is_empty() => {
                     self.violation(whole, "value is required")
