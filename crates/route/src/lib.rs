@@ -1,1 +1,29 @@
 //! Route configurations compiled to an index with first-match semantics.
+//!
+//! * [`compile`] turns a `RouteConfiguration` into a [`RouteTable`], off the data path; all errors at once.
+//! * [`WorkerRouteTable`] is one worker's view of it: [`WorkerRouteTable::find`] gives the [`RouteEntry`] of a request
+//!   without a lock and without an allocation.
+//! * [`RouteEntry`] knows what the router needs: the action, the cluster, and how headers are finalized.
+//! * [`HeaderMutations`], [`matchers`] and [`regex`] serve filters too.
+//!
+//! What is absent: nothing here knows a cluster, only names of clusters; nothing counts; nothing waits.
+
+mod action;
+mod compile;
+mod entry;
+mod hosts;
+mod index;
+pub mod matchers;
+mod mutations;
+mod path;
+mod redirect;
+pub mod regex;
+mod rewrite;
+mod table;
+
+pub use action::{Action, DirectResponse, Forward, MaxStreamDuration, Redirect};
+pub use compile::{CompileContext, compile};
+pub use entry::{DirectReply, RouteEntry, WorkerRouteTable};
+pub use mutations::HeaderMutations;
+pub use rewrite::update_authority;
+pub use table::{RouteTable, VirtualCluster};

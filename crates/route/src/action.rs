@@ -1,0 +1,199 @@
+//! What a route does with a request.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nuncio_access_log::{Format, Formatter};
+use nuncio_sdk::{ClusterId, PerFilterConfig};
+
+use crate::matchers::HeaderName;
+use crate::mutations::HeaderMutations;
+use crate::regex::RegexRewrite;
+
+/// `Route.action`.
+#[derive(Debug)]
+pub enum Action {
+    /// Send the request upstream (`RouteAction`; a `NonForwardingAction` is one without a cluster).
+    Forward(Box<Forward>),
+    /// Answer with a `location` (`RedirectAction`).
+    Redirect(Box<Redirect>),
+    /// Answer (`DirectResponseAction`).
+    DirectResponse(Box<DirectResponse>),
+    /// Answer with the same location under `https` (`VirtualHost.require_tls`).
+    TlsRedirect,
+}
+
+/// `RouteAction`.
+#[derive(Debug)]
+pub struct Forward {
+    pub(crate) cluster: ClusterSpecifier,
+    /// Status of the answer when the cluster does not exist (503 unless configured).
+    pub cluster_not_found_status: u16,
+    /// Time for the whole response, from the end of the request on; 15 s unless configured, none when disabled.
+    pub timeout: Option<Duration>,
+    /// Replaces the connection manager's `stream_idle_timeout`; zero disables it.
+    pub idle_timeout: Option<Duration>,
+    /// Replaces the connection manager's `stream_flush_timeout`; zero disables it.
+    pub flush_timeout: Option<Duration>,
+    /// Limits of the whole stream; present, it replaces `max_grpc_timeout` and the connection manager's own limit.
+    pub max_stream_duration: Option<MaxStreamDuration>,
+    /// `max_grpc_timeout`: the `grpc-timeout` header replaces the timeout, up to this one (zero: without limit).
+    pub max_grpc_timeout: Option<Duration>,
+    /// `grpc_timeout_offset`: what is taken off a `grpc-timeout` header's time, unless that leaves nothing.
+    pub grpc_timeout_offset: Option<Duration>,
+    /// Requests take the circuit breakers of priority `HIGH`.
+    pub high_priority: bool,
+    /// Upgrades that are switched on or off for this route, by lower-case name.
+    pub upgrades: Box<[(Box<str>, bool)]>,
+    /// The original host is appended to `x-forwarded-host` when the host is rewritten.
+    pub append_x_forwarded_host: bool,
+    pub(crate) path_rewrite: PathRewrite,
+    pub(crate) host_rewrite: HostRewrite,
+}
+
+impl Forward {
+    /// Whether the host header becomes the host name of the upstream host that is chosen
+    /// (see [`update_authority`](crate::update_authority)).
+    pub fn auto_host_rewrite(&self) -> bool {
+        matches!(self.host_rewrite, HostRewrite::Auto)
+    }
+
+    /// Whether this upgrade (any case) is switched on or off for this route.
+    pub fn upgrade_enabled(&self, upgrade: &str) -> Option<bool> {
+        let known = self
+            .upgrades
+            .iter()
+            .find(|(name, _)| upgrade.eq_ignore_ascii_case(name));
+        known.map(|(_, enabled)| *enabled)
+    }
+}
+
+/// `RouteAction.MaxStreamDuration`; zero disables a limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MaxStreamDuration {
+    /// From the arrival of the request's headers to the end of the stream.
+    pub max: Option<Duration>,
+    /// Most that a `grpc-timeout` header may ask for; present: the header is heeded.
+    pub grpc_timeout_header_max: Option<Duration>,
+    /// What is taken off a `grpc-timeout` header's time.
+    pub grpc_timeout_header_offset: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub(crate) enum ClusterSpecifier {
+    None,
+    Named(Cluster),
+    /// The first value of this request header names the cluster.
+    Header(HeaderName),
+    Weighted(Weighted),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Cluster {
+    pub(crate) id: ClusterId,
+    pub(crate) name: Arc<str>,
+}
+
+/// `WeightedCluster`.
+#[derive(Debug)]
+pub(crate) struct Weighted {
+    pub(crate) choices: Box<[Choice]>,
+    /// Sum of all weights; above 0.
+    pub(crate) total: u32,
+    /// A request header whose number takes the place of the random one.
+    pub(crate) header: Option<HeaderName>,
+}
+
+pub(crate) struct Choice {
+    /// Named or by header.
+    pub(crate) cluster: ClusterSpecifier,
+    pub(crate) weight: u32,
+    pub(crate) mutations: Option<Box<Mutations>>,
+    /// Per-filter configurations of all levels, if this one has any.
+    pub(crate) filters: Option<Arc<[PerFilterConfig]>>,
+    pub(crate) host_rewrite: Option<Box<str>>,
+}
+
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Choice {
+            cluster, weight, ..
+        } = self;
+        f.debug_struct("Choice")
+            .field("cluster", cluster)
+            .field("weight", weight)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Weighted {
+    /// The choice that a number falls to.
+    pub(crate) fn choose(&self, number: u64) -> usize {
+        let selected = (number % u64::from(self.total)) as u32;
+        let mut end = 0;
+        self.choices
+            .iter()
+            .position(|choice| {
+                end += choice.weight;
+                selected < end
+            })
+            .unwrap_or(self.choices.len() - 1)
+    }
+}
+
+/// Header changes of one level.
+#[derive(Debug, Default)]
+pub(crate) struct Mutations {
+    pub(crate) request: HeaderMutations,
+    pub(crate) response: HeaderMutations,
+}
+
+#[derive(Debug)]
+pub(crate) enum PathRewrite {
+    None,
+    /// Replaces what the route matched.
+    Prefix(Box<str>),
+    /// Replaces parts of the path.
+    Regex(Box<RegexRewrite>),
+    /// Replaces the path.
+    Format(Box<Formatter>),
+}
+
+#[derive(Debug)]
+pub(crate) enum HostRewrite {
+    None,
+    Literal(Box<str>),
+    Auto,
+    Header(HeaderName),
+    /// Applied to the path; the result is the host.
+    PathRegex(Box<RegexRewrite>),
+    Format(Box<Formatter>),
+}
+
+/// `RedirectAction`.
+#[derive(Debug)]
+pub struct Redirect {
+    pub(crate) status: u16,
+    pub(crate) scheme: Option<Box<str>>,
+    pub(crate) host: Box<str>,
+    pub(crate) port: Option<u32>,
+    pub(crate) path: RedirectPath,
+    pub(crate) strip_query: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum RedirectPath {
+    Same,
+    /// `path_redirect`, which may bring its own query.
+    Replace(Box<str>),
+    Rewrite(PathRewrite),
+}
+
+/// `DirectResponseAction`.
+#[derive(Debug)]
+pub struct DirectResponse {
+    pub(crate) status: u16,
+    pub(crate) body: Box<[u8]>,
+    pub(crate) format: Option<Box<Format>>,
+}

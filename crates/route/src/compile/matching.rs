@@ -1,0 +1,132 @@
+//! `RouteMatch`.
+
+use nuncio_config::api::route::RouteMatch;
+use nuncio_config::api::route::route_match::{
+    ConnectMatcher, GrpcRouteMatchOptions, PathSpecifier, TlsContextMatchOptions,
+};
+use nuncio_config::{api, convert};
+
+use super::problems::Problems;
+use crate::matchers::{CookieMatcher, HeaderMatcher, MetadataMatcher, QueryParameterMatcher};
+use crate::path::PathMatcher;
+use crate::regex::Regex;
+use crate::table::Conditions;
+
+/// Compiles what a route matches: its path, and what else must hold.
+pub(super) fn compile(
+    config: &RouteMatch,
+    problems: &mut Problems,
+) -> Option<(PathMatcher, Option<Box<Conditions>>)> {
+    let RouteMatch {
+        case_sensitive,
+        runtime_fraction,
+        headers,
+        query_parameters,
+        cookies,
+        grpc,
+        tls_context,
+        dynamic_metadata,
+        filter_state,
+        path_specifier,
+    } = config;
+    problems.refuse(!filter_state.is_empty(), "filter_state");
+    let folded = !convert::bool_or(case_sensitive.as_ref(), true);
+    let path = path_matcher(path_specifier.as_ref(), folded, problems);
+
+    let mut conditions = Conditions::default();
+    if let Some(api::core::RuntimeFractionalPercent {
+        default_value,
+        runtime_key: _,
+    }) = runtime_fraction
+    {
+        // The key has no effect: there is no runtime layer that could set it.
+        match default_value {
+            None => problems.add("runtime_fraction.default_value", "value is required"),
+            Some(value) => {
+                conditions.fraction =
+                    problems.take("runtime_fraction.default_value", convert::fraction(value));
+            }
+        }
+    }
+    conditions.headers = problems
+        .take_all(HeaderMatcher::all_from_config(headers, "headers"))
+        .unwrap_or_default();
+    conditions.query = problems.each(
+        "query_parameters",
+        query_parameters,
+        QueryParameterMatcher::from_config,
+    );
+    conditions.cookies = problems.each("cookies", cookies, CookieMatcher::from_config);
+    conditions.metadata = problems.each(
+        "dynamic_metadata",
+        dynamic_metadata,
+        MetadataMatcher::from_config,
+    );
+    conditions.grpc = matches!(grpc, Some(GrpcRouteMatchOptions {}));
+    if let Some(TlsContextMatchOptions {
+        presented,
+        validated,
+    }) = tls_context
+    {
+        conditions.certificate_presented = presented.as_ref().map(|value| value.value);
+        conditions.certificate_validated = validated.as_ref().map(|value| value.value);
+    }
+    let Conditions {
+        fraction,
+        grpc,
+        headers,
+        query,
+        cookies,
+        certificate_presented,
+        certificate_validated,
+        metadata,
+    } = &conditions;
+    let any = fraction.is_some()
+        || *grpc
+        || !headers.is_empty()
+        || !query.is_empty()
+        || !cookies.is_empty()
+        || certificate_presented.is_some()
+        || certificate_validated.is_some()
+        || !metadata.is_empty();
+    Some((path?, any.then(|| Box::new(conditions))))
+}
+
+fn path_matcher(
+    config: Option<&PathSpecifier>,
+    folded: bool,
+    problems: &mut Problems,
+) -> Option<PathMatcher> {
+    let bytes = |text: &str| Box::<[u8]>::from(text.as_bytes());
+    Some(match (config, folded) {
+        (None, _) => {
+            problems.add("", "a path specifier is required");
+            return None;
+        }
+        (Some(PathSpecifier::Prefix(text)), false) => PathMatcher::Prefix(bytes(text)),
+        (Some(PathSpecifier::Prefix(text)), true) => PathMatcher::PrefixFolded(bytes(text)),
+        (Some(PathSpecifier::Path(text)), false) => PathMatcher::Exact(bytes(text)),
+        (Some(PathSpecifier::Path(text)), true) => PathMatcher::ExactFolded(bytes(text)),
+        (Some(PathSpecifier::PathSeparatedPrefix(text)), folded) => {
+            // Envoy's pattern: ^[^?#]+[^?#/]$
+            if text.chars().count() < 2 || text.contains(['?', '#']) || text.ends_with('/') {
+                let message = "value does not match regex pattern \"^[^?#]+[^?#/]$\"";
+                problems.add("path_separated_prefix", message);
+            }
+            if folded {
+                PathMatcher::SeparatedFolded(bytes(text))
+            } else {
+                PathMatcher::Separated(bytes(text))
+            }
+        }
+        // Case sensitivity does not concern regexes.
+        (Some(PathSpecifier::SafeRegex(regex)), _) => PathMatcher::Regex(Box::new(
+            problems.take("safe_regex", Regex::from_config(regex))?,
+        )),
+        (Some(PathSpecifier::ConnectMatcher(ConnectMatcher {})), _) => PathMatcher::Connect,
+        (Some(PathSpecifier::PathMatchPolicy(_)), _) => {
+            problems.refuse(true, "path_match_policy");
+            return None;
+        }
+    })
+}

@@ -1,0 +1,118 @@
+//! `Route`.
+
+use nuncio_config::api;
+use nuncio_config::api::route::NonForwardingAction;
+use nuncio_config::api::route::route::Action as Config;
+use nuncio_sdk::PerFilterConfig;
+
+use super::problems::Problems;
+use super::virtual_host::body_limit;
+use super::{Scope, action, filters, matching, metadata_of, mutations};
+use crate::action::{Action, ClusterSpecifier, Forward};
+use crate::table::{Extras, Route};
+
+/// Compiles a route of the virtual host `virtual_host`; `above` are the per-filter configurations of the levels above.
+pub(super) fn compile(
+    config: &api::route::Route,
+    virtual_host: u32,
+    above: &[PerFilterConfig],
+    scope: &mut Scope<'_>,
+    problems: &mut Problems,
+) -> Option<Route> {
+    #[expect(deprecated, reason = "named so that a new field breaks the build")]
+    let api::route::Route {
+        name,
+        r#match,
+        metadata,
+        // Both concern tracing only, and that is refused.
+        decorator: _,
+        tracing: _,
+        typed_per_filter_config,
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+        per_request_buffer_limit_bytes,
+        stat_prefix,
+        request_body_buffer_limit,
+        route_specifiers,
+        action,
+    } = config;
+    problems.refuse(!route_specifiers.is_empty(), "route_specifiers");
+    let mutations = mutations(
+        (request_headers_to_add, request_headers_to_remove),
+        (response_headers_to_add, response_headers_to_remove),
+        problems,
+    );
+    let own = filters::compile(typed_per_filter_config, scope.cx.factory, problems);
+    let filters = filters::added_to(above, own);
+    let matching = match r#match {
+        None => {
+            problems.add("match", "value is required");
+            None
+        }
+        Some(config) => problems.within("match", |problems| matching::compile(config, problems)),
+    };
+    let levels = filters.as_deref().unwrap_or(above);
+    let action = match action {
+        None => {
+            problems.add("", "an action is required");
+            None
+        }
+        Some(Config::Route(config)) => problems.within("route", |problems| {
+            action::forward(config, name, levels, scope, problems)
+        }),
+        Some(Config::Redirect(config)) => {
+            problems.within("redirect", |problems| action::redirect(config, problems))
+        }
+        Some(Config::DirectResponse(config)) => problems.within("direct_response", |problems| {
+            action::direct_response(config, scope, problems)
+        }),
+        Some(Config::NonForwardingAction(NonForwardingAction {})) => {
+            // As in Envoy, the router finds no cluster there.
+            Some(Action::Forward(Box::new(Forward::to(
+                ClusterSpecifier::None,
+            ))))
+        }
+        Some(Config::FilterAction(_)) => {
+            problems.refuse(true, "filter_action");
+            None
+        }
+    };
+    let (path, conditions) = matching?;
+    let action = action?;
+    let choices = match &action {
+        Action::Forward(forward) => match &forward.cluster {
+            ClusterSpecifier::Weighted(weighted) => weighted.choices.len(),
+            _ => 1,
+        },
+        _ => 1,
+    };
+    let extras = Extras {
+        stat_prefix: Some(stat_prefix)
+            .filter(|prefix| !prefix.is_empty())
+            .map(|prefix| prefix.as_str().into()),
+        body_limit: body_limit(
+            per_request_buffer_limit_bytes.as_ref(),
+            request_body_buffer_limit.as_ref(),
+        ),
+        metadata: metadata_of(metadata.as_ref()),
+    };
+    let Extras {
+        stat_prefix,
+        body_limit,
+        metadata,
+    } = &extras;
+    let any_extra = stat_prefix.is_some() || body_limit.is_some() || metadata.is_some();
+    Some(Route {
+        name: name.as_str().into(),
+        virtual_host,
+        path,
+        conditions,
+        action,
+        mutations,
+        filters,
+        first_entry: scope.take_entries(choices),
+        extras: any_extra.then(|| Box::new(extras)),
+    })
+}

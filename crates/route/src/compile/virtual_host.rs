@@ -1,0 +1,159 @@
+//! `VirtualHost`.
+
+use nuncio_config::api;
+use nuncio_config::api::route::virtual_host::TlsRequirementType;
+use nuncio_sdk::PerFilterConfig;
+
+use super::problems::Problems;
+use super::{Scope, filters, metadata_of, mutations, route};
+use crate::index::{MIN_ROUTES, PathIndex};
+use crate::matchers::HeaderMatcher;
+use crate::table::{RequireTls, VirtualCluster, VirtualHost};
+
+/// Compiles a virtual host; its routes go to `scope`.
+pub(super) fn compile(
+    config: &api::route::VirtualHost,
+    number: u32,
+    above: &[PerFilterConfig],
+    scope: &mut Scope<'_>,
+    problems: &mut Problems,
+) -> VirtualHost {
+    #[expect(deprecated, reason = "named so that a new field breaks the build")]
+    let api::route::VirtualHost {
+        name,
+        // Read by the caller.
+        domains,
+        routes,
+        matcher,
+        require_tls,
+        virtual_clusters,
+        rate_limits,
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+        cors,
+        typed_per_filter_config,
+        include_request_attempt_count,
+        include_attempt_count_in_response,
+        retry_policy,
+        retry_policy_typed_config,
+        hedge_policy,
+        // Concerns retries only, and those are refused.
+        include_is_timeout_retry_header: _,
+        per_request_buffer_limit_bytes,
+        request_body_buffer_limit,
+        request_mirror_policies,
+        metadata,
+        route_specifiers,
+    } = config;
+    problems.refuse(matcher.is_some(), "matcher");
+    problems.refuse(!rate_limits.is_empty(), "rate_limits");
+    problems.refuse(cors.is_some(), "cors");
+    problems.refuse(retry_policy.is_some(), "retry_policy");
+    problems.refuse(
+        retry_policy_typed_config.is_some(),
+        "retry_policy_typed_config",
+    );
+    problems.refuse(hedge_policy.is_some(), "hedge_policy");
+    problems.refuse(
+        !request_mirror_policies.is_empty(),
+        "request_mirror_policies",
+    );
+    problems.refuse(!route_specifiers.is_empty(), "route_specifiers");
+    if name.is_empty() {
+        problems.add("name", "value length must be at least 1 characters");
+    }
+    if domains.is_empty() {
+        problems.add("domains", "value must contain at least 1 item(s)");
+    }
+
+    let mutations = mutations(
+        (request_headers_to_add, request_headers_to_remove),
+        (response_headers_to_add, response_headers_to_remove),
+        problems,
+    );
+    let own = filters::compile(typed_per_filter_config, scope.cx.factory, problems);
+    let filters = filters::added_to(above, own).unwrap_or_else(|| above.into());
+    let require_tls = match TlsRequirementType::try_from(*require_tls) {
+        Ok(TlsRequirementType::None) => RequireTls::None,
+        Ok(TlsRequirementType::ExternalOnly) => RequireTls::ExternalOnly,
+        Ok(TlsRequirementType::All) => RequireTls::All,
+        Err(_) => {
+            problems.add(
+                "require_tls",
+                "value must be one of the defined enum values",
+            );
+            RequireTls::None
+        }
+    };
+    let virtual_clusters = virtual_clusters
+        .iter()
+        .enumerate()
+        .filter_map(|(index, config)| {
+            problems.within(format_args!("virtual_clusters[{index}]"), |problems| {
+                virtual_cluster(config, problems)
+            })
+        });
+    let virtual_clusters = virtual_clusters.collect();
+    let tls_entry = match require_tls {
+        RequireTls::None => 0,
+        _ => scope.take_entries(1),
+    };
+    let first = scope.routes.len();
+    for (index, config) in routes.iter().enumerate() {
+        problems.within(format_args!("routes[{index}]"), |problems| {
+            if let Some(route) = route::compile(config, number, &filters, scope, problems) {
+                scope.routes.push(route);
+            }
+        });
+    }
+    let compiled = &scope.routes[first..];
+    let index = (compiled.len() >= MIN_ROUTES && problems.is_empty())
+        .then(|| Box::new(PathIndex::new(compiled.iter().map(|route| &route.path))));
+    VirtualHost {
+        name: name.as_str().into(),
+        routes: first as u32..scope.routes.len() as u32,
+        index,
+        mutations,
+        filters,
+        virtual_clusters,
+        require_tls,
+        tls_entry,
+        body_limit: body_limit(
+            per_request_buffer_limit_bytes.as_ref(),
+            request_body_buffer_limit.as_ref(),
+        ),
+        attempt_count_in_request: *include_request_attempt_count,
+        attempt_count_in_response: *include_attempt_count_in_response,
+        metadata: metadata_of(metadata.as_ref()),
+    }
+}
+
+/// The limit of a request's body; the newer field wins.
+pub(super) fn body_limit(
+    older: Option<&api::protobuf::UInt32Value>,
+    newer: Option<&api::protobuf::UInt64Value>,
+) -> Option<u64> {
+    newer
+        .map(|limit| limit.value)
+        .or(older.map(|limit| u64::from(limit.value)))
+}
+
+fn virtual_cluster(
+    config: &api::route::VirtualCluster,
+    problems: &mut Problems,
+) -> Option<VirtualCluster> {
+    let api::route::VirtualCluster { headers, name } = config;
+    if headers.is_empty() {
+        problems.add("headers", "virtual clusters must define 'headers'");
+    }
+    if name.is_empty() {
+        problems.add("name", "value length must be at least 1 characters");
+    }
+    let headers = problems.take_all(HeaderMatcher::all_from_config(headers, "headers"))?;
+    Some(VirtualCluster {
+        name: name.as_str().into(),
+        headers,
+    })
+}

@@ -1,0 +1,14 @@
+//! Matchers of strings and of requests, compiled from their messages.
+
+mod cookie;
+mod header;
+mod metadata;
+mod query;
+mod string;
+
+pub use cookie::CookieMatcher;
+pub(crate) use header::HeaderName;
+pub use header::{HeaderMatcher, all_headers_match};
+pub use metadata::MetadataMatcher;
+pub use query::QueryParameterMatcher;
+pub use string::StringMatcher;
