@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::lower::make_lower;
 use super::{Known, KnownSet, NameRef};
 
 /// Bytes of garbage that are tolerated in the arena before it may be compacted.
@@ -226,7 +227,7 @@ impl HeaderMap {
         }
         let lower = self.arena.len();
         self.arena.extend_from_slice(name);
-        self.arena[lower..].make_ascii_lowercase();
+        make_lower(&mut self.arena[lower..]);
         let mut known = Known::from_lower(&self.arena[lower..]);
         if let Some(known) = &mut known {
             if rules.host_is_authority && *known == Known::Host {

@@ -5,6 +5,7 @@
 //! by a scan of the (short) entry list.
 
 mod known;
+mod lower;
 mod map;
 mod name;
 
