@@ -6,6 +6,7 @@ use nuncio_config::api::core::{
 use nuncio_config::{ConfigError, Within, any, convert};
 
 use crate::Formatter;
+use crate::formatter::Extensions;
 
 /// A configured format: of an access log, a local reply or a direct response.
 #[derive(Debug)]
@@ -31,8 +32,9 @@ impl Format {
             json_format_options,
             format,
         } = config;
+        let mut extensions = Extensions::default();
         for (index, formatter) in formatters.iter().enumerate() {
-            check_extension(formatter).within_index("formatters", index)?;
+            add_extension(formatter, &mut extensions).within_index("formatters", index)?;
         }
         if let Some(options) = json_format_options {
             accept_json_options(options);
@@ -41,7 +43,7 @@ impl Format {
             format,
             Some(substitution_format_string::Format::JsonFormat(_))
         );
-        let formatter = compile(format.as_ref(), *omit_empty_values)?;
+        let formatter = compile(format.as_ref(), *omit_empty_values, extensions)?;
         let content_type = match content_type.as_str() {
             "" if json => "application/json".to_owned(),
             "" => "text/plain".to_owned(),
@@ -64,6 +66,7 @@ fn accept_json_options(options: &JsonFormatOptions) {
 fn compile(
     format: Option<&substitution_format_string::Format>,
     omit_empty_values: bool,
+    extensions: Extensions,
 ) -> Result<Formatter, ConfigError> {
     use substitution_format_string::Format::{JsonFormat, TextFormat, TextFormatSource};
     match format {
@@ -71,30 +74,119 @@ fn compile(
             "",
             "SubstitutionFormatString: a format is required",
         )),
-        Some(TextFormat(text)) => Formatter::text(text, omit_empty_values).within("text_format"),
+        Some(TextFormat(text)) => {
+            Formatter::text_with(text, omit_empty_values, extensions).within("text_format")
+        }
         Some(JsonFormat(template)) => {
-            Formatter::json(template, omit_empty_values).within("json_format")
+            Formatter::json_with(template, omit_empty_values, extensions).within("json_format")
         }
         Some(TextFormatSource(source)) => {
             let text = convert::data_source(source).and_then(|bytes| {
                 String::from_utf8(bytes)
                     .map_err(|_| ConfigError::new("", "the format is not UTF-8"))
             });
-            text.and_then(|text| Formatter::text(&text, omit_empty_values))
+            text.and_then(|text| Formatter::text_with(&text, omit_empty_values, extensions))
                 .within("text_format_source")
         }
     }
 }
 
-/// `%METADATA%` is built in; other extensions would bring operators that are not there.
-fn check_extension(extension: &TypedExtensionConfig) -> Result<(), ConfigError> {
-    let TypedExtensionConfig { name, typed_config } = extension;
-    let kind = typed_config.as_ref().map_or("", any::type_of);
-    if kind == "envoy.extensions.formatter.metadata.v3.Metadata" {
-        return Ok(());
+/// `%METADATA%` is built in; extensions that are not known would bring operators that are not there.
+fn add_extension(
+    config: &TypedExtensionConfig,
+    extensions: &mut Extensions,
+) -> Result<(), ConfigError> {
+    let TypedExtensionConfig { name, typed_config } = config;
+    match typed_config.as_ref().map_or("", any::type_of) {
+        "envoy.extensions.formatter.metadata.v3.Metadata" => Ok(()),
+        "envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery" => {
+            extensions.req_without_query = true;
+            Ok(())
+        }
+        kind => {
+            let message = format!("unsupported: formatter extension '{name}' ({kind})");
+            Err(ConfigError::new("typed_config", message))
+        }
     }
-    Err(ConfigError::new(
-        "typed_config",
-        format!("unsupported: formatter extension {name:?} ({kind})"),
-    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use nuncio_config::api::core::{DataSource, data_source};
+    use nuncio_config::api::protobuf::{Any, Struct};
+
+    use super::*;
+    use crate::testing::Stream;
+
+    fn inline(text: &str) -> SubstitutionFormatString {
+        let specifier = data_source::Specifier::InlineString(text.into());
+        let source = DataSource {
+            specifier: Some(specifier),
+            ..DataSource::default()
+        };
+        SubstitutionFormatString {
+            format: Some(substitution_format_string::Format::TextFormatSource(source)),
+            ..SubstitutionFormatString::default()
+        }
+    }
+
+    fn extension(kind: &str) -> TypedExtensionConfig {
+        let type_url = format!("type.googleapis.com/envoy.extensions.formatter.{kind}");
+        TypedExtensionConfig {
+            name: "f".into(),
+            typed_config: Some(Any {
+                type_url,
+                value: Vec::new(),
+            }),
+        }
+    }
+
+    #[test]
+    fn content_types() {
+        assert_eq!(
+            Format::new(&inline("x")).unwrap().content_type,
+            "text/plain"
+        );
+        let html = SubstitutionFormatString {
+            content_type: "text/html".into(),
+            ..inline("x")
+        };
+        assert_eq!(Format::new(&html).unwrap().content_type, "text/html");
+        let json = SubstitutionFormatString {
+            format: Some(substitution_format_string::Format::JsonFormat(
+                Struct::default(),
+            )),
+            ..SubstitutionFormatString::default()
+        };
+        assert_eq!(Format::new(&json).unwrap().content_type, "application/json");
+        assert!(Format::new(&SubstitutionFormatString::default()).is_err());
+    }
+
+    #[test]
+    fn an_extension_brings_its_operator() {
+        let without = inline("%REQ_WITHOUT_QUERY(X-ENVOY-ORIGINAL-PATH?:PATH):9%");
+        assert!(Format::new(&without).is_err());
+        let formatters = vec![
+            extension("req_without_query.v3.ReqWithoutQuery"),
+            extension("metadata.v3.Metadata"),
+        ];
+        let with = SubstitutionFormatString {
+            formatters,
+            ..without.clone()
+        };
+        let mut out = Vec::new();
+        Format::new(&with)
+            .unwrap()
+            .formatter
+            .format(&Stream::proxied().cx(), &mut out);
+        assert_eq!(out, b"/rw/p%20q");
+        let cel = SubstitutionFormatString {
+            formatters: vec![extension("cel.v3.Cel")],
+            ..without
+        };
+        assert_eq!(
+            Format::new(&cel).unwrap_err().path,
+            "formatters[0].typed_config"
+        );
+    }
 }

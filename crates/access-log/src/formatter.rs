@@ -17,6 +17,7 @@ use nuncio_config::ConfigError;
 use nuncio_config::api::protobuf::Struct;
 use nuncio_sdk::LogContext;
 
+pub(crate) use self::grpc::grpc_status;
 use self::json::Json;
 use self::operator::{Operator, Written};
 
@@ -37,6 +38,13 @@ const MISSING: &[u8] = b"-";
 enum Part {
     Literal(Box<[u8]>),
     Operator(Operator),
+}
+
+/// Operators that a format has only when it names their extension (`SubstitutionFormatString.formatters`).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Extensions {
+    /// `envoy.formatter.req_without_query`
+    pub(crate) req_without_query: bool,
 }
 
 /// A compiled format.
@@ -68,7 +76,15 @@ impl Formatter {
     /// Envoy's words for a malformed command (with its position), an unknown operator, or wrong arguments; an
     /// operator whose data this proxy does not have is refused by name.
     pub fn text(format: &str, omit_empty_values: bool) -> Result<Formatter, ConfigError> {
-        let parts = parse::parse(format)?;
+        Formatter::text_with(format, omit_empty_values, Extensions::default())
+    }
+
+    pub(crate) fn text_with(
+        format: &str,
+        omit_empty_values: bool,
+        extensions: Extensions,
+    ) -> Result<Formatter, ConfigError> {
+        let parts = parse::parse(format, extensions)?;
         let missing = if omit_empty_values {
             b"".as_slice()
         } else {
@@ -78,12 +94,12 @@ impl Formatter {
     }
 
     /// Compiles the value of a header to be added or set: a text format whose missing values are empty, which also
-    /// knows the older spelling `%DYNAMIC_METADATA(["namespace", "key"])%`.
+    /// knows the older spellings `%DYNAMIC_METADATA(["namespace", "key"])%` and `%PER_REQUEST_STATE(key)%`.
     ///
     /// # Errors
     /// As [`Formatter::text`].
     pub fn header_value(format: &str) -> Result<Formatter, ConfigError> {
-        Formatter::text(&parse::translate_metadata_lists(format), true)
+        Formatter::text(&parse::translate_older(format), true)
     }
 
     /// Compiles a JSON format: strings of the template are text formats, everything else is copied. Keys come out
@@ -93,7 +109,16 @@ impl Formatter {
     /// # Errors
     /// As [`Formatter::text`], with the path of the entry.
     pub fn json(template: &Struct, omit_empty_values: bool) -> Result<Formatter, ConfigError> {
-        Json::compile(template, omit_empty_values).map(|json| Formatter(Kind::Json(json)))
+        Formatter::json_with(template, omit_empty_values, Extensions::default())
+    }
+
+    pub(crate) fn json_with(
+        template: &Struct,
+        omit_empty_values: bool,
+        extensions: Extensions,
+    ) -> Result<Formatter, ConfigError> {
+        Json::compile(template, omit_empty_values, extensions)
+            .map(|json| Formatter(Kind::Json(json)))
     }
 
     /// Appends the formatted text to `out`.

@@ -10,9 +10,22 @@
 //! What is absent: nothing here knows of routes, clusters or sockets. A worker that logs formats into a buffer of
 //! its own; it never opens, writes or waits for a file.
 
+mod file;
+mod filter;
 mod format;
 mod formatter;
+mod logger;
+mod manager;
+#[cfg(test)]
+mod testing;
 mod time;
+mod writer;
 
+pub use file::LogFile;
+pub use filter::{
+    Comparison, Filter, FilterMatchers, HeaderPredicate, MetadataFilter, MetadataPredicate,
+};
 pub use format::Format;
 pub use formatter::{DEFAULT_FORMAT, Formatter};
+pub use logger::{FILE, FileFactory, STDERR, STDOUT, StderrFactory, StdoutFactory, create_loggers};
+pub use manager::{AccessLogManager, Destination, FlushOptions};

@@ -3,6 +3,7 @@
 use nuncio_config::ConfigError;
 use nuncio_http::Known;
 
+use super::Extensions;
 use super::coalesce::Coalesce;
 use super::duration::CommonDuration;
 use super::field::{AddressOf, AddressPart, Field};
@@ -409,7 +410,19 @@ pub(super) fn is_known(name: &str) -> bool {
     find(name).is_some()
 }
 
-/// Compiles one command.
+/// Compiles one command of a format that knows these extensions.
+pub(super) fn compile_with(
+    command: &Command<'_>,
+    extensions: Extensions,
+) -> Result<Operator, ConfigError> {
+    if extensions.req_without_query && command.name == "REQ_WITHOUT_QUERY" {
+        let header = header_operator(command.argument, Headers::Request, length_of(command), true);
+        return header.map(Operator::Header);
+    }
+    compile(command)
+}
+
+/// Compiles one built-in command.
 pub(super) fn compile(command: &Command<'_>) -> Result<Operator, ConfigError> {
     match find(command.name) {
         Some(Build::Field(field)) => {
@@ -470,7 +483,7 @@ fn header(command: &Command<'_>, headers: Headers) -> Result<Operator, ConfigErr
 }
 
 /// Reads `X?Y`.
-pub(super) fn header_operator(
+fn header_operator(
     argument: &str,
     headers: Headers,
     length: usize,

@@ -5,7 +5,7 @@ use nuncio_config::{ConfigError, Within};
 use nuncio_sdk::LogContext;
 
 use super::operator::Written;
-use super::{MISSING, Part, parse, value};
+use super::{Extensions, MISSING, Part, parse, value};
 
 /// A compiled JSON template.
 #[derive(Debug)]
@@ -25,9 +25,17 @@ enum Node {
 }
 
 impl Json {
-    pub(super) fn compile(template: &Struct, omit_empty: bool) -> Result<Json, ConfigError> {
+    pub(super) fn compile(
+        template: &Struct,
+        omit_empty: bool,
+        extensions: Extensions,
+    ) -> Result<Json, ConfigError> {
         Ok(Json {
-            root: compile_object(template, omit_empty)?,
+            root: Compiler {
+                omit_empty,
+                extensions,
+            }
+            .object(template)?,
             omit_empty,
         })
     }
@@ -136,50 +144,58 @@ impl Json {
     }
 }
 
-fn compile_object(
-    template: &Struct,
+/// What holds for every level of a template.
+#[derive(Clone, Copy)]
+struct Compiler {
     omit_empty: bool,
-) -> Result<Box<[(Box<[u8]>, Node)]>, ConfigError> {
-    let mut fields: Vec<_> = template.fields.iter().collect();
-    fields.sort_unstable_by_key(|(key, _)| key.as_bytes());
-    let mut compiled = Vec::with_capacity(fields.len());
-    for (key, value) in fields {
-        if omit_empty && is_null(value) {
-            continue;
-        }
-        let mut quoted = Vec::new();
-        value::write_string(key.as_bytes(), &mut quoted);
-        quoted.push(b':');
-        compiled.push((quoted.into(), compile_node(value, omit_empty).within(key)?));
-    }
-    Ok(compiled.into())
+    extensions: Extensions,
 }
 
-fn compile_node(template: &Value, omit_empty: bool) -> Result<Node, ConfigError> {
-    match &template.kind {
-        Some(Kind::StringValue(text)) if text.contains('%') => {
-            Ok(Node::Template(parse::parse(text)?))
-        }
-        Some(Kind::StructValue(inner)) => Ok(Node::Object(compile_object(inner, omit_empty)?)),
-        Some(Kind::ListValue(list)) => {
-            let values = list
-                .values
-                .iter()
-                .enumerate()
-                .filter(|(_, value)| !(omit_empty && is_null(value)));
-            let nodes = values.map(|(index, value)| {
-                compile_node(value, omit_empty).map_err(|e| e.within(format_args!("[{index}]")))
-            });
-            Ok(Node::Array(nodes.collect::<Result<_, _>>()?))
-        }
-        _ => {
-            let mut text = Vec::new();
-            value::write_value(template, &mut text);
-            Ok(Node::Constant(text.into()))
+impl Compiler {
+    fn object(self, template: &Struct) -> Result<Box<[(Box<[u8]>, Node)]>, ConfigError> {
+        let mut fields: Vec<_> = template
+            .fields
+            .iter()
+            .filter(|(_, value)| self.keeps(value))
+            .collect();
+        fields.sort_unstable_by_key(|(key, _)| key.as_bytes());
+        let compiled = fields.into_iter().map(|(key, value)| {
+            let mut quoted = Vec::new();
+            value::write_string(key.as_bytes(), &mut quoted);
+            quoted.push(b':');
+            Ok((quoted.into(), self.node(value).within(key)?))
+        });
+        compiled.collect()
+    }
+
+    fn node(self, template: &Value) -> Result<Node, ConfigError> {
+        match &template.kind {
+            Some(Kind::StringValue(text)) if text.contains('%') => {
+                parse::parse(text, self.extensions).map(Node::Template)
+            }
+            Some(Kind::StructValue(inner)) => self.object(inner).map(Node::Object),
+            Some(Kind::ListValue(list)) => {
+                let values = list
+                    .values
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, value)| self.keeps(value));
+                let nodes = values.map(|(index, value)| {
+                    self.node(value)
+                        .map_err(|e| e.within(format_args!("[{index}]")))
+                });
+                nodes.collect::<Result<_, _>>().map(Node::Array)
+            }
+            _ => {
+                let mut text = Vec::new();
+                value::write_value(template, &mut text);
+                Ok(Node::Constant(text.into()))
+            }
         }
     }
-}
 
-fn is_null(value: &Value) -> bool {
-    matches!(value.kind, None | Some(Kind::NullValue(_)))
+    /// Nulls are left out like missing values.
+    fn keeps(self, value: &Value) -> bool {
+        !self.omit_empty || !matches!(value.kind, None | Some(Kind::NullValue(_)))
+    }
 }

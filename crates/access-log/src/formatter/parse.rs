@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use nuncio_config::ConfigError;
 
-use super::Part;
-use super::command;
+use super::{Extensions, Part, command};
 
 /// `%NAME(argument):length%`
 pub(super) struct Command<'a> {
@@ -16,7 +15,7 @@ pub(super) struct Command<'a> {
 }
 
 /// Splits a format into literals and operators. `%%` is a percent sign.
-pub(super) fn parse(format: &str) -> Result<Box<[Part]>, ConfigError> {
+pub(super) fn parse(format: &str, extensions: Extensions) -> Result<Box<[Part]>, ConfigError> {
     let mut parts = Vec::new();
     let mut literal = Vec::new();
     let mut at = 0;
@@ -41,7 +40,7 @@ pub(super) fn parse(format: &str) -> Result<Box<[Part]>, ConfigError> {
             if !literal.is_empty() {
                 parts.push(Part::Literal(std::mem::take(&mut literal).into()));
             }
-            parts.push(Part::Operator(command::compile(&command)?));
+            parts.push(Part::Operator(command::compile_with(&command, extensions)?));
             at += length;
         }
     }
@@ -98,35 +97,34 @@ fn scan_tail(text: &str) -> Option<(Option<usize>, &str)> {
     Some((Some(length), digits[end..].strip_prefix('%')?))
 }
 
-/// Rewrites the older `%DYNAMIC_METADATA(["a", "b"])%` and `%UPSTREAM_METADATA([…])%` to `(a:b)`.
-pub(super) fn translate_metadata_lists(format: &str) -> Cow<'_, str> {
-    let mut out = String::new();
-    let mut rest = format;
-    while let Some((before, after)) = rest.split_once("_METADATA([") {
-        let named = before.ends_with("%DYNAMIC") || before.ends_with("%UPSTREAM");
-        let keys = after
-            .split_once("])")
-            .filter(|_| named)
-            .and_then(|(list, tail)| Some((string_list(list)?, tail)));
-        out.push_str(before);
-        match keys {
-            Some((keys, tail)) => {
-                out.push_str("_METADATA(");
-                out.push_str(&keys.join(":"));
-                out.push(')');
-                rest = tail;
-            }
-            None => {
-                out.push_str("_METADATA([");
-                rest = after;
+/// Rewrites what only header values know: `%DYNAMIC_METADATA(["a", "b"])%` and `%UPSTREAM_METADATA([…])%` become
+/// `(a:b)`, `%PER_REQUEST_STATE(a)%` becomes `%FILTER_STATE(a:PLAIN)%`.
+pub(super) fn translate_older(format: &str) -> Cow<'_, str> {
+    const STATE: &str = "%PER_REQUEST_STATE(";
+    let mut out = Cow::Borrowed(format);
+    while let Some((before, after)) = out.split_once(STATE) {
+        let Some((key, rest)) = after.split_once(")%") else {
+            break;
+        };
+        out = Cow::Owned(format!("{before}%FILTER_STATE({key}:PLAIN)%{rest}"));
+    }
+    for name in ["%DYNAMIC_METADATA(", "%UPSTREAM_METADATA("] {
+        let mut from = 0;
+        while let Some(at) = out[from..].find(name) {
+            let start = from + at + name.len();
+            from = start;
+            let Some((list, rest)) = out[start..]
+                .strip_prefix('[')
+                .and_then(|list| list.split_once("])"))
+            else {
+                continue;
+            };
+            if let Some(keys) = string_list(list) {
+                out = Cow::Owned(format!("{}{}){rest}", &out[..start], keys.join(":")));
             }
         }
     }
-    if out.is_empty() {
-        return Cow::Borrowed(format);
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
+    out
 }
 
 /// The strings of `"a", "b"`; JSON escapes are not taken.
