@@ -17,6 +17,8 @@ mod limit;
 mod manager;
 mod spec;
 mod stats;
+#[cfg(test)]
+mod testing;
 
 pub use compile::{compile, listen_address, socket_options, tcp_keepalive};
 pub use handler::ConnectionHandler;
