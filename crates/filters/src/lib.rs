@@ -1,1 +1,3 @@
-//! The built-in filters.
+//! The built-in filters, one module each.
+
+pub mod http;

@@ -25,6 +25,9 @@ pub trait RouteView {
     /// `VirtualHost.name`.
     fn virtual_host_name(&self) -> &str;
 
+    /// Name of the cluster that the route forwards to; empty when it names none, or only at run time.
+    fn cluster_name(&self) -> &str;
+
     /// Per-filter configuration of every level, least specific first
     /// (route configuration, virtual host, route, weighted cluster).
     fn per_filter_configs(&self) -> &[PerFilterConfig];

@@ -5,15 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuncio_access_log::create_loggers;
+use nuncio_config::api::access_log::AccessLog;
 use nuncio_config::api::hcm::http_connection_manager as proto;
 use nuncio_config::api::hcm::http_connection_manager::RouteSpecifier as proto_routes;
 use nuncio_config::api::hcm::http_filter::ConfigType;
 use nuncio_config::api::hcm::{HttpConnectionManager, HttpFilter};
 use nuncio_config::api::{core, protobuf};
-use nuncio_config::{ConfigError, Within, convert};
-use nuncio_http::h1::{H1Settings, UnderscoreAction};
+use nuncio_config::api::core::http1_protocol_options::HeaderKeyFormat;
+use nuncio_config::api::core::http1_protocol_options::header_key_format::HeaderFormat;
+use nuncio_config::api::preserve_case::PreserveCaseFormatterConfig;
+use nuncio_config::{ConfigError, Within, any, convert};
+use nuncio_http::h1::{H1Settings, HeaderCase, UnderscoreAction, UpgradeMatcher};
 use nuncio_net::IpRange;
 use nuncio_route::RouteTable;
+use nuncio_route::matchers::StringMatcher;
 use nuncio_sdk::{AccessLogger, FactoryContext, HttpFilterConfig};
 use nuncio_stats::Group;
 
@@ -139,7 +144,7 @@ impl HcmConfig {
         let chain = keep(&mut errors, chain(&config.http_filters, "http_filters", &inner));
         let upgrades = keep(&mut errors, upgrades(&config.upgrade_configs, &inner));
         let routes = keep(&mut errors, routes(&config, &inner));
-        let access_logs = keep(&mut errors, create_loggers(&config.access_log, "access_log", &inner));
+        let access_logs = keep(&mut errors, access_logs(&config.access_log, &inner));
         let local_reply = keep(&mut errors, LocalReplyConfig::new(config.local_reply_config.as_ref(), &inner));
         let timeouts = keep_one(&mut errors, timeouts(&config, &common));
         let h1 = keep_one(&mut errors, h1_settings(&config, &common));
@@ -244,6 +249,14 @@ fn keep_one<T>(errors: &mut Vec<ConfigError>, result: Result<T, ConfigError>) ->
 
 fn or_default(text: String, default: &str) -> Box<str> {
     if text.is_empty() { default.into() } else { text.into() }
+}
+
+fn access_logs(
+    configs: &[AccessLog],
+    cx: &FactoryContext<'_>,
+) -> Result<Vec<Arc<dyn AccessLogger>>, Vec<ConfigError>> {
+    create_loggers(configs, cx)
+        .map_err(|errors| errors.into_iter().map(|error| error.within("access_log")).collect())
 }
 
 /// Builds a filter chain, whose last filter must be the terminal one.
@@ -461,4 +474,45 @@ fn h1_settings(config: &HttpConnectionManager, common: &core::HttpProtocolOption
         _ => UnderscoreAction::Allow,
     };
     Ok(settings)
+}
+
+fn h1_options(options: Option<&core::Http1ProtocolOptions>) -> Result<H1Settings, ConfigError> {
+    let mut settings = H1Settings::default();
+    let Some(options) = options else { return Ok(settings) };
+    settings.allow_absolute_url = convert::bool_or(options.allow_absolute_url.as_ref(), true);
+    settings.accept_http_10 = options.accept_http_10;
+    settings.default_host_for_http_10.clone_from(&options.default_host_for_http_10);
+    settings.enable_trailers = options.enable_trailers;
+    settings.allow_chunked_length = options.allow_chunked_length;
+    settings.allow_custom_methods = options.allow_custom_methods;
+    if let Some(format) = &options.header_key_format {
+        settings.header_case = header_case(format).within("header_key_format")?;
+    }
+    if !options.ignore_http_11_upgrade.is_empty() {
+        let matchers = options.ignore_http_11_upgrade.iter().enumerate();
+        let matchers: Vec<StringMatcher> = matchers
+            .map(|(index, matcher)| StringMatcher::from_config(matcher).within_index("ignore_http_11_upgrade", index))
+            .collect::<Result<_, _>>()?;
+        settings.ignore_upgrade = Some(UpgradeMatcher(Arc::new(move |kind| {
+            matchers.iter().any(|matcher| matcher.matches(kind))
+        })));
+    }
+    Ok(settings)
+}
+
+fn header_case(format: &HeaderKeyFormat) -> Result<HeaderCase, ConfigError> {
+    match &format.header_format {
+        None => Err(ConfigError::new("header_format", "value is required")),
+        Some(HeaderFormat::ProperCaseWords(_)) => Ok(HeaderCase::ProperWords),
+        Some(HeaderFormat::StatefulFormatter(formatter)) => {
+            let config = formatter.typed_config.as_ref();
+            let config = config.ok_or_else(|| ConfigError::new("typed_config", "value is required"));
+            let config: PreserveCaseFormatterConfig =
+                config.and_then(any::unpack).within("stateful_formatter")?;
+            Ok(HeaderCase::Preserve {
+                proper_own: config.formatter_type_on_envoy_headers == 1,
+                forward_reason: config.forward_reason_phrase,
+            })
+        }
+    }
 }

@@ -158,11 +158,6 @@ impl ServerConnection {
     /// Encodes what the stream has ready.
     fn take_output(&mut self, now: Instant) -> bool {
         let Some(stream) = &mut self.stream else { return false };
-        if stream.out.reset {
-            self.finish_stream(now);
-            self.close_now(Ended::Locally, "");
-            return true;
-        }
         let before = self.write.len();
         if std::mem::take(&mut stream.out.send_continue) {
             self.write.append_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -187,6 +182,12 @@ impl ServerConnection {
             }
         }
         let wrote = self.write.len() != before;
+        if stream.out.reset {
+            // What came before the cut still goes out.
+            stream.out.close = true;
+            self.finish_stream(now);
+            return true;
+        }
         if stream.out.sent_end {
             stream.info.timing.last_downstream_tx = Some(now);
             self.finish_stream(now);
@@ -444,13 +445,14 @@ impl ServerConnection {
     }
 
     fn idle_deadline(&self, limit: Option<Duration>) -> Option<Instant> {
-        if self.drain_end.is_some() { None } else { Some(self.idle_since + limit?) }
+        if self.draining { None } else { Some(self.idle_since + limit?) }
     }
 
     fn on_deadline(&mut self, now: Instant) {
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         let stats = self.hcm.stats.clone();
-        let timeouts = &self.hcm.config.timeouts;
+        let config = self.hcm.config.clone();
+        let timeouts = &config.timeouts;
         if self.phase == Phase::Closing && passed(self.close_at) {
             stats.inc(HttpStats::DOWNSTREAM_CX_DELAYED_CLOSE_TIMEOUT);
             self.phase = Phase::Closed;
@@ -460,18 +462,26 @@ impl ServerConnection {
             // The client does not read: nothing can be told to it any more.
             return self.close_now(Ended::Locally, "stream_idle_timeout");
         }
-        if passed(self.drain_end) && (self.stream.is_none() || !self.hcm.config.safe_max_connection_duration) {
-            return self.close_now(Ended::Locally, "max_connection_duration");
+        if passed(self.drain_end) {
+            // A request in progress is answered first; its answer says that the connection ends.
+            self.drain_end = None;
+            if self.stream.is_none() {
+                return self.start_closing();
+            }
         }
         if passed(self.max_duration_at) {
             self.max_duration_at = None;
             stats.inc(HttpStats::DOWNSTREAM_CX_MAX_DURATION_REACHED);
             self.start_draining(now);
         }
+        let idle_deadline = self.idle_deadline(timeouts.idle);
         match &mut self.stream {
             Some(stream) => stream.on_deadline(now),
-            None if passed(self.idle_deadline(timeouts.idle)) => {
+            None if passed(idle_deadline) => {
                 stats.inc(HttpStats::DOWNSTREAM_CX_IDLE_TIMEOUT);
+                if self.requests == 0 {
+                    return self.close_now(Ended::Locally, "");
+                }
                 self.start_draining(now);
             }
             None => {}

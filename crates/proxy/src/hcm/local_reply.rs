@@ -113,6 +113,7 @@ fn compile(mapper: &ResponseMapper, cx: &FactoryContext<'_>) -> Result<Mapper, C
         status: mapper.status_code.as_ref().map(|status| status.value as u16),
         body,
         format: mapper.body_format_override.as_ref().map(Format::new).transpose().within("body_format_override")?,
-        headers: HeaderMutations::new(&mapper.headers_to_add, &[]).within("headers_to_add")?,
+        headers: HeaderMutations::from_config(&mapper.headers_to_add, "headers_to_add", &[], "")
+            .map_err(|mut errors| errors.swap_remove(0))?,
     })
 }

@@ -70,8 +70,8 @@ impl NetworkFilterConfig for Hcm {
         let hcm = WorkerHcm {
             stats: self.config.stats.local(),
             listener_stats: self.config.listener_stats.as_ref().map(|group| group.local()),
-            routes: WorkerRouteTable::new(self.config.routes.clone()),
-            clusters: self.server.service::<ClusterManager>().on_worker(),
+            routes: Rc::new(WorkerRouteTable::new(self.config.routes.clone(), self.server.clone())),
+            clusters: self.server.service::<ClusterManager>().on_this_thread(),
             config: self.config.clone(),
             server: self.server.clone(),
         };

@@ -56,23 +56,27 @@ impl PathRules {
             return PathVerdict::Continue;
         }
         let mut verdict = PathVerdict::Continue;
-        let mut now = path.to_vec();
-        if self.escaped_slashes != EscapedSlashes::Keep && path::has_escaped_slashes(&now) {
+        let (mut now, mut next) = (path.to_vec(), Vec::new());
+        if self.escaped_slashes != EscapedSlashes::Keep && path::escaped_slashes(&now, &mut next) {
             match self.escaped_slashes {
                 EscapedSlashes::Reject => return PathVerdict::Reject,
                 EscapedSlashes::UnescapeAndRedirect => verdict = PathVerdict::Redirect,
                 EscapedSlashes::UnescapeAndForward | EscapedSlashes::Keep => {}
             }
-            now = path::unescape_slashes(&now);
+            std::mem::swap(&mut now, &mut next);
         }
         if self.normalize {
-            match path::normalize_path(&now) {
-                Some(normal) => now = normal,
-                None => return PathVerdict::Reject,
+            next.clear();
+            if !path::normalize(&now, &mut next) {
+                return PathVerdict::Reject;
             }
+            std::mem::swap(&mut now, &mut next);
         }
         if self.merge_slashes {
-            now = path::merge_slashes(&now);
+            next.clear();
+            if path::merge_slashes(&now, &mut next) {
+                std::mem::swap(&mut now, &mut next);
+            }
         }
         if now != path {
             headers.set(Known::Path, &now);

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use nuncio_http::{HeaderMap, Known};
 use nuncio_net::Address;
+use nuncio_route::WorkerRouteTable;
 use nuncio_sdk::{ConnectionInfo, StreamInfo};
 
 use super::config::{ForwardClientCert, HcmConfig};
@@ -63,7 +64,7 @@ pub(crate) fn prepare(
     headers: &mut HeaderMap,
     info: &mut StreamInfo,
     config: &HcmConfig,
-    internal_only: &[Box<str>],
+    routes: &WorkerRouteTable,
 ) {
     let connection = info.connection.clone();
     remove_hop_by_hop(headers);
@@ -83,8 +84,8 @@ pub(crate) fn prepare(
             remove_all(headers, NOT_FROM_OUTSIDE);
         }
         remove_all(headers, INTERNAL_ONLY);
-        for name in internal_only {
-            headers.remove(&**name);
+        for name in routes.table().internal_only_headers() {
+            headers.remove(name);
         }
     }
 

@@ -209,27 +209,28 @@ impl Exchange {
             }
         }
         match self.connection.poll_read(cx, self.read_size) {
-            Poll::Ready(Ok(0)) => self.on_eof(),
+            Poll::Ready(Ok(0) | Err(_)) => self.on_eof(),
             Poll::Ready(Ok(read)) => {
                 if read == self.read_size {
                     self.read_size = (read * 4).min(LARGEST_READ);
                 }
                 Step::Moved
             }
-            Poll::Ready(Err(_)) => Step::Failed(Reset::ConnectionTermination),
             Poll::Pending if moved => Step::Moved,
             Poll::Pending => Step::Wait,
         }
     }
 
-    /// The upstream has closed: the end of a body without length, or a failure.
+    /// The upstream has closed, or reset, the connection: the end of a body without length, or a failure.
     fn on_eof(&mut self) -> Step {
         let connection = &mut *self.connection;
+        if self.started && connection.decoder.facts().is_tunnel {
+            return Step::Failed(Reset::ConnectionTermination);
+        }
         match connection.decoder.on_eof(&connection.read) {
             Ok(Some(event)) => Step::Event(event),
             Ok(None) => Step::Failed(Reset::ConnectionTermination),
-            Err(_) if !self.started && !connection.read.is_empty() => Step::Failed(Reset::ProtocolError("http1.codec_error")),
-            Err(_) => Step::Failed(Reset::ConnectionTermination),
+            Err(error) => Step::Failed(Reset::ProtocolError(error.details)),
         }
     }
 }

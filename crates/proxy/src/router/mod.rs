@@ -117,8 +117,8 @@ pub(crate) struct RouterState {
     /// Of the exchange with the upstream, from `complete_at`.
     timeout: Option<Duration>,
     deadline: Option<Instant>,
-    /// The route itself answered: its response header mutations apply to the local reply.
-    pub(crate) answered_by_route: bool,
+    /// The local reply in the making is the router's: the route's header mutations apply to it.
+    pub(crate) answers: bool,
 }
 
 impl RouterState {

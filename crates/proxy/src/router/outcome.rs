@@ -66,10 +66,15 @@ impl Stream {
                 if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
                     cluster.on_host_error(host);
                 }
-                reset_reply(503, kind.as_str(), kind.as_details(), ResponseFlags::UPSTREAM_CONNECTION_FAILURE)
+                let reason = &self.info.upstream.transport_failure_reason;
+                let details = match reason.is_empty() {
+                    true => kind.as_details().to_owned(),
+                    false => format!("{}|{}", kind.as_details(), reason.replace(' ', "_")),
+                };
+                reset_reply(503, kind.as_str(), &details, ResponseFlags::UPSTREAM_CONNECTION_FAILURE)
             }
         };
-        self.send_local_reply(reply);
+        self.router_reply(reply);
     }
 
     /// The exchange failed on the upstream's side.
@@ -98,11 +103,11 @@ impl Stream {
             self.hcm.stats.inc(HttpStats::RQ_RESET_AFTER_DOWNSTREAM_RESPONSE_STARTED);
             let mut reply = LocalReply::new(502, "", format!("upstream_reset_after_response_started{{{details}}}"));
             reply.flags = reset.flag();
-            return self.send_local_reply(reply);
+            return self.router_reply(reply);
         }
         let status = if matches!(reset, Reset::ProtocolError(_)) { 502 } else { 503 };
         self.charge_code(status);
-        self.send_local_reply(reset_reply(status, reason, details, reset.flag()));
+        self.router_reply(reset_reply(status, reason, details, reset.flag()));
     }
 
     /// The response's final headers have come.
@@ -122,8 +127,27 @@ impl Stream {
         if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
             cluster.on_host_response(host, status);
         }
-        if let Some(route) = self.router.route.clone() {
-            route.finalize_response_headers(&mut self.response.headers, &self.request.headers, &self.info);
+        self.finalize_response();
+        if self.is_upgrade && status == 200 {
+            // The upstream does not switch protocols: what it sends is no answer to the client's request.
+            self.info.response_code_details = Some("websocket_handshake_unsuccessful".into());
+        }
+    }
+
+    /// An answer of the router: the route's header mutations apply to it.
+    pub(super) fn router_reply(&mut self, reply: LocalReply) {
+        self.router.answers = true;
+        self.send_local_reply(reply);
+        self.router.answers = false;
+    }
+
+    /// Applies what the route does to responses, those of the router itself included.
+    pub(crate) fn finalize_response(&mut self) {
+        let Some(route) = self.router.route.clone() else { return };
+        route.finalize_response_headers(&mut self.response.headers, &self.request.headers, &self.info);
+        let attempts = self.info.upstream.attempt_count;
+        if attempts > 0 && route.include_attempt_count_in_response() {
+            self.response.headers.set_number(Known::XEnvoyAttemptCount, u64::from(attempts));
         }
     }
 
@@ -144,8 +168,10 @@ impl Stream {
         if let Some(cluster) = &self.router.cluster {
             cluster.on_timeout(self.router.host.as_deref());
         }
-        self.charge_code(504);
-        self.send_local_reply(
+        if !matches!(&self.router.upstream, Upstream::Active(exchange) if exchange.started) {
+            self.charge_code(504);
+        }
+        self.router_reply(
             LocalReply::new(504, "upstream request timeout", "response_timeout")
                 .flags(ResponseFlags::UPSTREAM_REQUEST_TIMEOUT),
         );

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use nuncio_buffer::Buffer;
 use nuncio_http::{HeaderMap, Known};
-use nuncio_route::{DirectResponse, ForwardAction, RouteAction};
-use nuncio_sdk::{LocalReply, ResponseFlags, RouteView};
-use nuncio_upstream::{Acquire, LbContext, PooledConnection, Priority};
+use nuncio_route::{Action, Forward, RouteEntry, update_authority};
+use nuncio_sdk::{LocalReply, ResponseFlags, UpstreamHost};
+use nuncio_upstream::lb::LbContext;
+use nuncio_upstream::{Acquire, PooledConnection, Priority};
 
 use super::exchange::Exchange;
 use super::{RouterConfig, Upstream};
@@ -21,7 +22,10 @@ impl Stream {
         }
         let hcm = self.hcm.clone();
         self.router.route = hcm.routes.find(&self.request.headers, &self.info, hcm.random());
-        self.info.route = self.router.route.clone().map(|route| route as _);
+        let Some(route) = &self.router.route else { return };
+        self.info.route = Some(route.clone());
+        let exists = route.cluster().is_some_and(|id| hcm.clusters.get(id).is_some());
+        self.info.cluster_name = exists.then(|| route.cluster_name().clone());
     }
 
     /// A filter changed what the route depends on.
@@ -42,61 +46,53 @@ impl Stream {
             );
         };
         match route.action() {
-            RouteAction::Redirect(redirect) => {
-                self.hcm.stats.inc(HttpStats::RQ_REDIRECT);
-                let location = redirect.location(&self.request.headers);
-                let reply = LocalReply::new(redirect.status(), "", "direct_response");
-                self.answer(reply.header("location", String::from_utf8_lossy(&location).into_owned()));
-            }
-            RouteAction::DirectResponse(direct) => {
-                self.hcm.stats.inc(HttpStats::RQ_DIRECT_RESPONSE);
-                self.direct_response(direct);
-            }
-            RouteAction::NonForwarding => {
-                self.hcm.stats.inc(HttpStats::NO_ROUTE);
-                self.send_local_reply(
-                    LocalReply::new(404, "", "route_not_found").flags(ResponseFlags::NO_ROUTE_FOUND),
-                );
-            }
-            RouteAction::Forward(forward) => {
-                if let Err(reply) = self.forward(forward) {
-                    self.send_local_reply(reply);
+            Action::Forward(forward) => {
+                if let Err(reply) = self.forward(&route, forward) {
+                    self.router_reply(reply);
                 }
             }
+            Action::Redirect(_) | Action::TlsRedirect | Action::DirectResponse(_) => self.answer_by_route(&route),
         }
     }
 
-    fn direct_response(&mut self, direct: &DirectResponse) {
-        let body = direct.body(&self.request.headers, &self.info);
-        self.answer(LocalReply::new(direct.status(), String::from_utf8_lossy(&body).into_owned(), "direct_response"));
+    /// The route itself answers; its response header mutations apply.
+    fn answer_by_route(&mut self, route: &RouteEntry) {
+        let hcm = self.hcm.clone();
+        let keep_original = !hcm.chain(self.chain).router.suppress_envoy_headers;
+        let direct = route.direct_reply(&mut self.request.headers, &mut self.info, keep_original);
+        let Some(direct) = direct else { return };
+        hcm.stats.inc(match route.action() {
+            Action::DirectResponse(_) => HttpStats::RQ_DIRECT_RESPONSE,
+            _ => HttpStats::RQ_REDIRECT,
+        });
+        let body = String::from_utf8_lossy(&direct.body).into_owned();
+        let mut reply = LocalReply::new(direct.status, body, "direct_response");
+        if let Some(location) = &direct.location {
+            reply = reply.header("location", String::from_utf8_lossy(location).into_owned());
+        }
+        if let Some(content_type) = direct.content_type {
+            reply = reply.header("content-type", content_type.to_owned());
+        }
+        self.router_reply(reply);
     }
 
-    /// Answers by the route's own word: its response header mutations apply.
-    fn answer(&mut self, reply: LocalReply) {
-        self.router.answered_by_route = true;
-        self.send_local_reply(reply);
-    }
-
-    fn forward(&mut self, forward: &ForwardAction) -> Result<(), LocalReply> {
+    fn forward(&mut self, route: &RouteEntry, forward: &Forward) -> Result<(), LocalReply> {
         let hcm = self.hcm.clone();
         let config = &hcm.chain(self.chain).router;
-        let route = self.router.route.clone().expect("the caller has matched a route");
-        let id = route.cluster(&self.request.headers, &hcm.names);
-        let Some(cluster) = id.and_then(|id| hcm.clusters.get(id)) else {
+        let Some(cluster) = route.cluster().and_then(|id| hcm.clusters.get(id)) else {
             hcm.stats.inc(HttpStats::NO_CLUSTER);
-            return Err(LocalReply::new(forward.cluster_not_found_status(), "", "cluster_not_found")
+            return Err(LocalReply::new(forward.cluster_not_found_status, "", "cluster_not_found")
                 .flags(ResponseFlags::NO_CLUSTER_FOUND));
         };
-        self.info.cluster_name = Some(cluster.name().clone());
         self.router.cluster = Some(cluster.clone());
         strict_check(config, &self.request.headers)?;
         self.router.timeout = timeout(forward, config, &mut self.request.headers, self.is_grpc);
-        if route.include_request_attempt_count() {
+        if route.include_attempt_count_in_request() {
             self.request.headers.set(Known::XEnvoyAttemptCount, b"1");
         }
         route.finalize_request_headers(&mut self.request.headers, &self.info, !config.suppress_envoy_headers);
 
-        let priority = match forward.high_priority() {
+        let priority = match forward.high_priority {
             true => Priority::High,
             false => Priority::Default,
         };
@@ -108,7 +104,10 @@ impl Stream {
         let Some(host) = chosen else {
             return Err(self.no_healthy_upstream());
         };
-        forward.rewrite_host(&mut self.request.headers, host.hostname());
+        if forward.auto_host_rewrite() && !host.hostname().is_empty() {
+            let name = host.hostname().as_bytes();
+            update_authority(&mut self.request.headers, name, forward.append_x_forwarded_host, !config.suppress_envoy_headers);
+        }
         self.info.upstream.host = Some(host.clone());
         self.router.host = Some(host.clone());
         self.info.upstream.attempt_count = 1;
@@ -152,7 +151,7 @@ impl Stream {
             Err(missing) => {
                 connection.close_after_response(nuncio_upstream::ClosedBy::Local);
                 self.router.upstream = Upstream::Done;
-                return self.send_local_reply(LocalReply::new(
+                return self.router_reply(LocalReply::new(
                     503,
                     format!("missing required header: {missing}"),
                     "filter_removed_required_request_headers",
@@ -234,23 +233,64 @@ fn number(text: &[u8]) -> Option<u64> {
 }
 
 /// The timeout of the exchange, by route and request; tells the upstream of it (Envoy's `FilterUtility::finalTimeout`).
-fn timeout(forward: &ForwardAction, config: &RouterConfig, headers: &mut HeaderMap, grpc: bool) -> Option<Duration> {
-    let mut timeout = forward.timeout();
-    if grpc && let Some(max) = forward.grpc_timeout(headers) {
-        timeout = max;
+fn timeout(forward: &Forward, config: &RouterConfig, headers: &mut HeaderMap, grpc: bool) -> Option<Duration> {
+    let mut timeout = forward.timeout.unwrap_or_default();
+    if grpc && let Some(max) = forward.max_stream_duration.and_then(|durations| durations.grpc_timeout_header_max) {
+        timeout = grpc_timeout(headers, max, forward);
     }
-    if config.respect_expected_rq_timeout && headers.contains(Known::XEnvoyExpectedRqTimeoutMs) {
-        if let Some(expected) = headers.get(Known::XEnvoyExpectedRqTimeoutMs).and_then(number) {
-            timeout = Duration::from_millis(expected);
-        }
-    } else if let Some(asked) = headers.get(Known::XEnvoyUpstreamRqTimeoutMs) {
-        if let Some(asked) = number(asked) {
-            timeout = Duration::from_millis(asked);
-        }
-        headers.remove(Known::XEnvoyUpstreamRqTimeoutMs);
+    let asked = headers.get(Known::XEnvoyUpstreamRqTimeoutMs).and_then(number);
+    let expected = headers.get(Known::XEnvoyExpectedRqTimeoutMs).and_then(number);
+    match expected.filter(|_| config.respect_expected_rq_timeout).or(asked) {
+        Some(milliseconds) => timeout = Duration::from_millis(milliseconds),
+        None => {}
     }
+    headers.remove(Known::XEnvoyUpstreamRqTimeoutMs);
     if !timeout.is_zero() && !config.suppress_envoy_headers {
         headers.set_number(Known::XEnvoyExpectedRqTimeoutMs, timeout.as_millis() as u64);
     }
     (!timeout.is_zero()).then_some(timeout)
+}
+
+/// What `grpc-timeout` asks for, at most `max` (0: no limit), less the configured offset.
+fn grpc_timeout(headers: &HeaderMap, max: Duration, forward: &Forward) -> Duration {
+    let asked = headers.get(Known::GrpcTimeout).and_then(parse_grpc_timeout).unwrap_or_default();
+    let limited = match max.is_zero() {
+        true => asked,
+        false if asked.is_zero() => max,
+        false => asked.min(max),
+    };
+    let offset = forward.max_stream_duration.and_then(|durations| durations.grpc_timeout_header_offset);
+    match offset {
+        Some(offset) if offset < limited => limited - offset,
+        _ => limited,
+    }
+}
+
+/// `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2, "Timeout").
+fn parse_grpc_timeout(text: &[u8]) -> Option<Duration> {
+    let (&unit, digits) = text.split_last()?;
+    let count = number(digits).filter(|_| digits.len() <= 8)?;
+    Some(match unit {
+        b'H' => Duration::from_secs(count * 3600),
+        b'M' => Duration::from_secs(count * 60),
+        b'S' => Duration::from_secs(count),
+        b'm' => Duration::from_millis(count),
+        b'u' => Duration::from_micros(count),
+        b'n' => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts_have_units() {
+        assert_eq!(parse_grpc_timeout(b"10S"), Some(Duration::from_secs(10)));
+        assert_eq!(parse_grpc_timeout(b"1m"), Some(Duration::from_millis(1)));
+        assert_eq!(parse_grpc_timeout(b"123456789S"), None);
+        assert_eq!(parse_grpc_timeout(b"S"), None);
+        assert_eq!(parse_grpc_timeout(b"1x"), None);
+    }
 }

@@ -12,12 +12,12 @@ mod timers;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
-use std::time::Duration;
 
 use nuncio_buffer::Buffer;
 use nuncio_event::clock;
-use nuncio_http::{Known, Message, with_http_date};
-use nuncio_sdk::{ConnectionInfo, LocalReply, Protocol, ResponseFlags, StreamInfo};
+use nuncio_http::date::with_http_date;
+use nuncio_http::{Known, Message};
+use nuncio_sdk::{ConnectionInfo, LocalReply, Protocol, ResponseFlags, RouteView, StreamInfo};
 use tokio::time::Instant;
 
 use crate::hcm::WorkerHcm;
@@ -213,9 +213,9 @@ impl Stream {
                 return Err(LocalReply::new(426, "", "low_version"));
             }
             if headers.authority().is_none_or(<[u8]>::is_empty)
-                && let Some(host) = &config.h1.default_host_for_http_10
+                && !config.h1.default_host_for_http_10.is_empty()
             {
-                headers.set(Known::Authority, host.as_bytes());
+                headers.set(Known::Authority, config.h1.default_host_for_http_10.as_bytes());
             }
         }
         if headers.authority().is_none() {
@@ -244,7 +244,7 @@ impl Stream {
             }
         }
         config.path.apply_to_host(headers, self.info.connection.local_address.port());
-        request::prepare(headers, &mut self.info, config, self.hcm.routes.internal_only_headers());
+        request::prepare(headers, &mut self.info, config, &self.hcm.routes);
         Ok(())
     }
 
@@ -257,8 +257,10 @@ impl Stream {
         } else {
             return Ok(());
         };
-        let by_route = self.router.route.as_deref().and_then(|route| route.upgrade_enabled(kind));
-        let found = config.upgrades.iter().position(|upgrade| upgrade.kind.as_bytes().eq_ignore_ascii_case(kind));
+        let kind = String::from_utf8_lossy(kind).into_owned();
+        let forward = self.router.route.as_deref().and_then(|route| route.forward());
+        let by_route = forward.and_then(|forward| forward.upgrade_enabled(&kind));
+        let found = config.upgrades.iter().position(|upgrade| upgrade.kind.eq_ignore_ascii_case(&kind));
         let allowed = match (by_route, found) {
             (Some(by_route), _) => by_route,
             (None, Some(index)) => config.upgrades[index].enabled,
@@ -287,11 +289,16 @@ impl Stream {
         let hcm = self.hcm.clone();
         let chain: &FilterChain = hcm.chain(self.chain);
         for (entry, filter) in chain.filters.iter().enumerate() {
-            let by_route = self.router.route.as_deref().and_then(|route| route.filter_disabled(&filter.name));
-            if !by_route.unwrap_or(filter.disabled) {
+            if !self.filter_disabled_by_route(&filter.name).unwrap_or(filter.disabled) {
                 self.filters.push(FilterSlot::new(filter.config.create_filter(), entry));
             }
         }
+    }
+
+    /// What the most specific level of the route that says anything of it says.
+    fn filter_disabled_by_route(&self, name: &str) -> Option<bool> {
+        let configs = self.router.route.as_deref()?.per_filter_configs();
+        configs.iter().rev().find(|config| *config.filter == *name)?.disabled
     }
 
     /// A piece of the request's body has arrived (in `self.request.data`).
@@ -359,9 +366,9 @@ impl Stream {
         let status = headers.status().unwrap_or(0);
         self.info.response_code = Some(status);
         self.charge_response(status);
-        if !self.request_end && !self.is_tunnel(status) {
-            // Nobody waits for the rest of the request: the connection ends with this response.
-            self.out.close = true;
+        if !self.request_end {
+            // Nobody waits for the rest of the request: the connection ends with this response, unless it is a tunnel.
+            self.out.close |= !self.is_tunnel(status);
             hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_RESPONSE_BEFORE_RQ_COMPLETE);
         }
         self.out.headers = Some(end);

@@ -28,7 +28,6 @@ impl Stream {
             ResponseState::Emitted => {
                 self.info.set_flag(reply.flags);
                 self.info.response_code_details = Some(reply.details);
-                self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_TX_RESET);
                 self.cut();
             }
         }
@@ -57,6 +56,9 @@ impl Stream {
 
     /// Ends the stream without completing its response.
     pub(crate) fn cut(&mut self) {
+        // Envoy counts a stream that it resets under both names.
+        self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_TX_RESET);
+        self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_RX_RESET);
         self.request_cut = true;
         self.response_cut = true;
         self.out.reset = true;
@@ -79,6 +81,10 @@ impl Stream {
         for (name, value) in &reply.headers {
             headers.append(&**name, value.as_bytes());
         }
+        if self.router.answers {
+            self.finalize_response();
+        }
+        let headers = &mut self.response.headers;
         let hcm = self.hcm.clone();
         let formatted = hcm.config.local_reply.rewrite(&mut reply, &self.request.headers, headers, &mut self.info);
         if reply.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW) && !hcm.config.chain.router.suppress_envoy_headers {

@@ -43,11 +43,11 @@ impl StreamTimers {
 
     /// A route may have an idle timeout and a maximum duration of its own.
     pub(super) fn on_route(&mut self, route: Option<&RouteEntry>, now: Instant) {
-        let Some(timeouts) = route.and_then(RouteEntry::timeouts) else { return };
-        if let Some(idle) = timeouts.idle {
+        let Some(forward) = route.and_then(RouteEntry::forward) else { return };
+        if let Some(idle) = forward.idle_timeout {
             self.idle_timeout = (!idle.is_zero()).then_some(idle);
         }
-        if let Some(max) = timeouts.max_stream_duration {
+        if let Some(max) = forward.max_stream_duration.and_then(|durations| durations.max) {
             self.max_duration = (!max.is_zero()).then(|| self.start.unwrap_or(now) + max);
         }
     }
@@ -106,7 +106,6 @@ impl Stream {
         if self.response_state == ResponseState::Emitted {
             self.info.set_flag(ResponseFlags::STREAM_IDLE_TIMEOUT);
             self.info.response_code_details = Some("stream_idle_timeout".into());
-            self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_TX_RESET);
             self.cut();
         } else {
             self.send_local_reply(reply);
