@@ -25,17 +25,15 @@ pub(super) const CODE: &[CodeRule] = &[
     ("envoy.dynamo_operation", Some("http"), dynamo_operation),
     ("envoy.dynamo_table", Some("http"), dynamo_table),
     ("envoy.ssl_cipher", Some("listener"), |name| {
-        last_token(name, &["listener"], ".ssl.ciphers.", is_word)
+        last_word(name, &["listener"], ".ssl.ciphers")
     }),
     ("envoy.ssl_curve", None, |name| {
-        last_token(name, EITHER, ".ssl.curves.", is_word)
+        last_word(name, EITHER, ".ssl.curves")
     }),
     ("envoy.ssl_sigalg", None, |name| {
-        last_token(name, EITHER, ".ssl.sigalgs.", is_word)
+        last_word(name, EITHER, ".ssl.sigalgs")
     }),
-    ("envoy.ssl_version", None, |name| {
-        last_token(name, EITHER, ".ssl.versions.", is_tls_version)
-    }),
+    ("envoy.ssl_version", None, last_tls_version),
     ("cipher_suite", Some("cluster"), cipher_suite),
     (
         "envoy.health_check_name",

@@ -67,21 +67,25 @@ pub(super) fn dynamo_table(name: &str) -> Option<TagSpan> {
     walk.any_and_dot()
 }
 
-/// `^(?:FIRST)\..*?MIDDLE(\.(VALUE))$`, where `middle` ends in the dot that belongs to the first group.
-pub(super) fn last_token(
-    name: &str,
-    first: &[&str],
-    middle: &str,
-    valid: fn(&str) -> bool,
-) -> Option<TagSpan> {
-    let after = name
-        .split_once('.')
-        .filter(|(token, _)| first.contains(token))?
-        .1;
-    // A value has no dot except in TLS versions, so the last occurrence is the one that leaves only the value.
-    let (_, value) = after.rsplit_once(middle)?;
-    let start = name.len() - value.len();
-    valid(value).then_some(TagSpan {
+/// `^(?:FIRST)\..*?MIDDLE(\.(WORD))$`
+pub(super) fn last_word(name: &str, first: &[&str], middle: &str) -> Option<TagSpan> {
+    let start = name.rfind('.')? + 1;
+    is_word(&name[start..]).then_some(())?;
+    last_value(name, first, middle, start)
+}
+
+/// `^(?:listener|cluster)\..*?\.ssl\.versions(\.(TLSv\d\.\d))$`
+pub(super) fn last_tls_version(name: &str) -> Option<TagSpan> {
+    let start = name.len().checked_sub("TLSv1.3".len())?;
+    is_tls_version(name.get(start..)?).then_some(())?;
+    last_value(name, EITHER, ".ssl.versions", start)
+}
+
+/// The rest of the name from `start` as a tag that goes with the dot before it, if `middle` stands before that.
+fn last_value(name: &str, first: &[&str], middle: &str, start: usize) -> Option<TagSpan> {
+    let before = name[..start].strip_suffix('.')?.strip_suffix(middle)?;
+    let token = before.split_once('.')?.0;
+    first.contains(&token).then_some(TagSpan {
         remove: start - 1..name.len(),
         value: start..name.len(),
     })
@@ -117,15 +121,9 @@ pub(super) fn health_check_name(name: &str) -> Option<TagSpan> {
 /// `^listener\..*?\.http\.((TAG)\.)`
 pub(super) fn listener_http_prefix(name: &str) -> Option<TagSpan> {
     let after = "listener.".len();
-    let rest = name.strip_prefix("listener.")?;
+    name.starts_with("listener.").then_some(())?;
     // The first occurrence that a non-empty token and a dot follow.
-    rest.match_indices(".http.").find_map(|(at, found)| {
-        let mut walk = Walk {
-            name,
-            at: after + at + found.len(),
-        };
-        walk.any_and_dot()
-    })
+    occurrences(name, after, b".http.").find_map(|at| Walk { name, at }.any_and_dot())
 }
 
 /// `^(?:listener\.(?:ADDRESS|TAG)|server|listener_manager|thread_local_cluster_manager)\.worker_((\d+)\.)`
@@ -280,14 +278,8 @@ pub(super) fn proxy_protocol_version(name: &str) -> Option<TagSpan> {
 pub(super) fn tls_certificate(name: &str) -> Option<TagSpan> {
     let (first, rest) = name.split_once('.')?;
     EITHER.contains(&first).then_some(())?;
-    rest.match_indices(".ssl.certificate.")
-        .find_map(|(at, found)| {
-            let mut walk = Walk {
-                name,
-                at: first.len() + 1 + at + found.len(),
-            };
-            walk.any_and_dot()
-        })
+    occurrences(name, name.len() - rest.len(), b".ssl.certificate.")
+        .find_map(|at| Walk { name, at }.any_and_dot())
 }
 
 /// `^sds\.((TAG)\.).+`
@@ -298,18 +290,30 @@ pub(super) fn xds_resource_name(name: &str) -> Option<TagSpan> {
         .filter(|span| span.remove.end < name.len())
 }
 
+/// Where `wanted` ends, for each time it stands in `name` from `start` on. For so short texts this beats the searcher
+/// of the standard library, which prepares first.
+fn occurrences<'a>(
+    name: &'a str,
+    start: usize,
+    wanted: &'static [u8],
+) -> impl Iterator<Item = usize> + 'a {
+    let windows = name.as_bytes()[start..].windows(wanted.len()).enumerate();
+    let found = windows.filter(move |(_, seen)| seen[..2] == wanted[..2] && *seen == wanted);
+    found.map(move |(at, _)| start + at + wanted.len())
+}
+
 /// `\w`
 fn is_w(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// `^[\w-]+$`
-pub(super) fn is_word(text: &str) -> bool {
+fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| is_w(byte) || byte == b'-')
 }
 
 /// `^TLSv\d\.\d$`
-pub(super) fn is_tls_version(text: &str) -> bool {
+fn is_tls_version(text: &str) -> bool {
     text.strip_prefix("TLSv").is_some_and(
         |rest| matches!(rest.as_bytes(), [major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit()),
     )
