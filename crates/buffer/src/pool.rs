@@ -57,7 +57,8 @@ mod tests {
         assert_eq!(storage.capacity(), 1 << 10);
         let place = storage.as_ptr();
         give(storage);
-        assert_eq!(take(1).as_ptr(), place);
+        let again = take(1);
+        assert_eq!(again.as_ptr(), place);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::{fmt, sync::Arc};
 use nuncio_buffer::Buffer;
 
 use super::Version;
-use super::request::{RequestFacts, is_upgrade};
+use super::request::RequestFacts;
 use super::response::RequestKind;
 use super::settings::{H1Settings, HeaderCase};
+use super::upgrade::is_upgrade;
 use crate::headers::Spelling;
 use crate::{HeaderMap, Known, method, status};
 

@@ -14,13 +14,14 @@ mod request;
 mod response;
 mod settings;
 mod target;
+mod upgrade;
 
 pub use encode::{ClientEncoder, MissingPseudoHeader, ServerEncoder};
 pub use error::CodecError;
 pub use joined::{joins_in_requests, joins_in_responses};
 pub use request::{RequestFacts, ServerDecoder};
 pub use response::{ClientDecoder, RequestKind, ResponseFacts};
-pub use settings::{H1Settings, HeaderCase, UnderscoreAction, UpgradeMatcher};
+pub use settings::{BytesPredicate, H1Settings, HeaderCase, UnderscoreAction, UpgradeMatcher};
 
 use crate::{HeaderMap, Known};
 use head::list_contains;

@@ -83,9 +83,12 @@ pub enum UnderscoreAction {
     DropHeader,
 }
 
+/// A test of bytes that may be shared by threads.
+pub type BytesPredicate = dyn Fn(&[u8]) -> bool + Send + Sync;
+
 /// Decides which upgrade protocols of a request are ignored.
 #[derive(Clone)]
-pub struct UpgradeMatcher(pub Arc<dyn Fn(&[u8]) -> bool + Send + Sync>);
+pub struct UpgradeMatcher(pub Arc<BytesPredicate>);
 
 impl fmt::Debug for UpgradeMatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,13 +4,20 @@
 //! reused: [`HeaderMap::clear`] keeps its memory. Absent known names are answered from a bitset; present ones
 //! by a scan of the (short) entry list.
 
+mod entry;
+mod iter;
 mod known;
 mod lower;
 mod map;
 mod name;
+mod usual;
 
+pub use iter::{GetAll, Iter, Spelling};
 pub use known::Known;
 pub(crate) use known::KnownSet;
+pub use map::HeaderMap;
 pub(crate) use map::Receive;
-pub use map::{GetAll, HeaderMap, Iter, Spelling};
 pub use name::NameRef;
+
+#[cfg(test)]
+mod tests;
