@@ -69,9 +69,7 @@ impl Source {
             expected,
             suggestion,
         } = problem;
-        let line = (place.line as usize)
-            .checked_sub(1)
-            .and_then(|n| self.text.lines().nth(n));
+        let line = self.line(place.line);
         Diagnostic {
             file: self.name.clone(),
             line: place.line,

@@ -15,6 +15,7 @@ use crate::{
     document::{Source, bootstrap_type},
     front::{Place, Syntax, parse},
     normalise::normalise,
+    runtime,
     wire::{self, WireValue},
 };
 
@@ -31,7 +32,7 @@ pub struct Sources {
 }
 
 /// A bootstrap that passed every check of this crate.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LoadedBootstrap {
     /// The bootstrap in protobuf's wire format.
     pub raw: Vec<u8>,
@@ -250,7 +251,12 @@ impl Loader {
             }
             self.wire = normal;
         }
-        let findings = check(message, &self.wire);
+        let mut findings = check(message, &self.wire);
+        let loaded = LoadedBootstrap {
+            raw: self.wire,
+            ..LoadedBootstrap::default()
+        };
+        findings.errors.extend(runtime::check(&loaded.bootstrap()));
         if !findings.errors.is_empty() {
             return Err(self.document.diagnose_all(&findings.errors));
         }
@@ -258,9 +264,10 @@ impl Loader {
             self.warnings
                 .extend(self.document.diagnose_all(&findings.warnings));
         }
-        self.wire.shrink_to_fit();
+        let mut raw = loaded.raw;
+        raw.shrink_to_fit();
         Ok(LoadedBootstrap {
-            raw: self.wire,
+            raw,
             warnings: self.warnings,
             unknown_fields: self.unknown_fields,
             document: self.document,
