@@ -17,10 +17,11 @@ use nuncio_config::api::preserve_case::PreserveCaseFormatterConfig;
 use nuncio_config::{ConfigError, Within, any, convert};
 use nuncio_http::h1::{H1Settings, HeaderCase, UnderscoreAction, UpgradeMatcher};
 use nuncio_net::IpRange;
-use nuncio_route::RouteTable;
+use nuncio_route::{CompileContext, RouteTable};
 use nuncio_route::matchers::StringMatcher;
 use nuncio_sdk::{AccessLogger, FactoryContext, HttpFilterConfig};
 use nuncio_stats::Group;
+use nuncio_upstream::ClusterManager;
 
 use super::local_reply::LocalReplyConfig;
 use super::path::{EscapedSlashes, PathRules};
@@ -385,9 +386,13 @@ fn upgrades(
 
 fn routes(config: &HttpConnectionManager, cx: &FactoryContext<'_>) -> Result<Arc<RouteTable>, Vec<ConfigError>> {
     match &config.route_specifier {
-        Some(proto_routes::RouteConfig(routes)) => RouteTable::compile(routes, cx).map_err(|errors| {
-            errors.into_iter().map(|error| error.within("route_config")).collect()
-        }),
+        Some(proto_routes::RouteConfig(routes)) => {
+            let clusters = cx.server.service::<ClusterManager>();
+            let known_cluster = |name: &str| clusters.has_cluster(name);
+            let cx = CompileContext { factory: cx, known_cluster: &known_cluster, validate_clusters: true };
+            nuncio_route::compile(routes, cx)
+                .map_err(|errors| errors.into_iter().map(|error| error.within("route_config")).collect())
+        }
         Some(proto_routes::Rds(_)) => Err(vec![ConfigError::new("rds", "routes by xDS are not supported yet")]),
         Some(proto_routes::ScopedRoutes(_)) => {
             Err(vec![ConfigError::new("scoped_routes", "routes by xDS are not supported yet")])
