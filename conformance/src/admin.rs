@@ -23,10 +23,15 @@ pub(crate) fn get(port: u16, path: &str) -> Result<Message> {
 pub(crate) fn request(port: u16, method: &str, path: &str) -> Result<Message> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(LIMIT))?;
-    write!(stream, "{method} {path} HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\n\r\n")?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\n\r\n"
+    )?;
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 64 * 1024];
-    let side = Side::Responses { to_head: method == "HEAD" };
+    let side = Side::Responses {
+        to_head: method == "HEAD",
+    };
     loop {
         let count = stream.read(&mut chunk)?;
         bytes.extend_from_slice(&chunk[..count]);
@@ -53,9 +58,14 @@ pub(crate) fn stats(port: u16) -> Result<Stats> {
 pub(crate) fn at_rest(stats: &Stats) -> bool {
     stats.iter().all(|(name, value)| {
         let over = *value == 0;
-        let watched = ["downstream_cx_active", "downstream_rq_active", "upstream_cx_active", "upstream_rq_active"]
-            .iter()
-            .any(|suffix| name.ends_with(suffix));
+        let watched = [
+            "downstream_cx_active",
+            "downstream_rq_active",
+            "upstream_cx_active",
+            "upstream_rq_active",
+        ]
+        .iter()
+        .any(|suffix| name.ends_with(suffix));
         over || !watched || name.contains("admin")
     })
 }
@@ -65,7 +75,9 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {
-            (0..=rest.len()).filter(|at| rest.is_char_boundary(*at)).any(|at| glob(after, &rest[at..]))
+            (0..=rest.len())
+                .filter(|at| rest.is_char_boundary(*at))
+                .any(|at| glob(after, &rest[at..]))
         }),
     }
 }

@@ -37,9 +37,19 @@ pub(crate) struct Args {
 
 /// Parses the arguments; `None` when the usage was asked for.
 pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Args>> {
-    let mut args = Args { mode: Mode::Compare, filters: Vec::new(), nuncio: None, envoy: None, jobs: 2 };
+    let mut args = Args {
+        mode: Mode::Compare,
+        filters: Vec::new(),
+        nuncio: None,
+        envoy: None,
+        jobs: 2,
+    };
     while let Some(word) = words.next() {
-        let mut value = || words.next().with_context(|| format!("{word} needs a value"));
+        let mut value = || {
+            words
+                .next()
+                .with_context(|| format!("{word} needs a value"))
+        };
         match word.as_str() {
             "--record" => args.mode = Mode::Record,
             "--check-envoy" => args.mode = Mode::CheckEnvoy,

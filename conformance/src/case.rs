@@ -84,7 +84,11 @@ impl Scenario {
         }
         let (send, lines) = (self.send.take(), self.lines.take());
         if send.is_some() || lines.is_some() {
-            steps.push(Step { send, lines, ..Step::default() });
+            steps.push(Step {
+                send,
+                lines,
+                ..Step::default()
+            });
         }
         self.steps.splice(0..0, steps);
     }
@@ -95,7 +99,10 @@ fn whole_head(request: &str) -> String {
     if let Some(first) = lines.first_mut().filter(|line| !line.contains(" HTTP/")) {
         first.push_str(" HTTP/1.1");
     }
-    if !lines.iter().any(|line| line.to_ascii_lowercase().starts_with("host:")) {
+    if !lines
+        .iter()
+        .any(|line| line.to_ascii_lowercase().starts_with("host:"))
+    {
         lines.insert(1, "Host: a".to_owned());
     }
     lines.join("\n") + "\n"
@@ -132,9 +139,7 @@ pub(crate) enum Origin {
     /// The same script on every connection.
     Script(Vec<OriginStep>),
     /// The n-th script on the n-th connection, the last one on all further ones.
-    PerConnection {
-        connections: Vec<Vec<OriginStep>>,
-    },
+    PerConnection { connections: Vec<Vec<OriginStep>> },
 }
 
 /// One step of an origin's script. A script that ends starts again, unless its last step ends the connection.
@@ -229,20 +234,11 @@ pub(crate) enum Await {
     /// These bytes, anywhere in what was received.
     Text(String),
     /// These bytes at an origin, anywhere in what its connections received.
-    Origin {
-        name: String,
-        text: String,
-    },
+    Origin { name: String, text: String },
     /// So many connections accepted by an origin.
-    Connections {
-        name: String,
-        count: usize,
-    },
+    Connections { name: String, count: usize },
     /// A stat of the proxy has this value.
-    Stat {
-        name: String,
-        value: i64,
-    },
+    Stat { name: String, value: i64 },
     /// Nothing more: a short quiet period.
     Quiet,
 }
@@ -312,7 +308,9 @@ pub(crate) fn load_all(root: &Path, filters: &[String]) -> Result<Vec<Case>> {
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+    for entry in
+        std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?
+    {
         let path = entry?.path();
         if path.is_dir() {
             collect(&path, files)?;
@@ -331,7 +329,10 @@ fn load(file: &Path, name: String) -> Result<Case> {
     }
     case.scenarios.iter_mut().for_each(Scenario::spell_out);
     for (index, scenario) in case.scenarios.iter().enumerate() {
-        if case.scenarios[..index].iter().any(|other| other.name == scenario.name) {
+        if case.scenarios[..index]
+            .iter()
+            .any(|other| other.name == scenario.name)
+        {
             bail!("two scenarios are named {:?}", scenario.name);
         }
     }

@@ -5,13 +5,20 @@ use serde_json::{Map, Value};
 use crate::case::{Case, Scenario};
 
 /// The recorded observation of `scenario` with its intended deviation applied (for Nuncio; never for Envoy itself).
-pub(crate) fn expectation(case: &Case, scenario: &Scenario, recorded: &Value, deviate: bool) -> Value {
+pub(crate) fn expectation(
+    case: &Case,
+    scenario: &Scenario,
+    recorded: &Value,
+    deviate: bool,
+) -> Value {
     let own = &recorded["scenarios"][&scenario.name];
     let Some(deviation) = scenario.deviation.as_ref().filter(|_| deviate) else {
         return own.clone();
     };
     let mut expected = match &deviation.like {
-        Some(name) if case.scenarios.iter().any(|other| other.name == *name) => recorded["scenarios"][name].clone(),
+        Some(name) if case.scenarios.iter().any(|other| other.name == *name) => {
+            recorded["scenarios"][name].clone()
+        }
         _ => own.clone(),
     };
     merge(&mut expected, &deviation.expect);
@@ -92,7 +99,10 @@ fn sort_headers(value: &mut Value) {
 }
 
 fn name_of(line: &Value) -> String {
-    line.as_str().and_then(|line| line.split(':').next()).unwrap_or_default().to_owned()
+    line.as_str()
+        .and_then(|line| line.split(':').next())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn pretty(value: &Value) -> Vec<String> {
@@ -122,7 +132,9 @@ fn unified(expected: &[String], got: &[String]) -> String {
             lines.push((' ', &expected[row]));
             row += 1;
             column += 1;
-        } else if column == columns || (row < rows && longest[row + 1][column] >= longest[row][column + 1]) {
+        } else if column == columns
+            || (row < rows && longest[row + 1][column] >= longest[row][column + 1])
+        {
             lines.push(('-', &expected[row]));
             row += 1;
         } else {
@@ -130,7 +142,12 @@ fn unified(expected: &[String], got: &[String]) -> String {
             column += 1;
         }
     }
-    let changed: Vec<usize> = lines.iter().enumerate().filter(|(_, line)| line.0 != ' ').map(|(at, _)| at).collect();
+    let changed: Vec<usize> = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.0 != ' ')
+        .map(|(at, _)| at)
+        .collect();
     let mut out = String::from("  --- expected (recorded from Envoy)\n  +++ got\n");
     let mut skipped = false;
     for (at, (mark, line)) in lines.iter().enumerate() {
@@ -169,7 +186,10 @@ mod tests {
     #[test]
     fn a_difference_shows_both_sides() {
         let text = difference(&json!({"a": 1, "b": 2}), &json!({"a": 1, "b": 3}), false).unwrap();
-        assert!(text.contains("-   \"b\": 2") && text.contains("+   \"b\": 3"), "{text}");
+        assert!(
+            text.contains("-   \"b\": 2") && text.contains("+   \"b\": 3"),
+            "{text}"
+        );
     }
 
     #[test]

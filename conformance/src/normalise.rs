@@ -25,15 +25,29 @@ const LONG_RUN: usize = 60;
 
 impl Normaliser {
     pub(crate) fn new(ports: &Ports, folder: &Path) -> Self {
-        let ports = ports.iter().map(|(name, port)| (port.to_string(), format!("{{{{{name}}}}}"))).collect();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let ports = ports
+            .iter()
+            .map(|(name, port)| (port.to_string(), format!("{{{{{name}}}}}")))
+            .collect();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
         let year = format!(" {} ", 1970 + now / SECONDS_PER_YEAR);
-        Self { ports, folder: folder.display().to_string(), host: host_address(), year }
+        Self {
+            ports,
+            folder: folder.display().to_string(),
+            host: host_address(),
+            year,
+        }
     }
 
     /// A header line: the values of `date` and `x-envoy-upstream-service-time` go too.
     pub(crate) fn header(&self, line: &str) -> String {
-        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        let name = line
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         let value = match name.as_str() {
             // A date of another year is a constant of the case, not the proxy's.
             "date" if line.contains(&self.year) => "{{date}}",
@@ -91,15 +105,19 @@ impl Normaliser {
             return ("{{uuid}}".to_owned(), 36);
         }
         if matches_shape(bytes, "dddd-dd-ddTdd:dd:dd") {
-            let tail = bytes[19..].iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+            let tail = bytes[19..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit() || **byte == b'.')
+                .count();
             let zulu = usize::from(bytes.get(19 + tail) == Some(&b'Z'));
             return ("{{time}}".to_owned(), 19 + tail + zulu);
         }
-        let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if digits >= 4 {
-            if let Some((_, name)) = self.ports.iter().find(|(port, _)| *port == rest[..digits]) {
-                return (name.clone(), digits);
-            }
+        let digits = bytes
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        if let Some((_, name)) = self.ports.iter().find(|(port, _)| *port == rest[..digits]) {
+            return (name.clone(), digits);
         }
         if let Some(port) = rest.strip_prefix("127.0.0.1:") {
             let digits = port.bytes().take_while(u8::is_ascii_digit).count();
@@ -145,17 +163,29 @@ mod tests {
     #[test]
     fn replaces_ports_times_ids_and_folders() {
         let n = normaliser();
-        assert_eq!(n.text("127.0.0.1:23456 127.0.0.1:40001 x"), "127.0.0.1:{{origin}} 127.0.0.1:{{port}} x");
+        assert_eq!(
+            n.text("127.0.0.1:23456 127.0.0.1:40001 x"),
+            "127.0.0.1:{{origin}} 127.0.0.1:{{port}} x"
+        );
         assert_eq!(n.text("\"2026-11-22T10:00:00.123Z\""), "\"{{time}}\"");
-        assert_eq!(n.text("id 0a1b2c3d-0000-4000-8000-0123456789ab."), "id {{uuid}}.");
+        assert_eq!(
+            n.text("id 0a1b2c3d-0000-4000-8000-0123456789ab."),
+            "id {{uuid}}."
+        );
         assert_eq!(n.text("/run/x/log"), "{{folder}}/log");
         assert_eq!(n.text("123456"), "123456");
     }
 
     #[test]
     fn headers_that_tell_the_time_lose_their_value() {
-        assert_eq!(normaliser().header("date: Sun, 22 Nov 2026 10:00:00 GMT"), "date: {{date}}");
-        assert_eq!(normaliser().header("date: Sun, 22 Nov 2020 10:00:00 GMT"), "date: Sun, 22 Nov 2020 10:00:00 GMT");
+        assert_eq!(
+            normaliser().header("date: Sun, 22 Nov 2026 10:00:00 GMT"),
+            "date: {{date}}"
+        );
+        assert_eq!(
+            normaliser().header("date: Sun, 22 Nov 2020 10:00:00 GMT"),
+            "date: Sun, 22 Nov 2020 10:00:00 GMT"
+        );
         assert_eq!(normaliser().header("X-Other: 1"), "X-Other: 1");
     }
 

@@ -10,9 +10,17 @@ use crate::origin::OriginServer;
 use crate::wire::{self, Message, Side};
 
 /// Messages of one connection, what could not be read as a message, and how the connection ended.
-pub(crate) fn exchange(messages: &[Message], rest: &[u8], fate: Option<&str>, normaliser: &Normaliser) -> Value {
+pub(crate) fn exchange(
+    messages: &[Message],
+    rest: &[u8],
+    fate: Option<&str>,
+    normaliser: &Normaliser,
+) -> Value {
     let mut out = Map::new();
-    let messages: Vec<Value> = messages.iter().map(|message| self::message(message, normaliser)).collect();
+    let messages: Vec<Value> = messages
+        .iter()
+        .map(|message| self::message(message, normaliser))
+        .collect();
     out.insert("messages".to_owned(), Value::Array(messages));
     if !rest.is_empty() {
         out.insert("rest".to_owned(), normaliser.bytes(rest).into());
@@ -26,13 +34,21 @@ pub(crate) fn exchange(messages: &[Message], rest: &[u8], fate: Option<&str>, no
 fn message(message: &Message, normaliser: &Normaliser) -> Value {
     let mut out = Map::new();
     out.insert("start".to_owned(), normaliser.text(&message.start).into());
-    let headers: Vec<String> = message.headers.iter().map(|line| normaliser.header(line)).collect();
+    let headers: Vec<String> = message
+        .headers
+        .iter()
+        .map(|line| normaliser.header(line))
+        .collect();
     out.insert("headers".to_owned(), json!(headers));
     if !message.body.is_empty() {
         out.insert("body".to_owned(), normaliser.bytes(&message.body).into());
     }
     if !message.trailers.is_empty() {
-        let trailers: Vec<String> = message.trailers.iter().map(|line| normaliser.header(line)).collect();
+        let trailers: Vec<String> = message
+            .trailers
+            .iter()
+            .map(|line| normaliser.header(line))
+            .collect();
         out.insert("trailers".to_owned(), json!(trailers));
     }
     if !message.complete {
@@ -63,14 +79,25 @@ pub(crate) fn origins(origins: &[OriginServer], normaliser: &Normaliser) -> Map<
 }
 
 /// By how much the stats that match `globs` have changed; unchanged ones are left out.
-pub(crate) fn stats(before: &Stats, after: &Stats, globs: &[String]) -> Value {
+pub(crate) fn stats(
+    before: &Stats,
+    after: &Stats,
+    globs: &[String],
+    normaliser: &Normaliser,
+) -> Value {
     let mut out = Map::new();
     for (name, value) in after {
         let change = value - before.get(name).copied().unwrap_or(0);
+        if change == 0 {
+            continue;
+        }
+        let name = normaliser.text(name);
         // Byte totals vary with the digits of the upstream's service time, so only an exact name asks for them.
-        let named = |pattern: &String| glob(pattern, name) && (!name.ends_with("_bytes_total") || pattern == name);
-        if change != 0 && globs.iter().any(named) {
-            out.insert(name.clone(), change.into());
+        let named = |pattern: &String| {
+            glob(pattern, &name) && (!name.ends_with("_bytes_total") || *pattern == name)
+        };
+        if globs.iter().any(named) {
+            out.insert(name, change.into());
         }
     }
     Value::Object(out)
@@ -88,7 +115,10 @@ pub(crate) fn log(bytes: &[u8], normaliser: &Normaliser) -> Value {
 
 /// In a line of the default format, the duration and the upstream's service time lose their values.
 fn without_durations(line: &str) -> String {
-    let Some((start, rest)) = line.split_once("HTTP/1.1\" ").filter(|_| line.starts_with("[{{time}}]")) else {
+    let Some((start, rest)) = line
+        .split_once("HTTP/1.1\" ")
+        .filter(|_| line.starts_with("[{{time}}]"))
+    else {
         return line.to_owned();
     };
     let fields: Vec<&str> = rest
@@ -108,16 +138,23 @@ pub(crate) fn admin(how: &Admin, answer: &Message, normaliser: &Normaliser) -> R
     let mut out = Map::new();
     out.insert("start".to_owned(), answer.start.clone().into());
     if how.headers {
-        let headers: Vec<String> = answer.headers.iter().map(|line| normaliser.header(line)).collect();
+        let headers: Vec<String> = answer
+            .headers
+            .iter()
+            .map(|line| normaliser.header(line))
+            .collect();
         out.insert("headers".to_owned(), json!(headers));
     } else {
-        out.insert("content-type".to_owned(), answer.header("content-type").into());
+        out.insert(
+            "content-type".to_owned(),
+            answer.header("content-type").into(),
+        );
     }
     if !how.no_body {
         let text = normaliser.bytes(&answer.body);
         let body = if how.json || how.shape {
-            let mut value: Value =
-                serde_json::from_slice(&answer.body).with_context(|| format!("{} is not JSON: {text}", how.path))?;
+            let mut value: Value = serde_json::from_slice(&answer.body)
+                .with_context(|| format!("{} is not JSON: {text}", how.path))?;
             if let Some(pointer) = &how.pointer {
                 value = value.pointer(pointer).cloned().unwrap_or(Value::Null);
             }
@@ -134,7 +171,13 @@ fn lines(how: &Admin, text: &str) -> Value {
     let mut lines: Vec<String> = text
         .lines()
         .filter(|line| how.lines.is_empty() || how.lines.iter().any(|pattern| glob(pattern, line)))
-        .map(|line| if how.names_only { without_number(line) } else { line.to_owned() })
+        .map(|line| {
+            if how.names_only {
+                without_number(line)
+            } else {
+                line.to_owned()
+            }
+        })
         .collect();
     if how.sorted {
         lines.sort();
@@ -144,21 +187,27 @@ fn lines(how: &Admin, text: &str) -> Value {
 
 /// `name: 12` and `name{labels} 12` lose their number.
 fn without_number(line: &str) -> String {
-    line.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned()
+    line.trim_end_matches(|c: char| c.is_ascii_digit())
+        .to_owned()
 }
 
 fn reduce(value: Value, shape: bool, normaliser: &Normaliser) -> Value {
     match value {
         Value::Object(map) => {
-            let mut map: Vec<(String, Value)> =
-                map.into_iter().map(|(key, value)| (key, reduce(value, shape, normaliser))).collect();
+            let mut map: Vec<(String, Value)> = map
+                .into_iter()
+                .map(|(key, value)| (key, reduce(value, shape, normaliser)))
+                .collect();
             // The order of a JSON object's keys means nothing.
             map.sort_by(|a, b| a.0.cmp(&b.0));
             Value::Object(map.into_iter().collect())
         }
-        Value::Array(items) => {
-            Value::Array(items.into_iter().map(|item| reduce(item, shape, normaliser)).collect())
-        }
+        Value::Array(items) => Value::Array(
+            items
+                .into_iter()
+                .map(|item| reduce(item, shape, normaliser))
+                .collect(),
+        ),
         Value::String(_) if shape => "a string".into(),
         Value::Number(_) if shape => "a number".into(),
         Value::Bool(_) if shape => "a boolean".into(),
@@ -166,7 +215,11 @@ fn reduce(value: Value, shape: bool, normaliser: &Normaliser) -> Value {
         Value::Number(number) => {
             let text = number.to_string();
             let normal = normaliser.text(&text);
-            if normal == text { Value::Number(number) } else { normal.into() }
+            if normal == text {
+                Value::Number(number)
+            } else {
+                normal.into()
+            }
         }
         other => other,
     }

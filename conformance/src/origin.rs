@@ -18,7 +18,9 @@ const SCRIPT_LIMIT: Duration = Duration::from_secs(15);
 
 /// What an origin without a script does: answers every request with 200 and a body of two bytes.
 fn default_script() -> Origin {
-    Origin::Script(vec![OriginStep::Answer("HTTP/1.1 200 OK\ncontent-length: 2\n\nok".to_owned())])
+    Origin::Script(vec![OriginStep::Answer(
+        "HTTP/1.1 200 OK\ncontent-length: 2\n\nok".to_owned(),
+    )])
 }
 
 /// One listening origin; it lives as long as its case and gets a new script for every scenario.
@@ -85,7 +87,10 @@ impl OriginServer {
     /// The bytes received on each connection of the current scenario.
     pub(crate) fn received(&self) -> Vec<Vec<u8>> {
         let connections = self.shared.state().connections.clone();
-        connections.iter().map(|connection| connection.received().bytes.clone()).collect()
+        connections
+            .iter()
+            .map(|connection| connection.received().bytes.clone())
+            .collect()
     }
 }
 
@@ -121,12 +126,20 @@ fn serve(stream: TcpStream, shared: &Arc<Shared>) -> Result<()> {
     let script = match &state.script {
         Origin::Script(steps) => steps.clone(),
         Origin::PerConnection { connections } => {
-            let nth = state.connections.len().min(connections.len().saturating_sub(1));
+            let nth = state
+                .connections
+                .len()
+                .min(connections.len().saturating_sub(1));
             connections.get(nth).cloned().unwrap_or_default()
         }
     };
     state.connections.push(Arc::clone(&connection));
-    let run = Run { connection, shared: Arc::clone(shared), generation: state.generation, read_to: 0 };
+    let run = Run {
+        connection,
+        shared: Arc::clone(shared),
+        generation: state.generation,
+        read_to: 0,
+    };
     std::thread::spawn(move || run.script(&script));
     Ok(())
 }
@@ -144,7 +157,13 @@ impl Run {
     fn script(mut self, steps: &[OriginStep]) {
         // A script that reads nothing would spin, so it runs once.
         let reads = steps.iter().any(|step| {
-            matches!(step, OriginStep::Read | OriginStep::ReadHead | OriginStep::ReadText(_) | OriginStep::Answer(_))
+            matches!(
+                step,
+                OriginStep::Read
+                    | OriginStep::ReadHead
+                    | OriginStep::ReadText(_)
+                    | OriginStep::Answer(_)
+            )
         });
         loop {
             for step in steps {
@@ -162,14 +181,18 @@ impl Run {
     fn step(&mut self, step: &OriginStep) -> bool {
         match step {
             OriginStep::Read => self.read(whole_request),
-            OriginStep::ReadHead => self.read(|bytes| wire::find(bytes, b"\r\n\r\n").map(|at| at + 4)),
+            OriginStep::ReadHead => {
+                self.read(|bytes| wire::find(bytes, b"\r\n\r\n").map(|at| at + 4))
+            }
             OriginStep::ReadText(text) => {
                 let text = template::bytes(text);
                 self.read(|bytes| wire::find(bytes, &text).map(|at| at + text.len()))
             }
             OriginStep::Write(text) => self.write(text),
             OriginStep::Lines(text) => self.write(&template::crlf(text)),
-            OriginStep::Answer(text) => self.read(whole_request) && self.write(&template::crlf(text)),
+            OriginStep::Answer(text) => {
+                self.read(whole_request) && self.write(&template::crlf(text))
+            }
             OriginStep::Await(gate) => self.wait(|run| run.shared.state().gates.contains(gate)),
             OriginStep::Close => {
                 self.connection.close();

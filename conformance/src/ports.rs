@@ -41,7 +41,11 @@ impl Ports {
         numbers.insert("refused", port_of(&refused)?);
         let mut held = vec![refused];
         held.extend(blackhole(&mut numbers)?);
-        Ok(Self { numbers, origins, _held: held })
+        Ok(Self {
+            numbers,
+            origins,
+            _held: held,
+        })
     }
 
     /// The port called `name`.
@@ -66,7 +70,11 @@ fn bound() -> Result<Socket> {
 }
 
 fn port_of(socket: &Socket) -> Result<u16> {
-    Ok(socket.local_addr()?.as_socket().context("an internet address")?.port())
+    Ok(socket
+        .local_addr()?
+        .as_socket()
+        .context("an internet address")?
+        .port())
 }
 
 /// A listening socket whose accept queue is full: the kernel drops further SYNs, so connecting to it hangs.

@@ -24,13 +24,23 @@ pub(crate) struct Process {
 pub(crate) enum Started {
     Ready(Process),
     /// The process ended by itself before it was ready.
-    Exited { status: ExitStatus, stderr: String },
+    Exited {
+        status: ExitStatus,
+        stderr: String,
+    },
 }
 
 impl Process {
     /// Starts `binary` with `config` and waits for the admin interface to say that it is ready.
-    pub(crate) fn start(binary: &Path, config: &Path, admin_port: u16, args: &[String]) -> Result<Started> {
-        let folder = config.parent().context("a configuration file in a folder")?;
+    pub(crate) fn start(
+        binary: &Path,
+        config: &Path,
+        admin_port: u16,
+        args: &[String],
+    ) -> Result<Started> {
+        let folder = config
+            .parent()
+            .context("a configuration file in a folder")?;
         let stderr = folder.join("stderr");
         let child = command(binary, config)
             .args(["--concurrency", "1", "--file-flush-interval-msec", "10"])
@@ -42,11 +52,15 @@ impl Process {
         let mut exited = None;
         let in_time = wait_until(START_LIMIT, || {
             exited = process.child.try_wait().unwrap_or(None);
-            exited.is_some() || admin::get(admin_port, "/ready").is_ok_and(|answer| answer.status() == 200)
+            exited.is_some()
+                || admin::get(admin_port, "/ready").is_ok_and(|answer| answer.status() == 200)
         });
         let text = std::fs::read_to_string(&process.stderr).unwrap_or_default();
         match exited {
-            Some(status) => Ok(Started::Exited { status, stderr: text }),
+            Some(status) => Ok(Started::Exited {
+                status,
+                stderr: text,
+            }),
             None if in_time => Ok(Started::Ready(process)),
             None => bail!("not ready after {START_LIMIT:?}; it said:\n{text}"),
         }
@@ -61,8 +75,11 @@ impl Process {
             status = self.child.try_wait().unwrap_or(None);
             status.is_some()
         });
-        let status = status.with_context(|| format!("still running {STOP_LIMIT:?} after SIGTERM"))?;
-        status.code().with_context(|| format!("ended with {status}"))
+        let status =
+            status.with_context(|| format!("still running {STOP_LIMIT:?} after SIGTERM"))?;
+        status
+            .code()
+            .with_context(|| format!("ended with {status}"))
     }
 
     /// The process still runs.
@@ -95,12 +112,17 @@ pub(crate) fn validate(binary: &Path, config: &Path, args: &[String]) -> Result<
         status.is_some()
     });
     let status = status.with_context(|| format!("validation still runs after {START_LIMIT:?}"))?;
-    status.code().with_context(|| format!("validation ended with {status}"))
+    status
+        .code()
+        .with_context(|| format!("validation ended with {status}"))
 }
 
 fn command(binary: &Path, config: &Path) -> Command {
     let mut command = Command::new(binary);
-    command.arg("-c").arg(config).args(["--disable-hot-restart", "-l", "warning"]);
+    command
+        .arg("-c")
+        .arg(config)
+        .args(["--disable-hot-restart", "-l", "warning"]);
     if let Some(folder) = config.parent() {
         command.current_dir(folder);
     }

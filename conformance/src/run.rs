@@ -89,32 +89,51 @@ impl Runner<'_> {
             origins,
         };
         let mut proxy = None;
-        if case.scenarios.iter().any(|scenario| scenario.validate.is_none()) {
+        if case
+            .scenarios
+            .iter()
+            .any(|scenario| scenario.validate.is_none())
+        {
             let config = self.write_config(case, None, &context, "config.yaml")?;
-            match Process::start(self.binary, &config, context.admin(), &self.args(case, &context)?)? {
+            match Process::start(
+                self.binary,
+                &config,
+                context.admin(),
+                &self.args(case, &context)?,
+            )? {
                 Started::Ready(process) => proxy = Some(process),
                 Started::Exited { stderr, .. } if stderr.contains("in use") => return Ok(None),
-                Started::Exited { status, stderr } => bail!("the proxy did not start ({status}):\n{stderr}"),
+                Started::Exited { status, stderr } => {
+                    bail!("the proxy did not start ({status}):\n{stderr}")
+                }
             }
         }
         let mut results = Map::new();
         for scenario in &case.scenarios {
             if began.elapsed() > CASE_LIMIT {
-                bail!("the case runs longer than {CASE_LIMIT:?}; scenario {:?} was not run", scenario.name);
+                bail!(
+                    "the case runs longer than {CASE_LIMIT:?}; scenario {:?} was not run",
+                    scenario.name
+                );
             }
             let result = if let Some(variant) = &scenario.validate {
                 let config = self.write_config(case, Some(variant), &context, "variant.yaml")?;
                 let code = process::validate(self.binary, &config, &self.args(case, &context)?)?;
                 json!({ "validate": if code == 0 { "accepted" } else { "refused" }, "exit": code })
             } else {
-                let expected = expected.and_then(|value| value.get("scenarios")?.get(&scenario.name));
+                let expected =
+                    expected.and_then(|value| value.get("scenarios")?.get(&scenario.name));
                 scenario::run(case, scenario, &context, expected)
                     .with_context(|| format!("scenario {:?}", scenario.name))?
             };
             results.insert(scenario.name.clone(), result);
             if proxy.as_mut().is_some_and(|process| !process.alive()) {
-                let said = std::fs::read_to_string(context.folder.join("stderr")).unwrap_or_default();
-                bail!("the proxy died during scenario {:?}; it said:\n{said}", scenario.name);
+                let said =
+                    std::fs::read_to_string(context.folder.join("stderr")).unwrap_or_default();
+                bail!(
+                    "the proxy died during scenario {:?}; it said:\n{said}",
+                    scenario.name
+                );
             }
         }
         let mut observed = Map::new();
@@ -129,13 +148,26 @@ impl Runner<'_> {
         case.args.iter().map(|arg| context.expand(arg)).collect()
     }
 
-    fn write_config(&self, case: &Case, variant: Option<&Variant>, context: &Stage, name: &str) -> Result<PathBuf> {
-        let own = variant.and_then(|variant| variant.config.as_ref()).or(case.config.as_ref());
+    fn write_config(
+        &self,
+        case: &Case,
+        variant: Option<&Variant>,
+        context: &Stage,
+        name: &str,
+    ) -> Result<PathBuf> {
+        let own = variant
+            .and_then(|variant| variant.config.as_ref())
+            .or(case.config.as_ref());
         let text = match (own, &case.template) {
             (Some(text), _) => text.clone(),
             (None, Some(template)) => {
-                let file = self.root.join("templates").join(template).with_extension("yaml");
-                let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+                let file = self
+                    .root
+                    .join("templates")
+                    .join(template)
+                    .with_extension("yaml");
+                let text = std::fs::read_to_string(&file)
+                    .with_context(|| format!("reading {}", file.display()))?;
                 let mut blocks = case.with.clone();
                 if let Some(variant) = variant {
                     blocks.extend(variant.with.clone());

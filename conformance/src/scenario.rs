@@ -43,7 +43,9 @@ struct Client {
 
 impl Client {
     fn side(&self) -> Side {
-        Side::Responses { to_head: self.to_head }
+        Side::Responses {
+            to_head: self.to_head,
+        }
     }
 
     fn messages(&self) -> (Vec<Message>, Vec<u8>, Option<Ended>) {
@@ -56,7 +58,10 @@ impl Client {
 
     fn responses(&self) -> usize {
         let (messages, ..) = self.messages();
-        messages.iter().filter(|m| m.complete && (m.status() >= 200 || m.status() == 101)).count()
+        messages
+            .iter()
+            .filter(|m| m.complete && (m.status() >= 200 || m.status() == 101))
+            .count()
     }
 
     fn ended(&self) -> bool {
@@ -67,15 +72,26 @@ impl Client {
     fn close_announced(&self) -> bool {
         let (messages, ..) = self.messages();
         messages.last().is_some_and(|last| {
-            last.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+            last.header("connection")
+                .is_some_and(|value| value.eq_ignore_ascii_case("close"))
         })
     }
 }
 
 /// Runs `scenario` and returns what was observed.
-pub(crate) fn run(case: &Case, scenario: &Scenario, stage: &Stage, expected: Option<&Value>) -> Result<Value> {
+pub(crate) fn run(
+    case: &Case,
+    scenario: &Scenario,
+    stage: &Stage,
+    expected: Option<&Value>,
+) -> Result<Value> {
     for origin in &stage.origins {
-        origin.begin(scenario.origins.get(origin.name).or_else(|| case.origins.get(origin.name)));
+        origin.begin(
+            scenario
+                .origins
+                .get(origin.name)
+                .or_else(|| case.origins.get(origin.name)),
+        );
     }
     let mut play = Play {
         stage,
@@ -86,7 +102,8 @@ pub(crate) fn run(case: &Case, scenario: &Scenario, stage: &Stage, expected: Opt
         unmet: Vec::new(),
     };
     for (index, step) in scenario.steps.iter().enumerate() {
-        play.step(step).with_context(|| format!("step {}", index + 1))?;
+        play.step(step)
+            .with_context(|| format!("step {}", index + 1))?;
     }
     play.finish(case, scenario, expected)
 }
@@ -104,7 +121,11 @@ struct Play<'a> {
 impl Play<'_> {
     fn step(&mut self, step: &Step) -> Result<()> {
         let limit = step.within.map_or(AWAIT, Duration::from_millis);
-        if step.send.is_some() || step.lines.is_some() || step.end.is_some() || step.r#await.is_some() {
+        if step.send.is_some()
+            || step.lines.is_some()
+            || step.end.is_some()
+            || step.r#await.is_some()
+        {
             self.connect(step)?;
         }
         let text = match (&step.send, &step.lines) {
@@ -141,7 +162,8 @@ impl Play<'_> {
             while self.admin.contains_key(&key) {
                 key.push_str(" (again)");
             }
-            self.admin.insert(key, observe::admin(admin, &answer, &self.stage.normaliser)?);
+            self.admin
+                .insert(key, observe::admin(admin, &answer, &self.stage.normaliser)?);
         }
         Ok(())
     }
@@ -157,11 +179,20 @@ impl Play<'_> {
         if waits_elsewhere && step.send.is_none() && step.lines.is_none() && step.end.is_none() {
             return Ok(());
         }
-        let port = self.stage.ports.get(&step.to).with_context(|| format!("no port is called {:?}", step.to))?;
+        let port = self
+            .stage
+            .ports
+            .get(&step.to)
+            .with_context(|| format!("no port is called {:?}", step.to))?;
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
             .with_context(|| format!("connecting to {:?}", step.to))?;
-        let client =
-            Client { conn: Conn::new(stream)?, to_head: false, awaited: 0, pending: false, ended_by_client: false };
+        let client = Client {
+            conn: Conn::new(stream)?,
+            to_head: false,
+            awaited: 0,
+            pending: false,
+            ended_by_client: false,
+        };
         self.clients.insert(step.on.clone(), client);
         Ok(())
     }
@@ -170,23 +201,36 @@ impl Play<'_> {
         let stage = self.stage;
         let quiet = self.quiet();
         let origin_named = |name: &str| {
-            stage.origins.iter().find(|origin| origin.name == name).with_context(|| format!("no origin {name:?}"))
+            stage
+                .origins
+                .iter()
+                .find(|origin| origin.name == name)
+                .with_context(|| format!("no origin {name:?}"))
         };
         let met = match what {
             Await::Origin { name, text } => {
                 let origin = origin_named(name)?;
                 let text = template::bytes(text);
-                wait_until(limit, || origin.received().iter().any(|bytes| wire::find(bytes, &text).is_some()))
+                wait_until(limit, || {
+                    origin
+                        .received()
+                        .iter()
+                        .any(|bytes| wire::find(bytes, &text).is_some())
+                })
             }
             Await::Connections { name, count } => {
                 let origin = origin_named(name)?;
                 wait_until(limit, || origin.received().len() >= *count)
             }
             Await::Stat { name, value } => wait_until(limit, || {
-                admin::stats(stage.admin()).is_ok_and(|stats| stats.get(name).is_some_and(|now| now == value))
+                admin::stats(stage.admin())
+                    .is_ok_and(|stats| stats.get(name).is_some_and(|now| now == value))
             }),
             _ => {
-                let client = self.clients.get_mut(on).context("nothing was sent on this connection")?;
+                let client = self
+                    .clients
+                    .get_mut(on)
+                    .context("nothing was sent on this connection")?;
                 client.pending = false;
                 match what {
                     Await::Response => client.awaited += 1,
@@ -198,7 +242,8 @@ impl Play<'_> {
                     Await::Text(text) => {
                         let text = template::bytes(text);
                         wait_until(limit, || {
-                            wire::find(&client.conn.received().bytes, &text).is_some() || client.ended()
+                            wire::find(&client.conn.received().bytes, &text).is_some()
+                                || client.ended()
                         })
                     }
                     Await::Close => wait_until(limit, || client.ended()),
@@ -206,21 +251,33 @@ impl Play<'_> {
                         wait_until(quiet, || client.ended());
                         true
                     }
-                    _ => wait_until(limit, || client.ended() || client.responses() >= client.awaited),
+                    _ => wait_until(limit, || {
+                        client.ended() || client.responses() >= client.awaited
+                    }),
                 }
             }
         };
         if !met {
-            self.unmet.push(format!("{on}: {what:?} within {} ms", limit.as_millis()));
+            self.unmet
+                .push(format!("{on}: {what:?} within {} ms", limit.as_millis()));
         }
         Ok(())
     }
 
     fn quiet(&self) -> Duration {
-        if self.stage.recording { QUIET_RECORDING } else { QUIET }
+        if self.stage.recording {
+            QUIET_RECORDING
+        } else {
+            QUIET
+        }
     }
 
-    fn finish(mut self, case: &Case, scenario: &Scenario, expected: Option<&Value>) -> Result<Value> {
+    fn finish(
+        mut self,
+        case: &Case,
+        scenario: &Scenario,
+        expected: Option<&Value>,
+    ) -> Result<Value> {
         let names: Vec<String> = self.clients.keys().cloned().collect();
         for name in &names {
             if self.clients[name].pending {
@@ -229,10 +286,14 @@ impl Play<'_> {
         }
         let mut clients = Map::new();
         for (name, client) in &self.clients {
-            let closes = expected.and_then(|value| value["client"][name]["fate"].as_str()).is_some_and(|f| f != "kept");
+            let closes = expected
+                .and_then(|value| value["client"][name]["fate"].as_str())
+                .is_some_and(|f| f != "kept");
             let patient = closes || client.close_announced();
             if !client.ended_by_client {
-                wait_until(if patient { CLOSE } else { self.quiet() }, || client.ended());
+                wait_until(if patient { CLOSE } else { self.quiet() }, || {
+                    client.ended()
+                });
             }
             let (messages, rest, ended) = client.messages();
             let fate = match ended {
@@ -241,7 +302,10 @@ impl Play<'_> {
                 Some(_) => "closed",
                 None => "kept",
             };
-            clients.insert(name.clone(), observe::exchange(&messages, &rest, Some(fate), &self.stage.normaliser));
+            clients.insert(
+                name.clone(),
+                observe::exchange(&messages, &rest, Some(fate), &self.stage.normaliser),
+            );
         }
         // Everything the origins will see has been sent when the clients have their answers.
         let origins = observe::origins(&self.stage.origins, &self.stage.normaliser);
@@ -264,7 +328,10 @@ impl Play<'_> {
         }
         out.insert("log".to_owned(), log);
         if !globs.is_empty() {
-            out.insert("stats".to_owned(), observe::stats(&self.before, &after, globs));
+            out.insert(
+                "stats".to_owned(),
+                observe::stats(&self.before, &after, globs, &self.stage.normaliser),
+            );
         }
         if !self.admin.is_empty() {
             out.insert("admin".to_owned(), Value::Object(self.admin));
@@ -281,15 +348,20 @@ impl Play<'_> {
         let mut last = admin::stats(port)?;
         wait_until(SETTLE, || {
             std::thread::sleep(STABLE);
-            let Ok(now) = admin::stats(port) else { return false };
-            let rests = admin::at_rest(&now) && observe::stats(&last, &now, globs).as_object().is_none_or(Map::is_empty);
+            let Ok(now) = admin::stats(port) else {
+                return false;
+            };
+            let change = observe::stats(&last, &now, globs, &self.stage.normaliser);
+            let rests = admin::at_rest(&now) && change.as_object().is_none_or(Map::is_empty);
             last = now;
             rests
         });
         if let Some(expected) = expected.and_then(|value| value.get("stats")) {
             wait_until(APPEAR, || {
-                let same = observe::stats(&self.before, &last, globs) == *expected;
+                let same =
+                    observe::stats(&self.before, &last, globs, &self.stage.normaliser) == *expected;
                 if !same {
+                    std::thread::sleep(STABLE);
                     last = admin::stats(port).unwrap_or_else(|_| last.clone());
                 }
                 same
@@ -300,10 +372,15 @@ impl Play<'_> {
 
     /// The lines the access log has gained.
     fn log(&self, expected: Option<&Value>) -> Result<Value> {
-        let expected = expected.and_then(|value| value["log"].as_array()).map_or(0, Vec::len);
+        let expected = expected
+            .and_then(|value| value["log"].as_array())
+            .map_or(0, Vec::len);
         let read = || -> Vec<u8> {
             let bytes = std::fs::read(&self.stage.log).unwrap_or_default();
-            bytes.get(usize::try_from(self.log_from).unwrap_or(usize::MAX)..).unwrap_or_default().to_vec()
+            bytes
+                .get(usize::try_from(self.log_from).unwrap_or(usize::MAX)..)
+                .unwrap_or_default()
+                .to_vec()
         };
         let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
         wait_until(APPEAR, || lines(&read()) >= expected);

@@ -46,9 +46,15 @@ pub(crate) fn run(args: Args) -> Result<bool> {
         Mode::Compare => nuncio(workspace, args.nuncio)?,
         _ => envoy::find(workspace, args.envoy)?,
     };
-    let scratch = workspace.join("target/conformance").join(std::process::id().to_string());
-    let runner =
-        Runner { binary: &binary, root: &root, scratch: &scratch, recording: args.mode == Mode::Record };
+    let scratch = workspace
+        .join("target/conformance")
+        .join(std::process::id().to_string());
+    let runner = Runner {
+        binary: &binary,
+        root: &root,
+        scratch: &scratch,
+        recording: args.mode == Mode::Record,
+    };
     let began = Instant::now();
     let outcomes = run_all(&cases, args.jobs, |case| work(&runner, case, args.mode));
     report(&cases, &outcomes, args.mode, began, &scratch)
@@ -66,17 +72,29 @@ fn run_all(cases: &[Case], jobs: usize, work: impl Fn(&Case) -> Outcome + Sync) 
                     let Some(case) = cases.get(index) else { break };
                     let outcome = work(case);
                     print_outcome(case, &outcome);
-                    *outcomes[index].lock().unwrap_or_else(PoisonError::into_inner) = outcome;
+                    *outcomes[index]
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner) = outcome;
                 }
             });
         }
     });
-    outcomes.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+    outcomes
+        .into_iter()
+        .map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner))
+        .collect()
 }
 
 fn work(runner: &Runner<'_>, case: &Case, mode: Mode) -> Outcome {
-    let result = if mode == Mode::Record { record(runner, case) } else { check(runner, case, mode) };
-    result.unwrap_or_else(|error| Outcome { error: Some(format!("{error:#}")), ..Outcome::default() })
+    let result = if mode == Mode::Record {
+        record(runner, case)
+    } else {
+        check(runner, case, mode)
+    };
+    result.unwrap_or_else(|error| Outcome {
+        error: Some(format!("{error:#}")),
+        ..Outcome::default()
+    })
 }
 
 fn record(runner: &Runner<'_>, case: &Case) -> Result<Outcome> {
@@ -90,7 +108,10 @@ fn record(runner: &Runner<'_>, case: &Case) -> Result<Outcome> {
         std::fs::create_dir_all(folder)?;
     }
     std::fs::write(&file, format!("{recording:#}\n"))?;
-    Ok(Outcome { passed: case.scenarios.len(), ..Outcome::default() })
+    Ok(Outcome {
+        passed: case.scenarios.len(),
+        ..Outcome::default()
+    })
 }
 
 fn check(runner: &Runner<'_>, case: &Case, mode: Mode) -> Result<Outcome> {
@@ -101,29 +122,42 @@ fn check(runner: &Runner<'_>, case: &Case, mode: Mode) -> Result<Outcome> {
     let deviate = mode == Mode::Compare;
     let mut expected = recorded.clone();
     for scenario in &case.scenarios {
-        expected["scenarios"][&scenario.name] = compare::expectation(case, scenario, &recorded, deviate);
+        expected["scenarios"][&scenario.name] =
+            compare::expectation(case, scenario, &recorded, deviate);
     }
     let observed = runner.run(case, Some(&expected))?;
     let mut outcome = Outcome::default();
     for scenario in &case.scenarios {
         let want = &expected["scenarios"][&scenario.name];
-        match compare::difference(want, &observed["scenarios"][&scenario.name], scenario.ordered) {
+        match compare::difference(
+            want,
+            &observed["scenarios"][&scenario.name],
+            scenario.ordered,
+        ) {
             Some(difference) => outcome.failed.push((scenario.name.clone(), difference)),
             None => outcome.passed += 1,
         }
         if let Some(deviation) = scenario.deviation.as_ref().filter(|_| deviate) {
-            outcome.deviations.push((scenario.name.clone(), deviation.reason.clone()));
+            outcome
+                .deviations
+                .push((scenario.name.clone(), deviation.reason.clone()));
         }
     }
     if expected.get("exit") != observed.get("exit") {
-        let difference = format!("  exit code: expected {:?}, got {:?}\n", expected.get("exit"), observed.get("exit"));
+        let difference = format!(
+            "  exit code: expected {:?}, got {:?}\n",
+            expected.get("exit"),
+            observed.get("exit")
+        );
         outcome.failed.push(("(exit)".to_owned(), difference));
     }
     Ok(outcome)
 }
 
 fn recorded(root: &Path, case: &Case) -> PathBuf {
-    root.join("recorded").join(&case.name).with_extension("json")
+    root.join("recorded")
+        .join(&case.name)
+        .with_extension("json")
 }
 
 /// The given binary, or the newer one of the release and debug builds.
@@ -137,7 +171,9 @@ fn nuncio(workspace: &Path, given: Option<PathBuf>) -> Result<PathBuf> {
         .filter_map(|path| Some((std::fs::metadata(&path).ok()?.modified().ok()?, path)))
         .max()
         .map(|(_, path)| path)
-        .context("no nuncio is built; run `cargo build --release -p nuncio` or name one with --nuncio")
+        .context(
+            "no nuncio is built; run `cargo build --release -p nuncio` or name one with --nuncio",
+        )
 }
 
 fn print_outcome(case: &Case, outcome: &Outcome) {
@@ -145,9 +181,17 @@ fn print_outcome(case: &Case, outcome: &Outcome) {
     if let Some(error) = &outcome.error {
         text.push_str(&format!("ERROR {}: {error}\n", case.name));
     } else if outcome.failed.is_empty() {
-        text.push_str(&format!("ok    {} ({} scenarios)\n", case.name, outcome.passed));
+        text.push_str(&format!(
+            "ok    {} ({} scenarios)\n",
+            case.name, outcome.passed
+        ));
     } else {
-        text.push_str(&format!("DIFF  {} ({} of {})\n", case.name, outcome.failed.len(), case.scenarios.len()));
+        text.push_str(&format!(
+            "DIFF  {} ({} of {})\n",
+            case.name,
+            outcome.failed.len(),
+            case.scenarios.len()
+        ));
         for (scenario, difference) in &outcome.failed {
             text.push_str(&format!("\n  {} / {scenario}\n{difference}\n", case.name));
         }
@@ -155,11 +199,23 @@ fn print_outcome(case: &Case, outcome: &Outcome) {
     print!("{text}");
 }
 
-fn report(cases: &[Case], outcomes: &[Outcome], mode: Mode, began: Instant, scratch: &Path) -> Result<bool> {
+fn report(
+    cases: &[Case],
+    outcomes: &[Outcome],
+    mode: Mode,
+    began: Instant,
+    scratch: &Path,
+) -> Result<bool> {
     let passed: usize = outcomes.iter().map(|outcome| outcome.passed).sum();
     let failed: usize = outcomes.iter().map(|outcome| outcome.failed.len()).sum();
-    let errors = outcomes.iter().filter(|outcome| outcome.error.is_some()).count();
-    let deviations: usize = outcomes.iter().map(|outcome| outcome.deviations.len()).sum();
+    let errors = outcomes
+        .iter()
+        .filter(|outcome| outcome.error.is_some())
+        .count();
+    let deviations: usize = outcomes
+        .iter()
+        .map(|outcome| outcome.deviations.len())
+        .sum();
     if deviations > 0 {
         println!("\nintended deviations:");
         for (case, outcome) in cases.iter().zip(outcomes) {
@@ -168,7 +224,11 @@ fn report(cases: &[Case], outcomes: &[Outcome], mode: Mode, began: Instant, scra
             }
         }
     }
-    let verb = if mode == Mode::Record { "recorded" } else { "as expected" };
+    let verb = if mode == Mode::Record {
+        "recorded"
+    } else {
+        "as expected"
+    };
     println!(
         "\n{} cases: {passed} scenarios {verb}, {failed} differ, {errors} cases could not be run, {deviations} deviate on purpose; {:.1} s",
         cases.len(),
@@ -178,7 +238,10 @@ fn report(cases: &[Case], outcomes: &[Outcome], mode: Mode, began: Instant, scra
     if good {
         std::fs::remove_dir_all(scratch).ok();
     } else {
-        println!("configurations, logs and what the proxy said are in {}", scratch.display());
+        println!(
+            "configurations, logs and what the proxy said are in {}",
+            scratch.display()
+        );
     }
     Ok(good)
 }

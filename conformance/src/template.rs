@@ -13,7 +13,10 @@ pub(crate) fn fill(template: &str, blocks: &BTreeMap<String, String>) -> Result<
     let mut out = String::new();
     for line in template.lines() {
         let text = line.trim();
-        let Some(inner) = text.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")) else {
+        let Some(inner) = text
+            .strip_prefix("{{")
+            .and_then(|rest| rest.strip_suffix("}}"))
+        else {
             out.push_str(line);
             out.push('\n');
             continue;
@@ -69,7 +72,11 @@ fn repetition(inner: &str) -> Option<(&str, usize)> {
 /// Line ends become CRLF, for text written as a YAML block. Text without an empty line is a head that still needs one:
 /// YAML blocks lose theirs.
 pub(crate) fn crlf(text: &str) -> String {
-    let end = if text.ends_with('\n') && !text.contains("\n\n") { "\r\n" } else { "" };
+    let end = if text.ends_with('\n') && !text.contains("\n\n") {
+        "\r\n"
+    } else {
+        ""
+    };
     text.replace('\n', "\r\n") + end
 }
 
@@ -92,7 +99,10 @@ mod tests {
     #[test]
     fn blocks_keep_the_indentation_of_their_placeholder() {
         let blocks = BTreeMap::from([("b".to_owned(), "x: 1\ny: 2\n".to_owned())]);
-        assert_eq!(fill("a:\n  {{b}}\n  {{c:z: 3}}\n  {{d}}\n", &blocks).unwrap(), "a:\n  x: 1\n  y: 2\n  z: 3\n");
+        assert_eq!(
+            fill("a:\n  {{b}}\n  {{c:z: 3}}\n  {{d}}\n", &blocks).unwrap(),
+            "a:\n  x: 1\n  y: 2\n  z: 3\n"
+        );
     }
 
     #[test]

@@ -29,7 +29,11 @@ impl Message {
 
     /// The status of a response, 0 when there is none.
     pub(crate) fn status(&self) -> u16 {
-        self.start.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
+        self.start
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0)
     }
 }
 
@@ -38,7 +42,9 @@ pub(crate) fn read(bytes: &[u8], side: Side, ended: bool) -> (Vec<Message>, Vec<
     let mut messages = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
-        let Some((message, used)) = first(&bytes[at..], side, ended) else { break };
+        let Some((message, used)) = first(&bytes[at..], side, ended) else {
+            break;
+        };
         let complete = message.complete;
         let switched = side != Side::Requests && message.status() == 101;
         messages.push(message);
@@ -63,19 +69,29 @@ pub(crate) fn first(bytes: &[u8], side: Side, ended: bool) -> Option<(Message, u
     if !starts_well {
         return None;
     }
-    let mut message = Message { start, headers: lines.collect(), ..Message::default() };
+    let mut message = Message {
+        start,
+        headers: lines.collect(),
+        ..Message::default()
+    };
     let rest = &bytes[head_end..];
     let status = message.status();
     let bodiless = match side {
         Side::Requests => false,
-        Side::Responses { to_head } => (to_head && status >= 200) || status < 200 || status == 204 || status == 304,
+        Side::Responses { to_head } => to_head || status < 200 || status == 204 || status == 304,
     };
     let used = if bodiless {
         message.complete = true;
         0
-    } else if message.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+    } else if message
+        .header("transfer-encoding")
+        .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
+    {
         chunked(rest, &mut message)
-    } else if let Some(length) = message.header("content-length").and_then(|value| value.parse::<usize>().ok()) {
+    } else if let Some(length) = message
+        .header("content-length")
+        .and_then(|value| value.parse::<usize>().ok())
+    {
         let take = length.min(rest.len());
         message.body = rest[..take].to_vec();
         message.complete = take == length;
@@ -95,10 +111,14 @@ pub(crate) fn first(bytes: &[u8], side: Side, ended: bool) -> Option<(Message, u
 fn chunked(bytes: &[u8], message: &mut Message) -> usize {
     let mut at = 0;
     loop {
-        let Some(line_end) = find(&bytes[at..], b"\r\n") else { return at };
+        let Some(line_end) = find(&bytes[at..], b"\r\n") else {
+            return at;
+        };
         let line = String::from_utf8_lossy(&bytes[at..at + line_end]).into_owned();
         let digits = line.split(';').next().unwrap_or_default().trim();
-        let Ok(size) = usize::from_str_radix(digits, 16) else { return at };
+        let Ok(size) = usize::from_str_radix(digits, 16) else {
+            return at;
+        };
         let data = at + line_end + 2;
         if size == 0 {
             return trailers(bytes, data, message);
@@ -114,7 +134,9 @@ fn chunked(bytes: &[u8], message: &mut Message) -> usize {
 
 fn trailers(bytes: &[u8], mut at: usize, message: &mut Message) -> usize {
     loop {
-        let Some(line_end) = find(&bytes[at..], b"\r\n") else { return at };
+        let Some(line_end) = find(&bytes[at..], b"\r\n") else {
+            return at;
+        };
         let line = String::from_utf8_lossy(&bytes[at..at + line_end]).into_owned();
         at += line_end + 2;
         if line.is_empty() {
@@ -127,7 +149,9 @@ fn trailers(bytes: &[u8], mut at: usize, message: &mut Message) -> usize {
 
 /// The first place of `needle` in `bytes`.
 pub(crate) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    bytes.windows(needle.len()).position(|window| window == needle)
+    bytes
+        .windows(needle.len())
+        .position(|window| window == needle)
 }
 
 #[cfg(test)]
@@ -149,7 +173,11 @@ mod tests {
 
     #[test]
     fn truncated_bodies_are_incomplete() {
-        let (messages, _) = read(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhi", RESPONSES, true);
+        let (messages, _) = read(
+            b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhi",
+            RESPONSES,
+            true,
+        );
         assert!(!messages[0].complete);
         let (messages, _) = read(b"HTTP/1.1 200 OK\r\n\r\nhi", RESPONSES, true);
         assert!(messages[0].complete);
@@ -157,7 +185,11 @@ mod tests {
 
     #[test]
     fn what_follows_a_switch_of_protocols_is_the_rest() {
-        let (messages, rest) = read(b"HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 raw\r\n\r\n", RESPONSES, false);
+        let (messages, rest) = read(
+            b"HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 raw\r\n\r\n",
+            RESPONSES,
+            false,
+        );
         assert_eq!((messages.len(), rest.len()), (1, 16));
     }
 }

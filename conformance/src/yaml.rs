@@ -10,12 +10,18 @@ use serde_json::{Map, Value};
 
 /// Reads the only document of `text`.
 pub(crate) fn load(text: &str) -> Result<Value> {
-    let mut loader = Loader { parser: Parser::new_from_str(text), anchors: HashMap::new(), line: 1 };
+    let mut loader = Loader {
+        parser: Parser::new_from_str(text),
+        anchors: HashMap::new(),
+        line: 1,
+    };
     loop {
         match loader.next()? {
             Event::DocumentStart(_) => {
                 let first = loader.next()?;
-                return loader.node(first).with_context(|| format!("near line {}", loader.line));
+                return loader
+                    .node(first)
+                    .with_context(|| format!("near line {}", loader.line));
             }
             Event::StreamEnd => bail!("the file holds no YAML document"),
             _ => {}
@@ -56,7 +62,11 @@ impl<'a> Loader<'a> {
             }
             Event::MappingStart(anchor, _) => (anchor, Value::Object(self.mapping()?)),
             Event::Alias(id) => {
-                return self.anchors.get(&id).cloned().context("alias to an unknown anchor");
+                return self
+                    .anchors
+                    .get(&id)
+                    .cloned()
+                    .context("alias to an unknown anchor");
             }
             other => bail!("unexpected {other:?}"),
         };
@@ -106,7 +116,10 @@ mod tests {
     #[test]
     fn reads_scalars_collections_and_anchors() {
         let value = load("a: &x [1, 'two', true, ~]\nb: *x\nc: |\n  line\n").unwrap();
-        assert_eq!(value, json!({"a": [1, "two", true, null], "b": [1, "two", true, null], "c": "line\n"}));
+        assert_eq!(
+            value,
+            json!({"a": [1, "two", true, null], "b": [1, "two", true, null], "c": "line\n"})
+        );
     }
 
     #[test]
