@@ -364,6 +364,11 @@ fn limits() {
         "accept: y\r\n".repeat(150)
     );
     accepts(joined.as_bytes(), &[""]);
+    let lines = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+        "accept: y\r\n".repeat(400)
+    );
+    refuses(lines.as_bytes(), TOO_MANY);
     refuses(
         format!("GET /{} HTTP/1.1\r\n", "u".repeat(62_000)).as_bytes(),
         TOO_LARGE,

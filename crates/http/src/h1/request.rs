@@ -156,6 +156,9 @@ impl ServerDecoder {
             return Ok(None);
         };
         let lines = scanner.lines();
+        if lines > self.settings.max_lines() {
+            return Err(error::TOO_MANY_HEADERS);
+        }
         message.headers.clear();
         let (facts, body) = self.parse_head(&input[..end], lines, &mut message.headers)?;
         input.consume(end);

@@ -143,6 +143,9 @@ impl ClientDecoder {
             return Ok(None);
         };
         let lines = scanner.lines();
+        if lines > self.settings.max_lines() {
+            return Err(error::TOO_MANY_HEADERS);
+        }
         message.headers.clear();
         let event = self.parse_head(&input[..end], lines, &mut message.headers)?;
         input.consume(end);

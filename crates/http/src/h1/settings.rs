@@ -9,7 +9,8 @@ use std::{fmt, sync::Arc};
 /// `max_response_headers_kb`).
 #[derive(Clone, Debug)]
 pub struct H1Settings {
-    /// Longest head (request or status line, headers) and longest trailer section, in bytes. Default 60 KiB.
+    /// Longest head (request or status line, headers) and longest trailer section, in bytes. Default 60 KiB
+    /// (see [`upstream`](Self::upstream)).
     pub max_head_bytes: usize,
     /// Most headers in a head, and most trailers; joined duplicates count once. Default 100.
     pub max_headers: usize,
@@ -51,6 +52,23 @@ impl Default for H1Settings {
             underscores: UnderscoreAction::Allow,
             ignore_upgrade: None,
         }
+    }
+}
+
+impl H1Settings {
+    /// The defaults for connections to upstream servers: response heads of up to 80 KiB, as Envoy 1.40 takes them.
+    #[must_use]
+    pub fn upstream() -> Self {
+        Self {
+            max_head_bytes: 80 * 1024,
+            ..Self::default()
+        }
+    }
+
+    /// Most lines of a head. Joined repetitions count once in `max_headers`, but each costs a move of the
+    /// joined value, so that their number needs a bound as well.
+    pub(super) fn max_lines(&self) -> usize {
+        self.max_headers.saturating_mul(4).saturating_add(1)
     }
 }
 
