@@ -18,7 +18,6 @@ mod logger;
 mod manager;
 #[cfg(test)]
 mod testing;
-mod time;
 mod writer;
 
 pub use file::LogFile;

@@ -2,6 +2,7 @@
 
 use nuncio_config::ConfigError;
 use nuncio_http::Known;
+use nuncio_strftime::{TimeFormat, Zone};
 
 use super::Extensions;
 use super::coalesce::Coalesce;
@@ -11,7 +12,6 @@ use super::grpc::GrpcStatus;
 use super::operator::{HeaderName, HeaderOperator, Headers, MetadataOperator, Moment, Operator};
 use super::parse::Command;
 use super::query::{PathOperator, QueryParam, QueryParams};
-use crate::time::TimeFormat;
 
 /// What follows an operator's name.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -203,11 +203,11 @@ const COMMANDS: &[(&str, Build)] = &[
     ),
     (
         "EMIT_TIME",
-        With(Takes::MaybeArgument, |c| time(c, Moment::Emit, false)),
+        With(Takes::MaybeArgument, |c| time(c, Moment::Emit, Zone::Utc)),
     ),
     (
         "EMIT_TIME_LOCAL",
-        With(Takes::MaybeArgument, |c| time(c, Moment::Emit, true)),
+        With(Takes::MaybeArgument, |c| time(c, Moment::Emit, Zone::Local)),
     ),
     ("ENVIRONMENT", With(Takes::ArgumentAndLength, environment)),
     ("FILTER_CHAIN_NAME", F(Field::FilterChainName)),
@@ -282,11 +282,13 @@ const COMMANDS: &[(&str, Build)] = &[
     ("SPAN_ID", F(Field::Absent)),
     (
         "START_TIME",
-        With(Takes::MaybeArgument, |c| time(c, Moment::Start, false)),
+        With(Takes::MaybeArgument, |c| time(c, Moment::Start, Zone::Utc)),
     ),
     (
         "START_TIME_LOCAL",
-        With(Takes::MaybeArgument, |c| time(c, Moment::Start, true)),
+        With(Takes::MaybeArgument, |c| {
+            time(c, Moment::Start, Zone::Local)
+        }),
     ),
     ("STREAM_ID", F(Field::StreamId)),
     (
@@ -523,16 +525,31 @@ fn header_name(name: &str, headers: Headers) -> Result<HeaderName, ConfigError> 
     Ok(known.map_or_else(|| HeaderName::Other(name.into()), HeaderName::Known))
 }
 
-fn time(command: &Command<'_>, moment: Moment, local: bool) -> Result<Operator, ConfigError> {
-    Ok(Operator::Time(
-        moment,
-        TimeFormat::parse(command.argument, local)?,
-    ))
+/// How Envoy shows a time when no format is given.
+const DEFAULT_TIME: &str = "%Y-%m-%dT%H:%M:%E3SZ";
+const DEFAULT_LOCAL_TIME: &str = "%Y-%m-%dT%H:%M:%E3S%z";
+
+fn time(command: &Command<'_>, moment: Moment, zone: Zone) -> Result<Operator, ConfigError> {
+    let format = match (command.argument, zone) {
+        ("", Zone::Utc) => DEFAULT_TIME,
+        ("", Zone::Local) => DEFAULT_LOCAL_TIME,
+        (format, _) => format,
+    };
+    time_format(format, zone).map(|format| Operator::Time(moment, format))
+}
+
+fn time_format(format: &str, zone: Zone) -> Result<TimeFormat, ConfigError> {
+    TimeFormat::parse(format, zone).map_err(|_| {
+        ConfigError::new(
+            "",
+            "Invalid header configuration. Format string contains newline.",
+        )
+    })
 }
 
 /// Validity of a certificate: the format is checked, the time is never there.
 fn absent_time(command: &Command<'_>) -> Result<Operator, ConfigError> {
-    TimeFormat::parse(command.argument, false)?;
+    time_format(command.argument, Zone::Utc)?;
     Ok(Operator::Field(Field::Absent))
 }
 

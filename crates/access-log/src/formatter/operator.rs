@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use nuncio_event::clock;
 use nuncio_http::{HeaderMap, Known};
 use nuncio_sdk::LogContext;
+use nuncio_strftime::TimeFormat;
 
 use super::coalesce::Coalesce;
 use super::duration::CommonDuration;
@@ -12,7 +13,6 @@ use super::field::Field;
 use super::grpc::GrpcStatus;
 use super::query::{PathOperator, QueryParam, QueryParams};
 use super::value;
-use crate::time::TimeFormat;
 
 /// What an operator appended: decides quotes in JSON, and what a missing value prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

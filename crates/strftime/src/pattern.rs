@@ -1,6 +1,6 @@
 //! From format text to items.
 
-use nuncio_config::ConfigError;
+use super::LineFeed;
 
 /// How a number is padded (glibc's flags).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) enum Item {
 const MAX_DIGITS: usize = 15;
 
 /// Compiles a format. What is no conversion stays as it is written.
-pub(super) fn parse(format: &str) -> Result<Box<[Item]>, ConfigError> {
+pub(super) fn parse(format: &str) -> Result<Box<[Item]>, LineFeed> {
     let mut items = Vec::new();
     let mut literal = String::new();
     let mut rest = format;
@@ -67,7 +67,7 @@ pub(super) fn parse(format: &str) -> Result<Box<[Item]>, ConfigError> {
 }
 
 /// The items of the conversion behind a `%`, and its length. No items: not a conversion.
-fn conversion(text: &str) -> Result<(Vec<Item>, usize), ConfigError> {
+fn conversion(text: &str) -> Result<(Vec<Item>, usize), LineFeed> {
     let plain = |letter| Item::Conversion {
         letter,
         pad: Pad::Usual,
@@ -104,8 +104,7 @@ fn conversion(text: &str) -> Result<(Vec<Item>, usize), ConfigError> {
     };
     let length = flags.len() + digits.len() + modifier + letter.len_utf8();
     if letter == 'n' {
-        let message = "Invalid header configuration. Format string contains newline.";
-        return Err(ConfigError::new("", message));
+        return Err(LineFeed);
     }
     if letter == 'f' && flags.is_empty() && modifier == 0 {
         return Ok(match digits {

@@ -1,4 +1,8 @@
-//! `%START_TIME(format)%`: strftime as Envoy has it (Abseil's `FormatTime`, plus `%f`, `%1f` … `%9f` and `%s`).
+//! Times as text, by strftime formats as Envoy has them: Abseil's `FormatTime` (glibc's conversions, `%E3S`, `%Ez` …)
+//! plus `%f`, `%1f` … `%9f`.
+//!
+//! What depends on the second only is rendered once per second and thread, so that a log line costs a copy and the
+//! digits of its fraction.
 
 mod calendar;
 mod local;
@@ -6,17 +10,12 @@ mod pattern;
 mod render;
 
 use std::cell::RefCell;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nuncio_config::ConfigError;
-
 use self::pattern::Item;
 use self::render::Rendered;
-
-/// How Envoy shows a time when no format is given.
-const DEFAULT_UTC: &str = "%Y-%m-%dT%H:%M:%E3SZ";
-const DEFAULT_LOCAL: &str = "%Y-%m-%dT%H:%M:%E3S%z";
 
 /// How many formats a thread remembers the present second of. Formats beyond that share places.
 const CACHE_SLOTS: usize = 8;
@@ -40,40 +39,53 @@ impl Cached {
     };
 }
 
-/// A compiled time format.
-///
-/// What depends on the second only is rendered once per second and thread; a line costs a copy and the digits of the
-/// fraction. Fractions have microseconds, as in Envoy: further digits are zero.
+/// Whose clock is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// Coordinated universal time.
+    Utc,
+    /// The machine's time zone (`TZ`, `/etc/localtime`).
+    Local,
+}
+
+/// The format has a `%n`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineFeed;
+
+impl fmt::Display for LineFeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time format contains a newline")
+    }
+}
+
+impl std::error::Error for LineFeed {}
+
+/// A compiled time format. Fractions have microseconds, as in Envoy: further digits are zero.
 #[derive(Debug)]
-pub(crate) struct TimeFormat {
+pub struct TimeFormat {
     /// Tells formats apart in the threads' caches; never 0.
     id: u64,
-    local: bool,
+    zone: Zone,
     items: Box<[Item]>,
 }
 
 impl TimeFormat {
-    /// Compiles a format; an empty one stands for Envoy's default. `local` shows the machine's time zone.
+    /// Compiles a format. What is no conversion stays as it is written.
     ///
     /// # Errors
-    /// When the format has a line feed (`%n`), which could split a header.
-    pub(crate) fn parse(format: &str, local: bool) -> Result<TimeFormat, ConfigError> {
+    /// When the format has a line feed (`%n`), which could split a header or a log line.
+    pub fn parse(format: &str, zone: Zone) -> Result<TimeFormat, LineFeed> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        let format = match format {
-            "" if local => DEFAULT_LOCAL,
-            "" => DEFAULT_UTC,
-            other => other,
-        };
         let items = pattern::parse(format)?;
         Ok(TimeFormat {
             id: NEXT_ID.fetch_add(1, Relaxed),
-            local,
+            zone,
             items,
         })
     }
 
     /// Appends `time`.
-    pub(crate) fn write(&self, time: SystemTime, out: &mut Vec<u8>) {
+    pub fn write(&self, time: SystemTime, out: &mut Vec<u8>) {
         let (second, micros) = match time.duration_since(UNIX_EPOCH) {
             Ok(since) => (since.as_secs() as i64, since.subsec_micros()),
             Err(before) => {
@@ -89,7 +101,7 @@ impl TimeFormat {
         CACHE.with_borrow_mut(|cache| {
             let cached = &mut cache[self.id as usize % CACHE_SLOTS];
             if cached.format != self.id || cached.second != second {
-                cached.rendered.render(&self.items, second, self.local);
+                cached.rendered.render(&self.items, second, self.zone);
                 cached.format = self.id;
                 cached.second = second;
             }

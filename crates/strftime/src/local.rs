@@ -5,31 +5,31 @@ use std::borrow::Cow;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
-/// What a time zone says of one second.
+/// How local time differs from UTC in one second.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Zone {
+pub(super) struct Offset {
     /// Seconds east of Greenwich.
-    pub(super) offset: i32,
+    pub(super) seconds: i32,
     /// Abbreviation (`CET`).
     pub(super) name: Cow<'static, str>,
 }
 
-impl Zone {
-    pub(super) const UTC: Zone = Zone {
-        offset: 0,
+impl Offset {
+    pub(super) const UTC: Offset = Offset {
+        seconds: 0,
         name: Cow::Borrowed("UTC"),
     };
 }
 
 /// The zone of the machine (`TZ`, `/etc/localtime`) at this second; UTC when the second is out of range.
-pub(super) fn zone_at(second: i64) -> Zone {
+pub(super) fn offset_at(second: i64) -> Offset {
     let mut parts = MaybeUninit::<libc::tm>::uninit();
     // SAFETY: both pointers are valid for the call; localtime_r writes the whole struct when it returns non-null.
     // It reads the environment under the C library's own lock; this program never changes its environment after
     // the start, when there is one thread.
     let filled = unsafe { !libc::localtime_r(&second, parts.as_mut_ptr()).is_null() };
     if !filled {
-        return Zone::UTC;
+        return Offset::UTC;
     }
     // SAFETY: filled in above.
     let parts = unsafe { parts.assume_init() };
@@ -43,8 +43,8 @@ pub(super) fn zone_at(second: i64) -> Zone {
             .into_owned()
             .into()
     };
-    Zone {
-        offset: i32::try_from(parts.tm_gmtoff).unwrap_or(0),
+    Offset {
+        seconds: i32::try_from(parts.tm_gmtoff).unwrap_or(0),
         name,
     }
 }

@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
+use super::Zone;
 use super::calendar::Civil;
-use super::local::{self, Zone};
+use super::local::{self, Offset};
 use super::pattern::{Item, Pad};
 
 const WEEKDAYS: [&str; 7] = [
@@ -53,16 +54,15 @@ impl Rendered {
     };
 
     /// Renders a second, reusing the memory.
-    pub(super) fn render(&mut self, items: &[Item], second: i64, in_local_zone: bool) {
+    pub(super) fn render(&mut self, items: &[Item], second: i64, zone: Zone) {
         self.text.clear();
         self.patches.clear();
         self.ragged = false;
-        let zone = if in_local_zone {
-            local::zone_at(second)
-        } else {
-            Zone::UTC
+        let offset = match zone {
+            Zone::Utc => Offset::UTC,
+            Zone::Local => local::offset_at(second),
         };
-        let civil = Civil::from_seconds(second.saturating_add(zone.offset.into()));
+        let civil = Civil::from_seconds(second.saturating_add(offset.seconds.into()));
         for item in items {
             let at = self.text.len();
             match item {
@@ -76,7 +76,7 @@ impl Rendered {
                     self.ragged = true;
                 }
                 Item::Offset { seconds } => {
-                    write_offset(zone.offset, true, *seconds, &mut self.text)
+                    write_offset(offset.seconds, true, *seconds, &mut self.text)
                 }
                 Item::Conversion {
                     letter,
@@ -85,7 +85,15 @@ impl Rendered {
                     swap,
                     width,
                 } => {
-                    convert(*letter, *pad, *width, &civil, second, &zone, &mut self.text);
+                    convert(
+                        *letter,
+                        *pad,
+                        *width,
+                        &civil,
+                        second,
+                        &offset,
+                        &mut self.text,
+                    );
                     if *upper || (*swap && *letter != 'p' && *letter != 'Z') {
                         self.text[at..].make_ascii_uppercase();
                     } else if *swap {
@@ -158,7 +166,7 @@ fn convert(
     width: usize,
     civil: &Civil,
     second: i64,
-    zone: &Zone,
+    offset: &Offset,
     out: &mut Vec<u8>,
 ) {
     // (number, usual width, usual padding)
@@ -184,7 +192,7 @@ fn convert(
         'C' => (civil.year.div_euclid(100), 2, b'0'),
         'Y' => (civil.year, 1, b'0'),
         's' => (second, 1, b'0'),
-        _ => return write_text(letter, width, pad, civil, zone, out),
+        _ => return write_text(letter, width, pad, civil, offset, out),
     };
     let padding = match pad {
         Pad::Usual => padding,
@@ -211,7 +219,14 @@ fn hour_of_twelve(civil: &Civil) -> i64 {
     i64::from((civil.hour + 11) % 12 + 1)
 }
 
-fn write_text(letter: char, width: usize, pad: Pad, civil: &Civil, zone: &Zone, out: &mut Vec<u8>) {
+fn write_text(
+    letter: char,
+    width: usize,
+    pad: Pad,
+    civil: &Civil,
+    offset: &Offset,
+    out: &mut Vec<u8>,
+) {
     let padding = if pad == Pad::Zero { b'0' } else { b' ' };
     let weekday = WEEKDAYS[civil.weekday as usize];
     let month = MONTHS[civil.month as usize - 1];
@@ -238,9 +253,9 @@ fn write_text(letter: char, width: usize, pad: Pad, civil: &Civil, zone: &Zone, 
         'F' => write!(out, "{year}-{number:02}-{day:02}"),
         'R' => write!(out, "{hour:02}:{minute:02}"),
         'T' => write!(out, "{hour:02}:{minute:02}:{second:02}"),
-        'Z' => out.write_all(zone.name.as_bytes()),
+        'Z' => out.write_all(offset.name.as_bytes()),
         _ => {
-            write_offset(zone.offset, false, false, out);
+            write_offset(offset.seconds, false, false, out);
             Ok(())
         }
     };

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::TimeFormat;
+use super::{LineFeed, TimeFormat, Zone};
 
 fn show(format: &str, time: SystemTime) -> String {
     let mut out = Vec::new();
-    TimeFormat::parse(format, false)
+    TimeFormat::parse(format, Zone::Utc)
         .unwrap()
         .write(time, &mut out);
     String::from_utf8(out).unwrap()
@@ -151,7 +151,7 @@ fn the_calendar() {
 #[test]
 fn a_cached_second_gets_its_own_fraction() {
     let formats: Vec<_> = (0..20)
-        .map(|_| TimeFormat::parse("", false).unwrap())
+        .map(|_| TimeFormat::parse("%Y-%m-%dT%H:%M:%E3SZ", Zone::Utc).unwrap())
         .collect();
     for millis in [0, 1, 999, 1_000, 1_001, 500] {
         for format in &formats {
@@ -166,10 +166,21 @@ fn a_cached_second_gets_its_own_fraction() {
 #[test]
 fn local_time_shows_its_offset() {
     let mut out = Vec::new();
-    TimeFormat::parse("%FT%T%z", true)
+    TimeFormat::parse("%FT%T%z", Zone::Local)
         .unwrap()
         .write(sunday(), &mut out);
     let text = String::from_utf8(out).unwrap();
     let (_, offset) = text.split_at(text.len() - 5);
     assert!(offset.starts_with(['+', '-']), "{text}");
+}
+
+#[test]
+fn line_feeds_are_refused() {
+    for format in ["%n", "%-5n", "%En", "a%On"] {
+        assert_eq!(
+            TimeFormat::parse(format, Zone::Utc).map(|_| ()),
+            Err(LineFeed),
+            "{format}"
+        );
+    }
 }
