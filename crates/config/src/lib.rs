@@ -3,6 +3,7 @@
 pub mod any;
 pub mod api;
 mod check;
+mod compatibility;
 pub mod convert;
 mod decode;
 mod diagnostic;
@@ -20,6 +21,7 @@ mod suggest;
 mod support;
 mod wire;
 
+pub use compatibility::render_compatibility;
 pub use diagnostic::Diagnostic;
 pub use document::Document;
 pub use error::{ConfigError, Within};
