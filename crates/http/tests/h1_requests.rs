@@ -119,6 +119,7 @@ fn section_2_3_version() {
         refuses(&with_line(&format!("GET / {version}")), LOW_VERSION);
     }
     refuses(b"GET /\r\n\r\n", LOW_VERSION);
+    refuses(b"GET /\r HTTP/1.1\r\n\r\n", CODEC);
     for version in [
         "HTTP/1",
         "http/1.1",
@@ -234,6 +235,7 @@ fn section_3_2_target_and_host() {
         [None, some(""), some("/")]
     );
     refuses(&with_line("GET * HTTP/1.1"), (400, "http1.invalid_url"));
+    refuses(&with_line("CONNECT / HTTP/1.1"), (400, "http1.invalid_url"));
     refuses(
         &with_line("GET ws://h/p HTTP/1.1"),
         (400, "http1.invalid_scheme"),
@@ -271,6 +273,11 @@ fn section_3_2_target_and_host() {
         allow_absolute_url: false,
         ..H1Settings::default()
     };
+    check(
+        &with_line("CONNECT / HTTP/1.1"),
+        &relative,
+        Err((400, "http1.invalid_url")),
+    );
     let transcript = requests(b"GET http://h/p HTTP/1.1\r\nHost: a\r\n\r\n", relative);
     assert_eq!(
         transcript.messages[0].headers.path(),

@@ -206,7 +206,7 @@ impl ServerDecoder {
         target::check(url, is_connect)?;
 
         headers.append(Known::Method, method);
-        let path_at_end = settings.allow_absolute_url && url.first() != Some(&b'/');
+        let path_at_end = is_connect || (settings.allow_absolute_url && url.first() != Some(&b'/'));
         if !path_at_end {
             headers.append(Known::Path, url);
         }
@@ -305,7 +305,8 @@ impl ServerDecoder {
     #[cold]
     fn classify(&self, head: &[u8], reason: httparse::Error) -> CodecError {
         let error = head::classify(head, reason);
-        let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+        let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         let mut words = line.split(|&byte| byte == b' ');
         let (method, url) = (
             words.next().unwrap_or_default(),
@@ -322,7 +323,9 @@ impl ServerDecoder {
             _ => false,
         };
         let line_refused = matches!(reason, httparse::Error::Version | httparse::Error::Token);
-        let valid_target = !url.is_empty() && target::check(url, method == b"CONNECT").is_ok();
+        let valid_target = !url.is_empty()
+            && !url.contains(&b'\r')
+            && target::check(url, method == b"CONNECT").is_ok();
         if line_refused
             && error != error::INVALID_CHARACTERS
             && valid_method
