@@ -89,25 +89,6 @@ impl Runner<'_> {
             origins,
         };
         let mut proxy = None;
-        if case
-            .scenarios
-            .iter()
-            .any(|scenario| scenario.validate.is_none())
-        {
-            let config = self.write_config(case, None, &context, "config.yaml")?;
-            match Process::start(
-                self.binary,
-                &config,
-                context.admin(),
-                &self.args(case, &context)?,
-            )? {
-                Started::Ready(process) => proxy = Some(process),
-                Started::Exited { stderr, .. } if stderr.contains("in use") => return Ok(None),
-                Started::Exited { status, stderr } => {
-                    bail!("the proxy did not start ({status}):\n{stderr}")
-                }
-            }
-        }
         let mut results = Map::new();
         for scenario in &case.scenarios {
             if began.elapsed() > CASE_LIMIT {
@@ -117,24 +98,25 @@ impl Runner<'_> {
                 );
             }
             let result = if let Some(variant) = &scenario.validate {
-                let config = self.write_config(case, Some(variant), &context, "variant.yaml")?;
-                let code = process::validate(self.binary, &config, &self.args(case, &context)?)?;
-                json!({ "validate": if code == 0 { "accepted" } else { "refused" }, "exit": code })
+                self.validate(case, variant, &context)?
             } else {
-                let expected =
-                    expected.and_then(|value| value.get("scenarios")?.get(&scenario.name));
-                scenario::run(case, scenario, &context, expected)
-                    .with_context(|| format!("scenario {:?}", scenario.name))?
+                if proxy.is_none() {
+                    match self.start(case, &context)? {
+                        Some(process) => proxy = Some(process),
+                        None => return Ok(None),
+                    }
+                }
+                let expected = expected.and_then(|value| value.get("scenarios")?.get(&scenario.name));
+                let result = scenario::run(case, scenario, &context, expected);
+                if proxy.as_mut().is_some_and(Process::alive) {
+                    result.with_context(|| format!("scenario {:?}", scenario.name))?
+                } else {
+                    // The scenarios that follow get a new process, so that one crash hides nothing else.
+                    proxy = None;
+                    json!({ "died": std::fs::read_to_string(context.folder.join("stderr")).unwrap_or_default() })
+                }
             };
             results.insert(scenario.name.clone(), result);
-            if proxy.as_mut().is_some_and(|process| !process.alive()) {
-                let said =
-                    std::fs::read_to_string(context.folder.join("stderr")).unwrap_or_default();
-                bail!(
-                    "the proxy died during scenario {:?}; it said:\n{said}",
-                    scenario.name
-                );
-            }
         }
         let mut observed = Map::new();
         observed.insert("scenarios".to_owned(), Value::Object(results));
@@ -142,6 +124,26 @@ impl Runner<'_> {
             observed.insert("exit".to_owned(), process.stop()?.into());
         }
         Ok(Some(Value::Object(observed)))
+    }
+
+    /// `None`: a port was taken by another process.
+    fn start(&self, case: &Case, context: &Stage) -> Result<Option<Process>> {
+        let config = self.write_config(case, None, context, "config.yaml")?;
+        let args = self.args(case, context)?;
+        match Process::start(self.binary, &config, context.admin(), &args)? {
+            Started::Ready(process) => Ok(Some(process)),
+            Started::Exited { stderr, .. } if stderr.contains("in use") => Ok(None),
+            Started::Exited { status, stderr } => {
+                bail!("the proxy did not start ({status}):\n{stderr}")
+            }
+        }
+    }
+
+    fn validate(&self, case: &Case, variant: &Variant, context: &Stage) -> Result<Value> {
+        let config = self.write_config(case, Some(variant), context, "variant.yaml")?;
+        let code = process::validate(self.binary, &config, &self.args(case, context)?)?;
+        let verdict = if code == 0 { "accepted" } else { "refused" };
+        Ok(json!({ "validate": verdict, "exit": code }))
     }
 
     fn args(&self, case: &Case, context: &Stage) -> Result<Vec<String>> {
