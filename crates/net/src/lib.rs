@@ -13,6 +13,7 @@
 mod address;
 mod connect;
 mod connection;
+mod interfaces;
 mod listen;
 mod options;
 mod stream;
@@ -20,7 +21,8 @@ mod sys;
 
 pub use address::{Address, AddressError, IpRange};
 pub use connect::{ConnectError, ConnectErrorKind, ConnectOptions, connect};
-pub use connection::{Connection, TransportSocket, next_connection_id};
+pub use connection::{Connection, Traffic, TransportSocket, next_connection_id};
+pub use interfaces::interface_addresses;
 pub use listen::{BindError, ListenOptions, ListenSocket, Listener};
 pub use options::{Keepalive, SocketOption, SocketState};
 pub use stream::Stream;

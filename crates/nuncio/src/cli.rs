@@ -17,7 +17,9 @@ pub(crate) enum Request {
 }
 
 /// Log levels by Envoy's names.
-const LEVELS: [&str; 8] = ["trace", "debug", "info", "warning", "warn", "error", "critical", "off"];
+const LEVELS: [&str; 8] = [
+    "trace", "debug", "info", "warning", "warn", "error", "critical", "off",
+];
 
 /// Reads the command line.
 ///
@@ -32,7 +34,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Request, S
         Err(error) => return Err(format!("PARSE ERROR: {error}")),
     };
     if matches.get_flag("version") {
-        return Ok(Request::Print(format!("\nnuncio  version: {}\n", nuncio_server::version())));
+        return Ok(Request::Print(format!(
+            "\nnuncio  version: {}\n",
+            nuncio_server::version()
+        )));
     }
     if matches.get_flag("hot-restart-version") {
         // What Envoy prints when hot restart is compiled out.
@@ -43,12 +48,21 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Request, S
 }
 
 fn command() -> Command {
-    let text = |name: &'static str, help: &'static str| Arg::new(name).long(name).value_name("string").help(help);
+    let text = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("string").help(help)
+    };
     let number = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name("uint32_t").value_parser(value_parser!(u32)).help(help)
+        Arg::new(name)
+            .long(name)
+            .value_name("uint32_t")
+            .value_parser(value_parser!(u32))
+            .help(help)
     };
     let switch = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+        Arg::new(name)
+            .long(name)
+            .action(ArgAction::SetTrue)
+            .help(help)
     };
     Command::new("nuncio")
         .about("An L4/L7 proxy that takes Envoy's v3 configuration")
@@ -100,22 +114,37 @@ fn command() -> Command {
 
 /// Flags whose effect would need something that is not there: said, rather than passed over.
 fn refuse_unavailable(matches: &ArgMatches) -> Result<(), String> {
-    for flag in ["use-dynamic-base-id", "skip-hot-restart-on-no-parent", "skip-hot-restart-parent-stats"] {
+    for flag in [
+        "use-dynamic-base-id",
+        "skip-hot-restart-on-no-parent",
+        "skip-hot-restart-parent-stats",
+    ] {
         if matches.get_flag(flag) {
-            return Err(format!("--{flag}: hot restart is not available yet; start without it"));
+            return Err(format!(
+                "--{flag}: hot restart is not available yet; start without it"
+            ));
         }
     }
     if matches.contains_id("base-id-path") {
         return Err("--base-id-path: hot restart is not available yet; start without it".into());
     }
-    if let Some(epoch) = matches.get_one::<u32>("restart-epoch").filter(|&&epoch| epoch > 0) {
+    if let Some(epoch) = matches
+        .get_one::<u32>("restart-epoch")
+        .filter(|&&epoch| epoch > 0)
+    {
         return Err(format!(
             "--restart-epoch {epoch}: hot restart is not available yet; only epoch 0 can be started"
         ));
     }
     for (flag, why) in [
-        ("enable-fine-grain-logging", "levels are set per component, not per file: use --component-log-level"),
-        ("enable-mutex-tracing", "the data path takes no mutex that could be traced"),
+        (
+            "enable-fine-grain-logging",
+            "levels are set per component, not per file: use --component-log-level",
+        ),
+        (
+            "enable-mutex-tracing",
+            "the data path takes no mutex that could be traced",
+        ),
     ] {
         if matches.get_flag(flag) {
             return Err(format!("--{flag} is not available: {why}"));
@@ -197,13 +226,22 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
     Ok(options)
 }
 
-fn one_of<T: Copy>(matches: &ArgMatches, name: &str, values: &[(&str, T)]) -> Result<Option<T>, String> {
-    let Some(given) = matches.get_one::<String>(name) else { return Ok(None) };
+fn one_of<T: Copy>(
+    matches: &ArgMatches,
+    name: &str,
+    values: &[(&str, T)],
+) -> Result<Option<T>, String> {
+    let Some(given) = matches.get_one::<String>(name) else {
+        return Ok(None);
+    };
     match values.iter().find(|(text, _)| text == given) {
         Some((_, value)) => Ok(Some(*value)),
         None => {
             let expected: Vec<_> = values.iter().map(|(text, _)| format!("'{text}'")).collect();
-            Err(format!("error: unknown {name} '{given}': expected {}", expected.join(" or ")))
+            Err(format!(
+                "error: unknown {name} '{given}': expected {}",
+                expected.join(" or ")
+            ))
         }
     }
 }
@@ -212,20 +250,33 @@ fn level(given: String) -> Result<String, String> {
     if LEVELS.contains(&given.as_str()) {
         return Ok(given);
     }
-    Err(format!("error: invalid log level specified '{given}': expected one of {}", LEVELS.join(", ")))
+    Err(format!(
+        "error: invalid log level specified '{given}': expected one of {}",
+        LEVELS.join(", ")
+    ))
 }
 
 fn stats_tags(matches: &ArgMatches) -> Result<Vec<(String, String)>, String> {
     let mut tags: Vec<(String, String)> = Vec::new();
-    for tag in matches.get_many::<String>("stats-tag").into_iter().flatten() {
+    for tag in matches
+        .get_many::<String>("stats-tag")
+        .into_iter()
+        .flatten()
+    {
         let Some((name, value)) = tag.split_once(':') else {
-            return Err(format!("error: misformatted stats-tag '{tag}': expected tag:value"));
+            return Err(format!(
+                "error: misformatted stats-tag '{tag}': expected tag:value"
+            ));
         };
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(format!("error: misformatted stats-tag '{tag}' contains invalid char in '{name}'"));
+            return Err(format!(
+                "error: misformatted stats-tag '{tag}' contains invalid char in '{name}'"
+            ));
         }
         if value.is_empty() || value.contains('.') {
-            return Err(format!("error: misformatted stats-tag '{tag}' contains invalid char in '{value}'"));
+            return Err(format!(
+                "error: misformatted stats-tag '{tag}' contains invalid char in '{value}'"
+            ));
         }
         if tags.iter().any(|(known, _)| known == name) {
             return Err(format!("error: several values for stats-tag '{name}'"));
@@ -240,7 +291,9 @@ mod tests {
     use super::*;
 
     fn run(args: &[&str]) -> Result<Options, String> {
-        let all = std::iter::once("nuncio").chain(args.iter().copied()).map(str::to_owned);
+        let all = std::iter::once("nuncio")
+            .chain(args.iter().copied())
+            .map(str::to_owned);
         parse(all).map(|request| match request {
             Request::Run(options) => *options,
             Request::Print(text) => panic!("printed {text}"),
@@ -249,10 +302,24 @@ mod tests {
 
     #[test]
     fn envoys_forms_are_understood() {
-        let options = run(&["-c", "a.yaml", "--concurrency=3", "-l", "debug", "--drain-time-s", "5", "--mode", "validate"]).unwrap();
+        let options = run(&[
+            "-c",
+            "a.yaml",
+            "--concurrency=3",
+            "-l",
+            "debug",
+            "--drain-time-s",
+            "5",
+            "--mode",
+            "validate",
+        ])
+        .unwrap();
         assert_eq!(options.config_path, Some(PathBuf::from("a.yaml")));
         assert_eq!((options.concurrency, options.mode), (3, Mode::Validate));
-        assert_eq!((options.log_level.as_str(), options.drain_time), ("debug", Duration::from_secs(5)));
+        assert_eq!(
+            (options.log_level.as_str(), options.drain_time),
+            ("debug", Duration::from_secs(5))
+        );
         assert_eq!(run(&["--concurrency", "0"]).unwrap().concurrency, 1);
     }
 
@@ -261,13 +328,25 @@ mod tests {
         for (args, expected) in [
             (&["--mode", "serv"][..], "unknown mode 'serv'"),
             (&["-l", "loud"], "invalid log level specified 'loud'"),
-            (&["--drain-strategy", "slow"], "unknown drain-strategy 'slow'"),
+            (
+                &["--drain-strategy", "slow"],
+                "unknown drain-strategy 'slow'",
+            ),
             (&["--stats-tag", "a"], "misformatted stats-tag 'a'"),
-            (&["--stats-tag", "a:b", "--stats-tag", "a:c"], "several values for stats-tag 'a'"),
+            (
+                &["--stats-tag", "a:b", "--stats-tag", "a:c"],
+                "several values for stats-tag 'a'",
+            ),
             (&["--socket-mode", "9"], "invalid socket-mode '9'"),
-            (&["--drain-time-s", "901"], "longer than --parent-shutdown-time-s"),
+            (
+                &["--drain-time-s", "901"],
+                "longer than --parent-shutdown-time-s",
+            ),
             (&["--restart-epoch", "1"], "only epoch 0"),
-            (&["--use-dynamic-base-id"], "hot restart is not available yet"),
+            (
+                &["--use-dynamic-base-id"],
+                "hot restart is not available yet",
+            ),
             (&["--concurrency", "many"], "concurrency"),
             (&["--no-such-flag"], "--no-such-flag"),
         ] {
@@ -280,7 +359,10 @@ mod tests {
     fn information_is_printed() {
         for flag in ["--help", "--version", "--hot-restart-version"] {
             let request = parse(["nuncio".to_owned(), flag.to_owned()]);
-            assert!(matches!(request, Ok(Request::Print(text)) if !text.is_empty()), "{flag}");
+            assert!(
+                matches!(request, Ok(Request::Print(text)) if !text.is_empty()),
+                "{flag}"
+            );
         }
     }
 }

@@ -1,1 +1,89 @@
-//! Builds everything from a bootstrap, in order, and owns the main thread.
+//! Builds everything from a bootstrap, in Envoy's order, and owns the main thread.
+//!
+//! [`run`] is the whole program behind the command line. `extensions.rs` lists the built-in extensions; a program with
+//! extensions of its own calls [`run_with`].
+
+mod build;
+mod extensions;
+mod local_address;
+mod main_loop;
+mod options;
+
+use std::process::ExitCode;
+
+use nuncio_config::{Diagnostic, Sources, load_bootstrap};
+use nuncio_sdk::Extensions;
+
+pub use extensions::builtin;
+use main_loop::Failure;
+pub use options::{IpVersion, Mode, Options};
+
+/// Name, version and kind of build, in the shape of Envoy's: revision/version/modification/build type/TLS library.
+pub fn version() -> String {
+    let build = if cfg!(debug_assertions) {
+        "DEBUG"
+    } else {
+        "RELEASE"
+    };
+    format!("nuncio/{}/Clean/{build}/none", env!("CARGO_PKG_VERSION"))
+}
+
+/// Validates or serves with the built-in extensions; returns the process's exit code.
+pub fn run(options: Options) -> ExitCode {
+    run_with(options, builtin())
+}
+
+/// Validates or serves with these extensions; returns the process's exit code.
+pub fn run_with(options: Options, mut extensions: Extensions) -> ExitCode {
+    if let Err(error) = main_loop::start_logging(&options) {
+        eprintln!("error initializing the log: {error}");
+        return ExitCode::FAILURE;
+    }
+    for name in &options.disabled_extensions {
+        match extensions.disable(name) {
+            true => log::info!(target: "config", "disabled extension '{name}'"),
+            false => {
+                log::warn!(target: "config", "--disable-extensions: there is no extension '{name}'")
+            }
+        }
+    }
+    let sources = Sources {
+        config_path: options.config_path.clone(),
+        config_yaml: options.config_yaml.clone(),
+        allow_unknown: options.allow_unknown_static_fields,
+    };
+    let loaded = match load_bootstrap(&sources) {
+        Ok(loaded) => loaded,
+        Err(errors) => return report(&errors),
+    };
+    if !options.skip_deprecated_logs {
+        for warning in &loaded.warnings {
+            log::warn!(target: "config", "{warning}");
+        }
+    }
+    let result = match options.mode {
+        Mode::Validate => main_loop::validate(&options, extensions, &loaded),
+        Mode::Serve => main_loop::serve(&options, extensions, loaded),
+    };
+    match result {
+        Ok(code) => code,
+        Err(Failure::Config(errors)) => report(&errors),
+        Err(Failure::System(error)) => {
+            log::error!(target: "main", "cannot start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints what is wrong with the configuration, all of it.
+fn report(errors: &[Diagnostic]) -> ExitCode {
+    for error in errors {
+        eprintln!("{error}");
+    }
+    let count = errors.len();
+    eprintln!(
+        "error: the configuration was refused: {count} {}",
+        if count == 1 { "error" } else { "errors" }
+    );
+    ExitCode::FAILURE
+}

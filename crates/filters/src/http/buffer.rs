@@ -9,7 +9,8 @@ use nuncio_config::api::protobuf::Any;
 use nuncio_config::{ConfigError, Within, any};
 use nuncio_http::Known;
 use nuncio_sdk::{
-    Action, DataAction, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig, HttpFilterFactory, RouteConfig,
+    Action, DataAction, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig,
+    HttpFilterFactory, RouteConfig,
 };
 
 /// The filter's factory.
@@ -40,11 +41,19 @@ impl HttpFilterFactory for BufferFactory {
         &["envoy.extensions.filters.http.buffer.v3.BufferPerRoute"]
     }
 
-    fn create(&self, config: &Any, _: &FactoryContext<'_>) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
+    fn create(
+        &self,
+        config: &Any,
+        _: &FactoryContext<'_>,
+    ) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
         Ok(Arc::new(Config(limit(&any::unpack(config)?)?)))
     }
 
-    fn create_route_config(&self, config: &Any, _: &FactoryContext<'_>) -> Result<RouteConfig, ConfigError> {
+    fn create_route_config(
+        &self,
+        config: &Any,
+        _: &FactoryContext<'_>,
+    ) -> Result<RouteConfig, ConfigError> {
         let config: BufferPerRoute = any::unpack(config)?;
         let settings = match &config.r#override {
             Some(Override::Buffer(buffer)) => limit(buffer).within("buffer")?,
@@ -52,7 +61,12 @@ impl HttpFilterFactory for BufferFactory {
             Some(Override::Disabled(false)) => {
                 return Err(ConfigError::new("disabled", "value must equal true"));
             }
-            None => return Err(ConfigError::new("override", "is required: disabled or buffer")),
+            None => {
+                return Err(ConfigError::new(
+                    "override",
+                    "is required: disabled or buffer",
+                ));
+            }
         };
         Ok(Arc::new(settings))
     }
@@ -61,7 +75,10 @@ impl HttpFilterFactory for BufferFactory {
 fn limit(config: &proto::Buffer) -> Result<Settings, ConfigError> {
     match &config.max_request_bytes {
         Some(max) if max.value > 0 => Ok(Settings::Limit(max.value)),
-        Some(_) => Err(ConfigError::new("max_request_bytes", "value must be greater than 0")),
+        Some(_) => Err(ConfigError::new(
+            "max_request_bytes",
+            "value must be greater than 0",
+        )),
         None => Err(ConfigError::new("max_request_bytes", "value is required")),
     }
 }
@@ -70,7 +87,10 @@ struct Config(Settings);
 
 impl HttpFilterConfig for Config {
     fn create_filter(&self) -> Box<dyn HttpFilter> {
-        Box::new(Filter { settings: self.0, bytes: 0 })
+        Box::new(Filter {
+            settings: self.0,
+            bytes: 0,
+        })
     }
 }
 
@@ -83,7 +103,8 @@ impl Filter {
     /// The length is known now: the upstream need not decode chunks.
     fn complete(&self, cx: &mut FilterContext<'_>) {
         if !cx.request_headers.contains(Known::ContentLength) {
-            cx.request_headers.set_number(Known::ContentLength, self.bytes);
+            cx.request_headers
+                .set_number(Known::ContentLength, self.bytes);
         }
     }
 }
@@ -102,7 +123,12 @@ impl HttpFilter for Filter {
         }
     }
 
-    fn on_request_data(&mut self, cx: &mut FilterContext<'_>, data: &mut Buffer, end_stream: bool) -> DataAction {
+    fn on_request_data(
+        &mut self,
+        cx: &mut FilterContext<'_>,
+        data: &mut Buffer,
+        end_stream: bool,
+    ) -> DataAction {
         if self.settings == Settings::Disabled {
             return DataAction::Continue;
         }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use nuncio_config::api::core::KeyValueMutation;
 use nuncio_config::api::core::key_value_append::KeyValueAppendAction;
 use nuncio_config::api::header_mutation::{self as proto, HeaderMutationPerRoute};
-use nuncio_config::api::mutation_rules::header_mutation::Action as Step;
 use nuncio_config::api::mutation_rules::HeaderMutation as ProtoStep;
+use nuncio_config::api::mutation_rules::header_mutation::Action as Step;
 use nuncio_config::api::protobuf::{Any, value::Kind};
 use nuncio_config::{ConfigError, Within, any};
 use nuncio_http::{HeaderMap, Known};
 use nuncio_route::HeaderMutations;
 use nuncio_route::matchers::StringMatcher;
 use nuncio_sdk::{
-    Action, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig, HttpFilterFactory, RouteConfig, StreamInfo,
+    Action, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig, HttpFilterFactory,
+    RouteConfig, StreamInfo,
 };
 
 /// The filter's factory.
@@ -35,7 +36,11 @@ impl HttpFilterFactory for HeaderMutationFactory {
         &["envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"]
     }
 
-    fn create(&self, config: &Any, _: &FactoryContext<'_>) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
+    fn create(
+        &self,
+        config: &Any,
+        _: &FactoryContext<'_>,
+    ) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
         let config: proto::HeaderMutation = any::unpack(config)?;
         Ok(Arc::new(Config(Arc::new(Shared {
             own: Mutations::new(config.mutations.as_ref()).within("mutations")?,
@@ -43,9 +48,15 @@ impl HttpFilterFactory for HeaderMutationFactory {
         }))))
     }
 
-    fn create_route_config(&self, config: &Any, _: &FactoryContext<'_>) -> Result<RouteConfig, ConfigError> {
+    fn create_route_config(
+        &self,
+        config: &Any,
+        _: &FactoryContext<'_>,
+    ) -> Result<RouteConfig, ConfigError> {
         let config: HeaderMutationPerRoute = any::unpack(config)?;
-        Ok(Arc::new(Mutations::new(config.mutations.as_ref()).within("mutations")?))
+        Ok(Arc::new(
+            Mutations::new(config.mutations.as_ref()).within("mutations")?,
+        ))
     }
 }
 
@@ -76,13 +87,21 @@ struct Mutations {
 
 impl Mutations {
     fn new(config: Option<&proto::Mutations>) -> Result<Mutations, ConfigError> {
-        let Some(config) = config else { return Ok(Mutations::default()) };
+        let Some(config) = config else {
+            return Ok(Mutations::default());
+        };
         Ok(Mutations {
             request: changes(&config.request_mutations, "request_mutations")?,
             query: query_changes(&config.query_parameter_mutations)?,
-            request_trailers: changes(&config.request_trailers_mutations, "request_trailers_mutations")?,
+            request_trailers: changes(
+                &config.request_trailers_mutations,
+                "request_trailers_mutations",
+            )?,
             response: changes(&config.response_mutations, "response_mutations")?,
-            response_trailers: changes(&config.response_trailers_mutations, "response_trailers_mutations")?,
+            response_trailers: changes(
+                &config.response_trailers_mutations,
+                "response_trailers_mutations",
+            )?,
         })
     }
 }
@@ -94,23 +113,34 @@ fn changes(steps: &[ProtoStep], field: &str) -> Result<Vec<Change>, ConfigError>
             Some(matcher) => StringMatcher::from_config(matcher)
                 .map(Change::RemoveMatching)
                 .within("remove_on_match.key_matcher"),
-            None => Err(ConfigError::new("remove_on_match.key_matcher", "value is required")),
+            None => Err(ConfigError::new(
+                "remove_on_match.key_matcher",
+                "value is required",
+            )),
         },
         Some(Step::Append(option)) => {
             HeaderMutations::from_config(std::slice::from_ref(option), "append", &[], "")
                 .map(Change::Add)
                 .map_err(|mut errors| errors.swap_remove(0))
         }
-        None => Err(ConfigError::new("action", "is required: remove, append or remove_on_match")),
+        None => Err(ConfigError::new(
+            "action",
+            "is required: remove, append or remove_on_match",
+        )),
     };
     let steps = steps.iter().enumerate();
-    steps.map(|(index, step)| compile(step).within_index(field, index)).collect()
+    steps
+        .map(|(index, step)| compile(step).within_index(field, index))
+        .collect()
 }
 
 fn query_changes(steps: &[KeyValueMutation]) -> Result<Vec<QueryChange>, ConfigError> {
     let compile = |step: &KeyValueMutation| {
         if let Some(append) = &step.append {
-            let entry = append.record.as_ref().ok_or_else(|| ConfigError::new("append.record", "value is required"))?;
+            let entry = append
+                .record
+                .as_ref()
+                .ok_or_else(|| ConfigError::new("append.record", "value is required"))?;
             let value = match entry.value.as_ref().and_then(|value| value.kind.as_ref()) {
                 Some(Kind::StringValue(text)) => text.as_str(),
                 None => "",
@@ -118,15 +148,23 @@ fn query_changes(steps: &[KeyValueMutation]) -> Result<Vec<QueryChange>, ConfigE
             };
             let action = KeyValueAppendAction::try_from(append.action)
                 .map_err(|_| ConfigError::new("append.action", "unknown action"))?;
-            return Ok(QueryChange { key: entry.key.as_str().into(), add: Some((value.into(), action)) });
+            return Ok(QueryChange {
+                key: entry.key.as_str().into(),
+                add: Some((value.into(), action)),
+            });
         }
         if step.remove.is_empty() {
             return Err(ConfigError::new("remove", "is required: remove or append"));
         }
-        Ok(QueryChange { key: step.remove.as_str().into(), add: None })
+        Ok(QueryChange {
+            key: step.remove.as_str().into(),
+            add: None,
+        })
     };
     let steps = steps.iter().enumerate();
-    steps.map(|(index, step)| compile(step).within_index("query_parameter_mutations", index)).collect()
+    steps
+        .map(|(index, step)| compile(step).within_index("query_parameter_mutations", index))
+        .collect()
 }
 
 struct Shared {
@@ -154,9 +192,15 @@ enum Side {
 impl Filter {
     /// Calls `apply` with every level's changes: the filter's own first, then from the general to the specific (or the
     /// other way about, `most_specific_header_mutations_wins`; the last word wins).
-    fn each_level(&self, cx: &mut FilterContext<'_>, apply: impl Fn(&Mutations, &mut FilterContext<'_>)) {
+    fn each_level(
+        &self,
+        cx: &mut FilterContext<'_>,
+        apply: impl Fn(&Mutations, &mut FilterContext<'_>),
+    ) {
         apply(&self.0.own, cx);
-        let Some(route) = cx.info.route.clone() else { return };
+        let Some(route) = cx.info.route.clone() else {
+            return;
+        };
         let levels: Vec<&Mutations> =
             nuncio_sdk::route::all_levels(route.per_filter_configs(), cx.filter_name).collect();
         if self.0.most_specific_wins {
@@ -170,7 +214,13 @@ impl Filter {
 impl HttpFilter for Filter {
     fn on_request_headers(&mut self, cx: &mut FilterContext<'_>, _: bool) -> Action {
         self.each_level(cx, |level, cx| {
-            apply(&level.request, cx.request_headers, None, cx.info, Side::Request);
+            apply(
+                &level.request,
+                cx.request_headers,
+                None,
+                cx.info,
+                Side::Request,
+            );
             if !level.query.is_empty() {
                 change_query(&level.query, cx.request_headers);
             }
@@ -180,21 +230,39 @@ impl HttpFilter for Filter {
 
     fn on_request_trailers(&mut self, cx: &mut FilterContext<'_>) -> Action {
         self.each_level(cx, |level, cx| {
-            apply(&level.request_trailers, cx.request_trailers, Some(cx.request_headers), cx.info, Side::Request);
+            apply(
+                &level.request_trailers,
+                cx.request_trailers,
+                Some(cx.request_headers),
+                cx.info,
+                Side::Request,
+            );
         });
         Action::Continue
     }
 
     fn on_response_headers(&mut self, cx: &mut FilterContext<'_>, _: bool) -> Action {
         self.each_level(cx, |level, cx| {
-            apply(&level.response, cx.response_headers, Some(cx.request_headers), cx.info, Side::Response);
+            apply(
+                &level.response,
+                cx.response_headers,
+                Some(cx.request_headers),
+                cx.info,
+                Side::Response,
+            );
         });
         Action::Continue
     }
 
     fn on_response_trailers(&mut self, cx: &mut FilterContext<'_>) -> Action {
         self.each_level(cx, |level, cx| {
-            apply(&level.response_trailers, cx.response_trailers, Some(cx.request_headers), cx.info, Side::Response);
+            apply(
+                &level.response_trailers,
+                cx.response_trailers,
+                Some(cx.request_headers),
+                cx.info,
+                Side::Response,
+            );
         });
         Action::Continue
     }
@@ -219,7 +287,9 @@ fn apply(
             }
             Change::Add(addition) => match side {
                 Side::Request => addition.apply_to_request(headers, info),
-                Side::Response => addition.apply_to_response(headers, request.unwrap_or(&none), info),
+                Side::Response => {
+                    addition.apply_to_response(headers, request.unwrap_or(&none), info)
+                }
             },
         }
     }

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use nuncio_access_log::create_loggers;
 use nuncio_config::api::access_log::AccessLog;
+use nuncio_config::api::core::http1_protocol_options::HeaderKeyFormat;
+use nuncio_config::api::core::http1_protocol_options::header_key_format::HeaderFormat;
 use nuncio_config::api::hcm::http_connection_manager as proto;
 use nuncio_config::api::hcm::http_connection_manager::RouteSpecifier as proto_routes;
 use nuncio_config::api::hcm::http_filter::ConfigType;
 use nuncio_config::api::hcm::{HttpConnectionManager, HttpFilter};
-use nuncio_config::api::{core, protobuf};
-use nuncio_config::api::core::http1_protocol_options::HeaderKeyFormat;
-use nuncio_config::api::core::http1_protocol_options::header_key_format::HeaderFormat;
 use nuncio_config::api::preserve_case::PreserveCaseFormatterConfig;
+use nuncio_config::api::{core, protobuf};
 use nuncio_config::{ConfigError, Within, any, convert};
 use nuncio_http::h1::{H1Settings, HeaderCase, UnderscoreAction, UpgradeMatcher};
 use nuncio_net::IpRange;
-use nuncio_route::{CompileContext, RouteTable};
 use nuncio_route::matchers::StringMatcher;
+use nuncio_route::{CompileContext, RouteTable};
 use nuncio_sdk::{AccessLogger, FactoryContext, HttpFilterConfig};
 use nuncio_stats::Group;
 use nuncio_upstream::ClusterManager;
@@ -139,14 +139,26 @@ impl HcmConfig {
     ) -> Result<HcmConfig, Vec<ConfigError>> {
         let mut errors = Vec::new();
         let prefix = format!("http.{}.", config.stat_prefix);
-        let inner = FactoryContext { stat_prefix: &prefix, ..*cx };
-        let common = config.common_http_protocol_options.clone().unwrap_or_default();
+        let inner = FactoryContext {
+            stat_prefix: &prefix,
+            ..*cx
+        };
+        let common = config
+            .common_http_protocol_options
+            .clone()
+            .unwrap_or_default();
 
-        let chain = keep(&mut errors, chain(&config.http_filters, "http_filters", &inner));
+        let chain = keep(
+            &mut errors,
+            chain(&config.http_filters, "http_filters", &inner),
+        );
         let upgrades = keep(&mut errors, upgrades(&config.upgrade_configs, &inner));
         let routes = keep(&mut errors, routes(&config, &inner));
         let access_logs = keep(&mut errors, access_logs(&config.access_log, &inner));
-        let local_reply = keep(&mut errors, LocalReplyConfig::new(config.local_reply_config.as_ref(), &inner));
+        let local_reply = keep(
+            &mut errors,
+            LocalReplyConfig::new(config.local_reply_config.as_ref(), &inner),
+        );
         let timeouts = keep_one(&mut errors, timeouts(&config, &common));
         let h1 = keep_one(&mut errors, h1_settings(&config, &common));
         let scheme_to_set = keep_one(&mut errors, scheme(&config));
@@ -195,13 +207,22 @@ impl HcmConfig {
             log_interval,
             local_reply,
             timeouts,
-            max_requests_per_connection: common.max_requests_per_connection.map(|max| max.value).filter(|&max| max > 0),
+            max_requests_per_connection: common
+                .max_requests_per_connection
+                .map(|max| max.value)
+                .filter(|&max| max > 0),
             safe_max_connection_duration: config.http1_safe_max_connection_duration,
             server_name: or_default(config.server_name, "envoy"),
-            server_header: match proto::ServerHeaderTransformation::try_from(config.server_header_transformation) {
-                Ok(proto::ServerHeaderTransformation::AppendIfAbsent) => ServerHeader::AppendIfAbsent,
+            server_header: match proto::ServerHeaderTransformation::try_from(
+                config.server_header_transformation,
+            ) {
+                Ok(proto::ServerHeaderTransformation::AppendIfAbsent) => {
+                    ServerHeader::AppendIfAbsent
+                }
                 Ok(proto::ServerHeaderTransformation::PassThrough) => ServerHeader::PassThrough,
-                Ok(proto::ServerHeaderTransformation::Overwrite) | Err(_) => ServerHeader::Overwrite,
+                Ok(proto::ServerHeaderTransformation::Overwrite) | Err(_) => {
+                    ServerHeader::Overwrite
+                }
             },
             scheme_to_set,
             via: config.via.into(),
@@ -209,11 +230,18 @@ impl HcmConfig {
             xff_num_trusted_hops: config.xff_num_trusted_hops,
             skip_xff_append: config.skip_xff_append,
             internal_addresses,
-            internal_unix_sockets: config.internal_address_config.as_ref().is_some_and(|internal| internal.unix_sockets),
+            internal_unix_sockets: config
+                .internal_address_config
+                .as_ref()
+                .is_some_and(|internal| internal.unix_sockets),
             append_x_forwarded_port: config.append_x_forwarded_port,
             ipv4_as_mapped_ipv6: config.represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
-            forward_client_cert: match proto::ForwardClientCertDetails::try_from(config.forward_client_cert_details) {
-                Ok(proto::ForwardClientCertDetails::AlwaysForwardOnly) => ForwardClientCert::AlwaysForwardOnly,
+            forward_client_cert: match proto::ForwardClientCertDetails::try_from(
+                config.forward_client_cert_details,
+            ) {
+                Ok(proto::ForwardClientCertDetails::AlwaysForwardOnly) => {
+                    ForwardClientCert::AlwaysForwardOnly
+                }
                 _ => ForwardClientCert::Remove,
             },
             generate_request_id: convert::bool_or(config.generate_request_id.as_ref(), true),
@@ -227,14 +255,22 @@ impl HcmConfig {
             path: PathRules {
                 normalize: convert::bool_or(config.normalize_path.as_ref(), false),
                 merge_slashes: config.merge_slashes,
-                escaped_slashes: EscapedSlashes::from_proto(config.path_with_escaped_slashes_action),
-                strip_any_host_port: matches!(config.strip_port_mode, Some(proto::StripPortMode::StripAnyHostPort(true))),
+                escaped_slashes: EscapedSlashes::from_proto(
+                    config.path_with_escaped_slashes_action,
+                ),
+                strip_any_host_port: matches!(
+                    config.strip_port_mode,
+                    Some(proto::StripPortMode::StripAnyHostPort(true))
+                ),
                 strip_matching_host_port: config.strip_matching_host_port,
                 strip_trailing_host_dot: config.strip_trailing_host_dot,
             },
             stats: server.stats.group(prefix.as_str(), HttpStats::SCHEMA),
             listener_stats: (!cx.stat_prefix.is_empty()).then(|| {
-                server.stats.group(format!("{}{prefix}", cx.stat_prefix), ListenerHttpStats::SCHEMA)
+                server.stats.group(
+                    format!("{}{prefix}", cx.stat_prefix),
+                    ListenerHttpStats::SCHEMA,
+                )
             }),
         })
     }
@@ -249,15 +285,23 @@ fn keep_one<T>(errors: &mut Vec<ConfigError>, result: Result<T, ConfigError>) ->
 }
 
 fn or_default(text: String, default: &str) -> Box<str> {
-    if text.is_empty() { default.into() } else { text.into() }
+    if text.is_empty() {
+        default.into()
+    } else {
+        text.into()
+    }
 }
 
 fn access_logs(
     configs: &[AccessLog],
     cx: &FactoryContext<'_>,
 ) -> Result<Vec<Arc<dyn AccessLogger>>, Vec<ConfigError>> {
-    create_loggers(configs, cx)
-        .map_err(|errors| errors.into_iter().map(|error| error.within("access_log")).collect())
+    create_loggers(configs, cx).map_err(|errors| {
+        errors
+            .into_iter()
+            .map(|error| error.within("access_log"))
+            .collect()
+    })
 }
 
 /// Builds a filter chain, whose last filter must be the terminal one.
@@ -279,13 +323,19 @@ fn chain(
         }
     }
     if filters.is_empty() {
-        errors.push(ConfigError::new(
-            field,
-            "the filter chain is empty: its last filter must be terminal",
-        ).with_remedy("add envoy.filters.http.router as the last filter"));
+        errors.push(
+            ConfigError::new(
+                field,
+                "the filter chain is empty: its last filter must be terminal",
+            )
+            .with_remedy("add envoy.filters.http.router as the last filter"),
+        );
     }
     match router {
-        Some(router) if errors.is_empty() => Ok(FilterChain { filters: entries, router }),
+        Some(router) if errors.is_empty() => Ok(FilterChain {
+            filters: entries,
+            router,
+        }),
         _ => Err(errors),
     }
 }
@@ -303,18 +353,28 @@ fn chain_filter(
     let config = match &filter.config_type {
         Some(ConfigType::TypedConfig(config)) => config,
         Some(ConfigType::ConfigDiscovery(_)) => {
-            return Err(ConfigError::new("config_discovery", "filter discovery needs xDS, which is not supported yet"));
+            return Err(ConfigError::new(
+                "config_discovery",
+                "filter discovery needs xDS, which is not supported yet",
+            ));
         }
         None => {
             return Err(ConfigError::new(
                 "typed_config",
-                format!("Didn't find a registered implementation for '{}': it has no typed_config", filter.name),
+                format!(
+                    "Didn't find a registered implementation for '{}': it has no typed_config",
+                    filter.name
+                ),
             ));
         }
     };
     let Some(factory) = cx.server.extensions.http_filter(&config.type_url) else {
         if filter.is_optional {
-            log::warn!("optional HTTP filter '{}' ({}) is not available: skipped", filter.name, config.type_url);
+            log::warn!(
+                "optional HTTP filter '{}' ({}) is not available: skipped",
+                filter.name,
+                config.type_url
+            );
             return Ok(None);
         }
         return Err(ConfigError::new(
@@ -328,15 +388,28 @@ fn chain_filter(
     };
     if factory.is_terminal() != is_last {
         let message = match is_last {
-            true => format!("Error: non-terminal filter named {} of type {} is the last filter in a http filter chain.", filter.name, factory.name()),
-            false => format!("Error: terminal filter named {} of type {} must be the last filter in a http filter chain.", filter.name, factory.name()),
+            true => format!(
+                "Error: non-terminal filter named {} of type {} is the last filter in a http filter chain.",
+                filter.name,
+                factory.name()
+            ),
+            false => format!(
+                "Error: terminal filter named {} of type {} must be the last filter in a http filter chain.",
+                filter.name,
+                factory.name()
+            ),
         };
         return Err(ConfigError::new("", message));
     }
     if is_last && filter.disabled {
-        return Err(ConfigError::new("disabled", "Error: the last (terminal) filter in the chain cannot be disabled by default."));
+        return Err(ConfigError::new(
+            "disabled",
+            "Error: the last (terminal) filter in the chain cannot be disabled by default.",
+        ));
     }
-    let built = factory.create(config, &cx.named(&filter.name)).within("typed_config")?;
+    let built = factory
+        .create(config, &cx.named(&filter.name))
+        .within("typed_config")?;
     if !is_last {
         return Ok(Some(ChainFilter::Plain(FilterEntry {
             name: filter.name.as_str().into(),
@@ -344,10 +417,15 @@ fn chain_filter(
             config: built,
         })));
     }
-    let router = built.terminal().and_then(|terminal| terminal.downcast::<RouterConfig>().ok());
+    let router = built
+        .terminal()
+        .and_then(|terminal| terminal.downcast::<RouterConfig>().ok());
     match router {
         Some(router) => Ok(Some(ChainFilter::Router(router))),
-        None => Err(ConfigError::new("typed_config", format!("{} cannot end a chain", factory.name()))),
+        None => Err(ConfigError::new(
+            "typed_config",
+            format!("{} cannot end a chain", factory.name()),
+        )),
     }
 }
 
@@ -362,7 +440,10 @@ fn upgrades(
         if upgrades.iter().any(|upgrade| *upgrade.kind == *kind) {
             errors.push(ConfigError::new(
                 format!("upgrade_configs[{index}].upgrade_type"),
-                format!("Error: multiple upgrade configs with the same name: '{}'", config.upgrade_type),
+                format!(
+                    "Error: multiple upgrade configs with the same name: '{}'",
+                    config.upgrade_type
+                ),
             ));
             continue;
         }
@@ -377,27 +458,51 @@ fn upgrades(
                 chain,
             }),
             Err(found) => errors.extend(
-                found.into_iter().map(|error| error.within(format_args!("upgrade_configs[{index}]"))),
+                found
+                    .into_iter()
+                    .map(|error| error.within(format_args!("upgrade_configs[{index}]"))),
             ),
         }
     }
-    if errors.is_empty() { Ok(upgrades) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(upgrades)
+    } else {
+        Err(errors)
+    }
 }
 
-fn routes(config: &HttpConnectionManager, cx: &FactoryContext<'_>) -> Result<Arc<RouteTable>, Vec<ConfigError>> {
+fn routes(
+    config: &HttpConnectionManager,
+    cx: &FactoryContext<'_>,
+) -> Result<Arc<RouteTable>, Vec<ConfigError>> {
     match &config.route_specifier {
         Some(proto_routes::RouteConfig(routes)) => {
             let clusters = cx.server.service::<ClusterManager>();
             let known_cluster = |name: &str| clusters.has_cluster(name);
-            let cx = CompileContext { factory: cx, known_cluster: &known_cluster, validate_clusters: true };
-            nuncio_route::compile(routes, cx)
-                .map_err(|errors| errors.into_iter().map(|error| error.within("route_config")).collect())
+            let cx = CompileContext {
+                factory: cx,
+                known_cluster: &known_cluster,
+                validate_clusters: true,
+            };
+            nuncio_route::compile(routes, cx).map_err(|errors| {
+                errors
+                    .into_iter()
+                    .map(|error| error.within("route_config"))
+                    .collect()
+            })
         }
-        Some(proto_routes::Rds(_)) => Err(vec![ConfigError::new("rds", "routes by xDS are not supported yet")]),
-        Some(proto_routes::ScopedRoutes(_)) => {
-            Err(vec![ConfigError::new("scoped_routes", "routes by xDS are not supported yet")])
-        }
-        None => Err(vec![ConfigError::new("route_specifier", "is required: set route_config")]),
+        Some(proto_routes::Rds(_)) => Err(vec![ConfigError::new(
+            "rds",
+            "routes by xDS are not supported yet",
+        )]),
+        Some(proto_routes::ScopedRoutes(_)) => Err(vec![ConfigError::new(
+            "scoped_routes",
+            "routes by xDS are not supported yet",
+        )]),
+        None => Err(vec![ConfigError::new(
+            "route_specifier",
+            "is required: set route_config",
+        )]),
     }
 }
 
@@ -411,7 +516,10 @@ fn optional_timeout(
     Ok(duration.or(default).filter(|duration| !duration.is_zero()))
 }
 
-fn timeouts(config: &HttpConnectionManager, common: &core::HttpProtocolOptions) -> Result<Timeouts, ConfigError> {
+fn timeouts(
+    config: &HttpConnectionManager,
+    common: &core::HttpProtocolOptions,
+) -> Result<Timeouts, ConfigError> {
     let stream_idle = optional_timeout(
         config.stream_idle_timeout.as_ref(),
         Some(Duration::from_secs(300)),
@@ -421,7 +529,11 @@ fn timeouts(config: &HttpConnectionManager, common: &core::HttpProtocolOptions) 
         optional_timeout(value, default, field).within("common_http_protocol_options")
     };
     Ok(Timeouts {
-        idle: of_connection(common.idle_timeout.as_ref(), Some(Duration::from_secs(3600)), "idle_timeout")?,
+        idle: of_connection(
+            common.idle_timeout.as_ref(),
+            Some(Duration::from_secs(3600)),
+            "idle_timeout",
+        )?,
         max_connection_duration: of_connection(
             common.max_connection_duration.as_ref(),
             None,
@@ -431,11 +543,23 @@ fn timeouts(config: &HttpConnectionManager, common: &core::HttpProtocolOptions) 
             .max_connection_duration_jitter
             .as_ref()
             .map_or(0.0, |percent| percent.value),
-        max_stream_duration: of_connection(common.max_stream_duration.as_ref(), None, "max_stream_duration")?,
+        max_stream_duration: of_connection(
+            common.max_stream_duration.as_ref(),
+            None,
+            "max_stream_duration",
+        )?,
         stream_idle,
-        stream_flush: optional_timeout(config.stream_flush_timeout.as_ref(), stream_idle, "stream_flush_timeout")?,
+        stream_flush: optional_timeout(
+            config.stream_flush_timeout.as_ref(),
+            stream_idle,
+            "stream_flush_timeout",
+        )?,
         request: optional_timeout(config.request_timeout.as_ref(), None, "request_timeout")?,
-        request_headers: optional_timeout(config.request_headers_timeout.as_ref(), None, "request_headers_timeout")?,
+        request_headers: optional_timeout(
+            config.request_headers_timeout.as_ref(),
+            None,
+            "request_headers_timeout",
+        )?,
         drain: convert::opt_duration(config.drain_timeout.as_ref())
             .within("drain_timeout")?
             .unwrap_or(Duration::from_secs(5)),
@@ -449,33 +573,59 @@ fn timeouts(config: &HttpConnectionManager, common: &core::HttpProtocolOptions) 
 
 fn scheme(config: &HttpConnectionManager) -> Result<Option<Box<str>>, ConfigError> {
     use core::scheme_header_transformation::Transformation;
-    let Some(scheme) = &config.scheme_header_transformation else { return Ok(None) };
-    Ok(scheme.transformation.as_ref().map(|transformation| match transformation {
-        Transformation::SchemeToOverwrite(scheme) => scheme.as_str().into(),
-    }))
+    let Some(scheme) = &config.scheme_header_transformation else {
+        return Ok(None);
+    };
+    Ok(scheme
+        .transformation
+        .as_ref()
+        .map(|transformation| match transformation {
+            Transformation::SchemeToOverwrite(scheme) => scheme.as_str().into(),
+        }))
 }
 
 fn internal_addresses(config: &HttpConnectionManager) -> Result<Vec<IpRange>, ConfigError> {
-    let Some(internal) = &config.internal_address_config else { return Ok(Vec::new()) };
-    let ranges = internal.cidr_ranges.iter().enumerate().map(|(index, range)| {
-        let base = range.address_prefix.parse().map_err(|_| {
-            ConfigError::new("address_prefix", format!("malformed IP address: {}", range.address_prefix))
+    let Some(internal) = &config.internal_address_config else {
+        return Ok(Vec::new());
+    };
+    let ranges = internal
+        .cidr_ranges
+        .iter()
+        .enumerate()
+        .map(|(index, range)| {
+            let base = range.address_prefix.parse().map_err(|_| {
+                ConfigError::new(
+                    "address_prefix",
+                    format!("malformed IP address: {}", range.address_prefix),
+                )
                 .within(format_args!("internal_address_config.cidr_ranges[{index}]"))
-        })?;
-        Ok(IpRange::new(base, convert::u32_or(range.prefix_len.as_ref(), 0)))
-    });
+            })?;
+            Ok(IpRange::new(
+                base,
+                convert::u32_or(range.prefix_len.as_ref(), 0),
+            ))
+        });
     ranges.collect()
 }
 
-fn h1_settings(config: &HttpConnectionManager, common: &core::HttpProtocolOptions) -> Result<H1Settings, ConfigError> {
-    let mut settings = h1_options(config.http_protocol_options.as_ref()).within("http_protocol_options")?;
-    settings.max_head_bytes = convert::u32_or(config.max_request_headers_kb.as_ref(), 60) as usize * 1024;
+fn h1_settings(
+    config: &HttpConnectionManager,
+    common: &core::HttpProtocolOptions,
+) -> Result<H1Settings, ConfigError> {
+    let mut settings =
+        h1_options(config.http_protocol_options.as_ref()).within("http_protocol_options")?;
+    settings.max_head_bytes =
+        convert::u32_or(config.max_request_headers_kb.as_ref(), 60) as usize * 1024;
     settings.max_headers = convert::u32_or(common.max_headers_count.as_ref(), 100) as usize;
     settings.underscores = match core::http_protocol_options::HeadersWithUnderscoresAction::try_from(
         common.headers_with_underscores_action,
     ) {
-        Ok(core::http_protocol_options::HeadersWithUnderscoresAction::RejectRequest) => UnderscoreAction::RejectRequest,
-        Ok(core::http_protocol_options::HeadersWithUnderscoresAction::DropHeader) => UnderscoreAction::DropHeader,
+        Ok(core::http_protocol_options::HeadersWithUnderscoresAction::RejectRequest) => {
+            UnderscoreAction::RejectRequest
+        }
+        Ok(core::http_protocol_options::HeadersWithUnderscoresAction::DropHeader) => {
+            UnderscoreAction::DropHeader
+        }
         _ => UnderscoreAction::Allow,
     };
     Ok(settings)
@@ -483,10 +633,14 @@ fn h1_settings(config: &HttpConnectionManager, common: &core::HttpProtocolOption
 
 fn h1_options(options: Option<&core::Http1ProtocolOptions>) -> Result<H1Settings, ConfigError> {
     let mut settings = H1Settings::default();
-    let Some(options) = options else { return Ok(settings) };
+    let Some(options) = options else {
+        return Ok(settings);
+    };
     settings.allow_absolute_url = convert::bool_or(options.allow_absolute_url.as_ref(), true);
     settings.accept_http_10 = options.accept_http_10;
-    settings.default_host_for_http_10.clone_from(&options.default_host_for_http_10);
+    settings
+        .default_host_for_http_10
+        .clone_from(&options.default_host_for_http_10);
     settings.enable_trailers = options.enable_trailers;
     settings.allow_chunked_length = options.allow_chunked_length;
     settings.allow_custom_methods = options.allow_custom_methods;
@@ -496,7 +650,9 @@ fn h1_options(options: Option<&core::Http1ProtocolOptions>) -> Result<H1Settings
     if !options.ignore_http_11_upgrade.is_empty() {
         let matchers = options.ignore_http_11_upgrade.iter().enumerate();
         let matchers: Vec<StringMatcher> = matchers
-            .map(|(index, matcher)| StringMatcher::from_config(matcher).within_index("ignore_http_11_upgrade", index))
+            .map(|(index, matcher)| {
+                StringMatcher::from_config(matcher).within_index("ignore_http_11_upgrade", index)
+            })
             .collect::<Result<_, _>>()?;
         settings.ignore_upgrade = Some(UpgradeMatcher(Arc::new(move |kind| {
             matchers.iter().any(|matcher| matcher.matches(kind))
@@ -511,7 +667,8 @@ fn header_case(format: &HeaderKeyFormat) -> Result<HeaderCase, ConfigError> {
         Some(HeaderFormat::ProperCaseWords(_)) => Ok(HeaderCase::ProperWords),
         Some(HeaderFormat::StatefulFormatter(formatter)) => {
             let config = formatter.typed_config.as_ref();
-            let config = config.ok_or_else(|| ConfigError::new("typed_config", "value is required"));
+            let config =
+                config.ok_or_else(|| ConfigError::new("typed_config", "value is required"));
             let config: PreserveCaseFormatterConfig =
                 config.and_then(any::unpack).within("stateful_formatter")?;
             Ok(HeaderCase::Preserve {

@@ -26,7 +26,10 @@ pub(crate) fn client_of(headers: &HeaderMap, skip: u32) -> Option<ForwardedClien
         _ => list,
     };
     let address = std::str::from_utf8(last.trim_ascii()).ok()?.parse().ok()?;
-    Some(ForwardedClient { address, trusted: comma.is_none() && skip == 0 })
+    Some(ForwardedClient {
+        address,
+        trusted: comma.is_none() && skip == 0,
+    })
 }
 
 /// Appends an address to `x-forwarded-for`.
@@ -59,8 +62,14 @@ mod tests {
     #[test]
     fn the_client_stands_before_the_trusted_hops() {
         assert_eq!(client("10.0.0.1", 0), Some(("10.0.0.1".into(), true)));
-        assert_eq!(client("1.2.3.4, 10.0.0.1", 0), Some(("10.0.0.1".into(), false)));
-        assert_eq!(client("1.2.3.4, 10.0.0.1", 1), Some(("1.2.3.4".into(), false)));
+        assert_eq!(
+            client("1.2.3.4, 10.0.0.1", 0),
+            Some(("10.0.0.1".into(), false))
+        );
+        assert_eq!(
+            client("1.2.3.4, 10.0.0.1", 1),
+            Some(("1.2.3.4".into(), false))
+        );
         assert_eq!(client("1.2.3.4, 10.0.0.1", 2), None);
         assert_eq!(client("1.2.3.4,", 0), None);
         assert_eq!(client("::1", 0), Some(("::1".into(), true)));
@@ -72,6 +81,9 @@ mod tests {
     fn addresses_are_appended() {
         let mut headers = xff("1.1.1.1");
         append(&mut headers, "2.2.2.2".parse().unwrap());
-        assert_eq!(headers.get(Known::XForwardedFor), Some(&b"1.1.1.1,2.2.2.2"[..]));
+        assert_eq!(
+            headers.get(Known::XForwardedFor),
+            Some(&b"1.1.1.1,2.2.2.2"[..])
+        );
     }
 }

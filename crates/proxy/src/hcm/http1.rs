@@ -15,8 +15,8 @@ use nuncio_http::{Event, Known};
 use nuncio_sdk::{DownstreamConnection, LocalReply, Protocol, ResponseFlags};
 use tokio::time::Instant;
 
-use super::{HcmOnWorker, WorkerHcm};
 use super::stats::HttpStats;
+use super::{HcmOnWorker, WorkerHcm};
 use crate::stream::Stream;
 
 /// First read of an idle connection: a head and a small body fit.
@@ -83,7 +83,8 @@ impl ServerConnection {
         stats.gauge_add(HttpStats::DOWNSTREAM_CX_ACTIVE, 1);
         stats.gauge_add(HttpStats::DOWNSTREAM_CX_HTTP1_ACTIVE, 1);
         let max_duration_at = config.timeouts.max_connection_duration.map(|limit| {
-            let jitter = config.timeouts.max_connection_duration_jitter / 100.0 * hcm.random_fraction();
+            let jitter =
+                config.timeouts.max_connection_duration_jitter / 100.0 * hcm.random_fraction();
             now + limit + limit.mul_f64(jitter)
         });
         ServerConnection {
@@ -157,27 +158,37 @@ impl ServerConnection {
 
     /// Encodes what the stream has ready.
     fn take_output(&mut self, now: Instant) -> bool {
-        let Some(stream) = &mut self.stream else { return false };
+        let Some(stream) = &mut self.stream else {
+            return false;
+        };
         let before = self.write.len();
         if std::mem::take(&mut stream.out.send_continue) {
             self.write.append_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         if std::mem::take(&mut stream.out.informational) {
-            self.encoder.encode_informational(&self.decoder.facts(), &stream.response.headers, &mut self.write);
+            self.encoder.encode_informational(
+                &self.decoder.facts(),
+                &stream.response.headers,
+                &mut self.write,
+            );
         }
         if stream.out.headers.is_some() && before < self.down.buffer_limit as usize {
             self.encode_headers(now);
         }
-        let Some(stream) = &mut self.stream else { return true };
+        let Some(stream) = &mut self.stream else {
+            return true;
+        };
         if stream.out.started && !stream.out.sent_end {
             let end_here = stream.out.end && !stream.out.trailers;
             if !stream.out.data.is_empty() || end_here {
                 stream.info.bytes_sent += stream.out.data.len() as u64;
-                self.encoder.encode_data(&mut stream.out.data, end_here, &mut self.write);
+                self.encoder
+                    .encode_data(&mut stream.out.data, end_here, &mut self.write);
                 stream.out.sent_end = end_here;
             }
             if std::mem::take(&mut stream.out.trailers) {
-                self.encoder.encode_trailers(&stream.response.trailers, &mut self.write);
+                self.encoder
+                    .encode_trailers(&stream.response.trailers, &mut self.write);
                 stream.out.sent_end = true;
             }
         }
@@ -197,7 +208,9 @@ impl ServerConnection {
     }
 
     fn encode_headers(&mut self, now: Instant) {
-        let Some(stream) = &mut self.stream else { return };
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
         let end = stream.out.headers.take().unwrap_or_default();
         let hcm = &self.hcm;
         let drain = &self.down.handle.drain;
@@ -211,7 +224,12 @@ impl ServerConnection {
             stream.response.headers.set(Known::Connection, b"close");
         }
         let before = self.write.len();
-        self.encoder.encode_headers(&self.decoder.facts(), &stream.response.headers, end, &mut self.write);
+        self.encoder.encode_headers(
+            &self.decoder.facts(),
+            &stream.response.headers,
+            end,
+            &mut self.write,
+        );
         stream.info.header_bytes_sent = (self.write.len() - before) as u64;
         stream.info.timing.first_downstream_tx = Some(now);
         stream.out.started = true;
@@ -220,7 +238,9 @@ impl ServerConnection {
 
     /// The exchange is over: log it, and decide whether the connection lives on.
     fn finish_stream(&mut self, now: Instant) {
-        let Some(mut stream) = self.stream.take() else { return };
+        let Some(mut stream) = self.stream.take() else {
+            return;
+        };
         stream.finish(now);
         let close = stream.out.close || !stream.request_end;
         self.worker.recycle(stream);
@@ -238,7 +258,9 @@ impl ServerConnection {
         }
         match self.down.io.poll_write(cx, &mut self.write) {
             Poll::Ready(Ok(written)) => {
-                self.hcm.stats.add(HttpStats::DOWNSTREAM_CX_TX_BYTES_TOTAL, written as u64);
+                self.hcm
+                    .stats
+                    .add(HttpStats::DOWNSTREAM_CX_TX_BYTES_TOTAL, written as u64);
                 if self.write.is_empty() {
                     self.write.release();
                     self.flush_since = None;
@@ -273,14 +295,20 @@ impl ServerConnection {
             return self.pause_reading(true);
         }
         self.pause_reading(false);
-        match self.down.io.poll_read(cx, &mut self.down.read, self.read_size) {
+        match self
+            .down
+            .io
+            .poll_read(cx, &mut self.down.read, self.read_size)
+        {
             Poll::Ready(Ok(0)) => {
                 // As in Envoy, a client that closes its sending side has left.
                 self.close_now(Ended::ByPeer, "downstream_remote_disconnect");
                 false
             }
             Poll::Ready(Ok(read)) => {
-                self.hcm.stats.add(HttpStats::DOWNSTREAM_CX_RX_BYTES_TOTAL, read as u64);
+                self.hcm
+                    .stats
+                    .add(HttpStats::DOWNSTREAM_CX_RX_BYTES_TOTAL, read as u64);
                 if read == self.read_size {
                     self.read_size = (read * 4).min(LARGEST_READ);
                 }
@@ -331,9 +359,14 @@ impl ServerConnection {
             }
             self.begin_stream(now);
         }
-        let Some(stream) = &mut self.stream else { return false };
+        let Some(stream) = &mut self.stream else {
+            return false;
+        };
         let before = self.down.read.len();
-        match self.decoder.decode(&mut self.down.read, &mut stream.request) {
+        match self
+            .decoder
+            .decode(&mut self.down.read, &mut stream.request)
+        {
             Ok(None) => false,
             Ok(Some(Event::Headers { end_stream })) => {
                 let facts = self.decoder.facts();
@@ -361,12 +394,21 @@ impl ServerConnection {
     }
 
     fn begin_stream(&mut self, now: Instant) {
-        let mut stream = self.worker.new_stream(&self.down.info, self.down.buffer_limit, now);
+        let mut stream = self
+            .worker
+            .new_stream(&self.down.info, self.down.buffer_limit, now);
         stream.info.wire_bytes_received = self.down.read.len() as u64;
         self.requests += 1;
-        if self.hcm.config.max_requests_per_connection.is_some_and(|max| self.requests >= max) {
+        if self
+            .hcm
+            .config
+            .max_requests_per_connection
+            .is_some_and(|max| self.requests >= max)
+        {
             stream.out.close = true;
-            self.hcm.stats.inc(HttpStats::DOWNSTREAM_CX_MAX_REQUESTS_REACHED);
+            self.hcm
+                .stats
+                .inc(HttpStats::DOWNSTREAM_CX_MAX_REQUESTS_REACHED);
         }
         self.stream = Some(stream);
     }
@@ -375,7 +417,9 @@ impl ServerConnection {
     fn on_codec_error(&mut self, error: CodecError) {
         log::debug!("[C{}] {error}", self.down.info.id);
         self.hcm.stats.inc(HttpStats::DOWNSTREAM_CX_PROTOCOL_ERROR);
-        let Some(stream) = &mut self.stream else { return };
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
         // What follows in the connection is no request of anybody.
         stream.request_end = false;
         stream.out.close = true;
@@ -441,11 +485,18 @@ impl ServerConnection {
             (Some(stream), Phase::Open) => stream.deadline(),
             (None, Phase::Open) => self.idle_deadline(timeouts.idle),
         };
-        [of_phase, flush, self.drain_end, self.max_duration_at].into_iter().flatten().min()
+        [of_phase, flush, self.drain_end, self.max_duration_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn idle_deadline(&self, limit: Option<Duration>) -> Option<Instant> {
-        if self.draining { None } else { Some(self.idle_since + limit?) }
+        if self.draining {
+            None
+        } else {
+            Some(self.idle_since + limit?)
+        }
     }
 
     fn on_deadline(&mut self, now: Instant) {
@@ -458,7 +509,11 @@ impl ServerConnection {
             self.phase = Phase::Closed;
             return;
         }
-        if passed(self.flush_since.zip(timeouts.stream_flush).map(|(since, limit)| since + limit)) {
+        if passed(
+            self.flush_since
+                .zip(timeouts.stream_flush)
+                .map(|(since, limit)| since + limit),
+        ) {
             // The client does not read: nothing can be told to it any more.
             return self.close_now(Ended::Locally, "stream_idle_timeout");
         }
@@ -491,9 +546,12 @@ impl ServerConnection {
     fn start_draining(&mut self, now: Instant) {
         self.draining = true;
         if self.hcm.config.safe_max_connection_duration {
-            self.hcm.stats.gauge_add(HttpStats::DOWNSTREAM_CX_HTTP1_SOFT_DRAIN, 1);
+            self.hcm
+                .stats
+                .gauge_add(HttpStats::DOWNSTREAM_CX_HTTP1_SOFT_DRAIN, 1);
         }
-        self.drain_end.get_or_insert(now + self.hcm.config.timeouts.drain);
+        self.drain_end
+            .get_or_insert(now + self.hcm.config.timeouts.drain);
     }
 }
 

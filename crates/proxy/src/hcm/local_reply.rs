@@ -37,7 +37,9 @@ impl LocalReplyConfig {
         config: Option<&hcm::LocalReplyConfig>,
         cx: &FactoryContext<'_>,
     ) -> Result<LocalReplyConfig, Vec<ConfigError>> {
-        let Some(config) = config else { return Ok(LocalReplyConfig::default()) };
+        let Some(config) = config else {
+            return Ok(LocalReplyConfig::default());
+        };
         let mut errors = Vec::new();
         let mut mappers = Vec::with_capacity(config.mappers.len());
         for (index, mapper) in config.mappers.iter().enumerate() {
@@ -46,7 +48,12 @@ impl LocalReplyConfig {
                 Err(error) => errors.push(error),
             }
         }
-        let format = config.body_format.as_ref().map(Format::new).transpose().within("local_reply_config.body_format");
+        let format = config
+            .body_format
+            .as_ref()
+            .map(Format::new)
+            .transpose()
+            .within("local_reply_config.body_format");
         match format {
             Ok(format) if errors.is_empty() => Ok(LocalReplyConfig { mappers, format }),
             Ok(_) => Err(errors),
@@ -72,7 +79,9 @@ impl LocalReplyConfig {
         info.response_code = Some(reply.status);
         let none = HeaderMap::new();
         let mapper = self.mappers.iter().find(|mapper| {
-            mapper.filter.passes(&log_context(request_headers, headers, &none, info))
+            mapper
+                .filter
+                .passes(&log_context(request_headers, headers, &none, info))
         });
         if let Some(mapper) = mapper {
             if let Some(status) = mapper.status {
@@ -84,12 +93,22 @@ impl LocalReplyConfig {
                 reply.body = Cow::Owned(body.to_string());
                 info.local_reply_body = reply.body.clone();
             }
-            mapper.headers.apply_to_response(headers, request_headers, info);
+            mapper
+                .headers
+                .apply_to_response(headers, request_headers, info);
         }
-        let format = mapper.and_then(|mapper| mapper.format.as_ref()).or(self.format.as_ref())?;
+        let format = mapper
+            .and_then(|mapper| mapper.format.as_ref())
+            .or(self.format.as_ref())?;
         let mut body = Vec::new();
-        format.formatter.format(&log_context(request_headers, headers, &none, info), &mut body);
-        Some(Formatted { body, content_type: format.content_type.clone() })
+        format.formatter.format(
+            &log_context(request_headers, headers, &none, info),
+            &mut body,
+        );
+        Some(Formatted {
+            body,
+            content_type: format.content_type.clone(),
+        })
     }
 }
 
@@ -99,20 +118,42 @@ fn log_context<'a>(
     response_trailers: &'a HeaderMap,
     info: &'a StreamInfo,
 ) -> LogContext<'a> {
-    LogContext { request_headers, response_headers, response_trailers, info, log_type: AccessLogType::NotSet }
+    LogContext {
+        request_headers,
+        response_headers,
+        response_trailers,
+        info,
+        log_type: AccessLogType::NotSet,
+    }
 }
 
 fn compile(mapper: &ResponseMapper, cx: &FactoryContext<'_>) -> Result<Mapper, ConfigError> {
     let Some(filter) = &mapper.filter else {
-        return Err(ConfigError::new("filter", "is required: which replies are mapped"));
+        return Err(ConfigError::new(
+            "filter",
+            "is required: which replies are mapped",
+        ));
     };
-    let body = mapper.body.as_ref().map(convert::data_source).transpose().within("body")?;
+    let body = mapper
+        .body
+        .as_ref()
+        .map(convert::data_source)
+        .transpose()
+        .within("body")?;
     let body = body.map(|bytes| Arc::from(String::from_utf8_lossy(&bytes)));
     Ok(Mapper {
         filter: Filter::new(filter, cx).within("filter")?,
-        status: mapper.status_code.as_ref().map(|status| status.value as u16),
+        status: mapper
+            .status_code
+            .as_ref()
+            .map(|status| status.value as u16),
         body,
-        format: mapper.body_format_override.as_ref().map(Format::new).transpose().within("body_format_override")?,
+        format: mapper
+            .body_format_override
+            .as_ref()
+            .map(Format::new)
+            .transpose()
+            .within("body_format_override")?,
         headers: HeaderMutations::from_config(&mapper.headers_to_add, "headers_to_add", &[], "")
             .map_err(|mut errors| errors.swap_remove(0))?,
     })

@@ -20,8 +20,8 @@ use nuncio_config::api::protobuf::Any;
 use nuncio_config::{ConfigError, any};
 use nuncio_route::WorkerRouteTable;
 use nuncio_sdk::{
-    ConnectionInfo, DownstreamConnection, FactoryContext, LocalFuture, NetworkFilter, NetworkFilterConfig,
-    NetworkFilterFactory, ServerContext,
+    ConnectionInfo, DownstreamConnection, FactoryContext, LocalFuture, NetworkFilter,
+    NetworkFilterConfig, NetworkFilterFactory, ServerContext,
 };
 use nuncio_stats::LocalGroup;
 use nuncio_upstream::{ClusterManager, WorkerClusters};
@@ -55,7 +55,10 @@ impl NetworkFilterFactory for HcmFactory {
         cx: &FactoryContext<'_>,
     ) -> Result<Arc<dyn NetworkFilterConfig>, Vec<ConfigError>> {
         let config: HttpConnectionManager = any::unpack(config).map_err(|error| vec![error])?;
-        Ok(Arc::new(Hcm { config: Arc::new(HcmConfig::new(config, cx)?), server: cx.server.clone() }))
+        Ok(Arc::new(Hcm {
+            config: Arc::new(HcmConfig::new(config, cx)?),
+            server: cx.server.clone(),
+        }))
     }
 }
 
@@ -69,13 +72,23 @@ impl NetworkFilterConfig for Hcm {
     fn on_worker(self: Arc<Self>) -> Rc<dyn NetworkFilter> {
         let hcm = WorkerHcm {
             stats: self.config.stats.local(),
-            listener_stats: self.config.listener_stats.as_ref().map(|group| group.local()),
-            routes: Rc::new(WorkerRouteTable::new(self.config.routes.clone(), self.server.clone())),
+            listener_stats: self
+                .config
+                .listener_stats
+                .as_ref()
+                .map(|group| group.local()),
+            routes: Rc::new(WorkerRouteTable::new(
+                self.config.routes.clone(),
+                self.server.clone(),
+            )),
             clusters: self.server.service::<ClusterManager>().on_this_thread(),
             config: self.config.clone(),
             server: self.server.clone(),
         };
-        Rc::new(HcmOnWorker { hcm: Rc::new(hcm), spare: RefCell::default() })
+        Rc::new(HcmOnWorker {
+            hcm: Rc::new(hcm),
+            spare: RefCell::default(),
+        })
     }
 }
 
@@ -109,19 +122,32 @@ impl WorkerHcm {
 struct HcmOnWorker {
     hcm: Rc<WorkerHcm>,
     /// Finished streams, kept for their memory.
-    #[expect(clippy::vec_box, reason = "a stream stays where it is when it changes hands")]
+    #[expect(
+        clippy::vec_box,
+        reason = "a stream stays where it is when it changes hands"
+    )]
     spare: RefCell<Vec<Box<Stream>>>,
 }
 
 impl HcmOnWorker {
-    fn new_stream(&self, connection: &Rc<ConnectionInfo>, buffer_limit: u32, now: Instant) -> Box<Stream> {
+    fn new_stream(
+        &self,
+        connection: &Rc<ConnectionInfo>,
+        buffer_limit: u32,
+        now: Instant,
+    ) -> Box<Stream> {
         let spare = self.spare.borrow_mut().pop();
         match spare {
             Some(mut stream) => {
                 stream.restart(connection, buffer_limit, now);
                 stream
             }
-            None => Box::new(Stream::new(self.hcm.clone(), connection.clone(), buffer_limit, now)),
+            None => Box::new(Stream::new(
+                self.hcm.clone(),
+                connection.clone(),
+                buffer_limit,
+                now,
+            )),
         }
     }
 

@@ -17,8 +17,12 @@ impl EscapedSlashes {
     pub(crate) fn from_proto(action: i32) -> EscapedSlashes {
         match PathWithEscapedSlashesAction::try_from(action) {
             Ok(PathWithEscapedSlashesAction::RejectRequest) => EscapedSlashes::Reject,
-            Ok(PathWithEscapedSlashesAction::UnescapeAndRedirect) => EscapedSlashes::UnescapeAndRedirect,
-            Ok(PathWithEscapedSlashesAction::UnescapeAndForward) => EscapedSlashes::UnescapeAndForward,
+            Ok(PathWithEscapedSlashesAction::UnescapeAndRedirect) => {
+                EscapedSlashes::UnescapeAndRedirect
+            }
+            Ok(PathWithEscapedSlashesAction::UnescapeAndForward) => {
+                EscapedSlashes::UnescapeAndForward
+            }
             _ => EscapedSlashes::Keep,
         }
     }
@@ -47,7 +51,9 @@ pub(crate) enum PathVerdict {
 impl PathRules {
     /// Applies the path rules.
     pub(crate) fn apply_to_path(&self, headers: &mut HeaderMap) -> PathVerdict {
-        let Some(path) = headers.path() else { return PathVerdict::Continue };
+        let Some(path) = headers.path() else {
+            return PathVerdict::Continue;
+        };
         // A fragment is no part of a request target (RFC 9112 §3.2).
         if memchr::memchr(b'#', path).is_some() {
             return PathVerdict::Reject;
@@ -86,16 +92,25 @@ impl PathRules {
 
     /// Applies the host rules; `local_port` is the port of the listener.
     pub(crate) fn apply_to_host(&self, headers: &mut HeaderMap, local_port: Option<u16>) {
-        if !(self.strip_any_host_port || self.strip_matching_host_port || self.strip_trailing_host_dot) {
+        if !(self.strip_any_host_port
+            || self.strip_matching_host_port
+            || self.strip_trailing_host_dot)
+        {
             return;
         }
-        let Some(host) = headers.authority() else { return };
+        let Some(host) = headers.authority() else {
+            return;
+        };
         let mut now = host.to_vec();
         if self.strip_trailing_host_dot {
             strip_dot(&mut now);
         }
         if self.strip_any_host_port || self.strip_matching_host_port {
-            let wanted = if self.strip_any_host_port { None } else { local_port };
+            let wanted = if self.strip_any_host_port {
+                None
+            } else {
+                local_port
+            };
             if self.strip_any_host_port || wanted.is_some() {
                 strip_port(&mut now, wanted);
             }
@@ -109,13 +124,21 @@ impl PathRules {
 /// Where the port begins (its colon); none for a bare IPv6 literal or without a port.
 fn port_start(host: &[u8]) -> Option<usize> {
     let colon = host.iter().rposition(|&b| b == b':')?;
-    let in_brackets = host.iter().rposition(|&b| b == b']').is_some_and(|bracket| bracket > colon);
+    let in_brackets = host
+        .iter()
+        .rposition(|&b| b == b']')
+        .is_some_and(|bracket| bracket > colon);
     (!in_brackets).then_some(colon)
 }
 
 fn strip_port(host: &mut Vec<u8>, only: Option<u16>) {
-    let Some(colon) = port_start(host) else { return };
-    let Some(port) = std::str::from_utf8(&host[colon + 1..]).ok().and_then(|text| text.parse::<u16>().ok()) else {
+    let Some(colon) = port_start(host) else {
+        return;
+    };
+    let Some(port) = std::str::from_utf8(&host[colon + 1..])
+        .ok()
+        .and_then(|text| text.parse::<u16>().ok())
+    else {
         return;
     };
     if only.is_none_or(|only| only == port) {
@@ -152,15 +175,24 @@ mod tests {
 
     #[test]
     fn ports_and_dots_are_stripped() {
-        let any = PathRules { strip_any_host_port: true, ..NONE };
+        let any = PathRules {
+            strip_any_host_port: true,
+            ..NONE
+        };
         assert_eq!(host(any, "a.b:8080"), "a.b");
         assert_eq!(host(any, "[::1]:8080"), "[::1]");
         assert_eq!(host(any, "[::1]"), "[::1]");
         assert_eq!(host(any, "a.b:x"), "a.b:x");
-        let matching = PathRules { strip_matching_host_port: true, ..NONE };
+        let matching = PathRules {
+            strip_matching_host_port: true,
+            ..NONE
+        };
         assert_eq!(host(matching, "a.b:80"), "a.b");
         assert_eq!(host(matching, "a.b:81"), "a.b:81");
-        let dot = PathRules { strip_trailing_host_dot: true, ..NONE };
+        let dot = PathRules {
+            strip_trailing_host_dot: true,
+            ..NONE
+        };
         assert_eq!(host(dot, "a.b.:80"), "a.b:80");
         assert_eq!(host(dot, "a.b."), "a.b");
     }

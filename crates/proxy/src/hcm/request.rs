@@ -47,7 +47,8 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
 
 /// Whether a comma-separated list has this token, whatever its case.
 pub(crate) fn has_token(list: &[u8], token: &[u8]) -> bool {
-    list.split(|&b| b == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
+    list.split(|&b| b == b',')
+        .any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 /// Whether the request is gRPC: `application/grpc`, perhaps with a suffix or parameters.
@@ -73,7 +74,11 @@ pub(crate) fn prepare(
     set_scheme(headers, &connection, config);
 
     let internal = client.is_some_and(|client| {
-        client.trusted && config.internal_addresses.iter().any(|range| range.contains(client.address))
+        client.trusted
+            && config
+                .internal_addresses
+                .iter()
+                .any(|range| range.contains(client.address))
     }) || (config.internal_unix_sockets
         && matches!(*connection.remote_address, Address::Pipe { .. }));
     let edge = config.use_remote_address && !internal;
@@ -95,13 +100,19 @@ pub(crate) fn prepare(
             headers.set(Known::UserAgent, cluster.as_bytes());
         }
         if !config.node_id.is_empty() {
-            headers.set(Known::XEnvoyDownstreamServiceNode, config.node_id.as_bytes());
+            headers.set(
+                Known::XEnvoyDownstreamServiceNode,
+                config.node_id.as_bytes(),
+            );
         }
     }
 
     if let Some(client) = client {
         if edge {
-            headers.set(Known::XEnvoyExternalAddress, client.address.to_string().as_bytes());
+            headers.set(
+                Known::XEnvoyExternalAddress,
+                client.address.to_string().as_bytes(),
+            );
         }
         if Some(client.address) != peer_ip(&connection) {
             info.remote_address = Rc::new(Address::Ip(SocketAddr::new(client.address, 0)));
@@ -245,7 +256,11 @@ mod tests {
             headers.append(Known::ContentType, value.as_bytes());
             is_grpc(&headers)
         };
-        assert!(grpc("application/grpc") && grpc("application/grpc+proto") && grpc("application/grpc;v=1"));
+        assert!(
+            grpc("application/grpc")
+                && grpc("application/grpc+proto")
+                && grpc("application/grpc;v=1")
+        );
         assert!(!grpc("application/grpc-web") && !grpc("text/plain"));
     }
 

@@ -25,7 +25,8 @@ pub(crate) fn prepare(
         headers.set(Known::Server, config.server_name.as_bytes());
     }
     if is_upgrade(request_headers) && is_upgrade(headers) {
-        let bodiless = !headers.contains(Known::TransferEncoding) && !headers.contains(Known::ContentLength);
+        let bodiless =
+            !headers.contains(Known::TransferEncoding) && !headers.contains(Known::ContentLength);
         // RFC 9110 §8.6 forbids a length in 1xx answers.
         if bodiless && headers.status().is_none_or(|status| status >= 200) {
             headers.set(Known::ContentLength, b"0");
@@ -37,7 +38,8 @@ pub(crate) fn prepare(
     headers.remove(Known::TransferEncoding);
     headers.remove(Known::KeepAlive);
     headers.remove(Known::ProxyConnection);
-    if config.always_set_request_id_in_response || request_headers.contains(Known::XEnvoyForceTrace) {
+    if config.always_set_request_id_in_response || request_headers.contains(Known::XEnvoyForceTrace)
+    {
         if let Some(id) = request_headers.get(Known::XRequestId) {
             headers.set(Known::XRequestId, id);
         }

@@ -28,20 +28,29 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(connection: PooledConnection, encoded_end: bool) -> Exchange {
-        Exchange { connection, encoded_end, started: false, read_size: FIRST_READ }
+        Exchange {
+            connection,
+            encoded_end,
+            started: false,
+            read_size: FIRST_READ,
+        }
     }
 
     /// Encodes a piece of the request's body.
     pub(super) fn send_data(&mut self, data: &mut Buffer, end: bool) {
         let connection = &mut *self.connection;
-        connection.encoder.encode_data(data, end, &mut connection.write);
+        connection
+            .encoder
+            .encode_data(data, end, &mut connection.write);
         self.encoded_end |= end;
     }
 
     /// Encodes the request's trailers.
     pub(super) fn send_trailers(&mut self, trailers: &HeaderMap) {
         let connection = &mut *self.connection;
-        connection.encoder.encode_trailers(trailers, &mut connection.write);
+        connection
+            .encoder
+            .encode_trailers(trailers, &mut connection.write);
         self.encoded_end = true;
     }
 
@@ -70,7 +79,12 @@ enum Step {
 
 impl Stream {
     /// Drives the upstream. `may_read`: the client has room for more of the response.
-    pub(crate) fn poll_router(&mut self, cx: &mut Context<'_>, may_read: bool, now: Instant) -> bool {
+    pub(crate) fn poll_router(
+        &mut self,
+        cx: &mut Context<'_>,
+        may_read: bool,
+        now: Instant,
+    ) -> bool {
         let mut progress = false;
         if let Upstream::Connecting(pending) = &mut self.router.upstream {
             match pending.poll(cx) {
@@ -87,7 +101,9 @@ impl Stream {
             }
         }
         loop {
-            let Upstream::Active(exchange) = &mut self.router.upstream else { return progress };
+            let Upstream::Active(exchange) = &mut self.router.upstream else {
+                return progress;
+            };
             let room = may_read && self.out.data.len() < self.buffer_limit as usize;
             match exchange.step(cx, room, &mut self.response) {
                 Step::Wait => return progress,
@@ -132,7 +148,9 @@ impl Stream {
                 self.on_upstream_end(now);
                 self.respond_trailers();
             }
-            Event::Informational | Event::Reset { .. } => unreachable!("handled by the caller, or never from HTTP/1"),
+            Event::Informational | Event::Reset { .. } => {
+                unreachable!("handled by the caller, or never from HTTP/1")
+            }
         }
     }
 
@@ -140,9 +158,15 @@ impl Stream {
     fn on_upstream_end(&mut self, now: Instant) {
         self.info.timing.last_upstream_rx = Some(now);
         self.router.deadline = None;
-        let Upstream::Active(exchange) = std::mem::replace(&mut self.router.upstream, Upstream::Done) else { return };
+        let Upstream::Active(exchange) =
+            std::mem::replace(&mut self.router.upstream, Upstream::Done)
+        else {
+            return;
+        };
         let sent = exchange.encoded_end && exchange.unsent() == 0;
-        let reusable = sent && exchange.connection.decoder.facts().keep_alive && exchange.connection.read.is_empty();
+        let reusable = sent
+            && exchange.connection.decoder.facts().keep_alive
+            && exchange.connection.read.is_empty();
         if reusable {
             exchange.connection.release(now);
         } else {
@@ -168,12 +192,7 @@ impl Stream {
 }
 
 impl Exchange {
-    fn step(
-        &mut self,
-        cx: &mut Context<'_>,
-        may_read: bool,
-        response: &mut Message,
-    ) -> Step {
+    fn step(&mut self, cx: &mut Context<'_>, may_read: bool, response: &mut Message) -> Step {
         let mut moved = false;
         if self.unsent() > 0 {
             match self.connection.poll_write(cx, &mut Buffer::new()) {

@@ -72,9 +72,16 @@ impl HttpFilterFactory for RouterFactory {
         true
     }
 
-    fn create(&self, config: &Any, _: &FactoryContext<'_>) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
+    fn create(
+        &self,
+        config: &Any,
+        _: &FactoryContext<'_>,
+    ) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
         let config: Router = any::unpack(config)?;
-        let strict = config.strict_check_headers.iter().filter_map(|name| Known::from_lower(name.to_ascii_lowercase().as_bytes()));
+        let strict = config
+            .strict_check_headers
+            .iter()
+            .filter_map(|name| Known::from_lower(name.to_ascii_lowercase().as_bytes()));
         Ok(Arc::new(Terminal(Arc::new(RouterConfig {
             dynamic_stats: config.dynamic_stats.is_none_or(|on| on.value),
             suppress_envoy_headers: config.suppress_envoy_headers,

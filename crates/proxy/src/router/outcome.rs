@@ -37,7 +37,9 @@ impl Reset {
 fn reset_reply(status: u16, reason: &str, details: &str, flag: ResponseFlags) -> LocalReply {
     LocalReply::new(
         status,
-        format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}"),
+        format!(
+            "upstream connect error or disconnect/reset before headers. reset reason: {reason}"
+        ),
         format!("upstream_reset_before_response_started{{{details}}}"),
     )
     .flags(flag)
@@ -47,13 +49,19 @@ impl Stream {
     /// The chosen cluster has no host that may be used.
     pub(super) fn no_healthy_upstream(&mut self) -> LocalReply {
         self.charge_code(503);
-        LocalReply::new(503, "no healthy upstream", "no_healthy_upstream").flags(ResponseFlags::NO_HEALTHY_UPSTREAM)
+        LocalReply::new(503, "no healthy upstream", "no_healthy_upstream")
+            .flags(ResponseFlags::NO_HEALTHY_UPSTREAM)
     }
 
     /// A circuit breaker is open.
     pub(super) fn overflow(&mut self) -> LocalReply {
         self.charge_code(503);
-        reset_reply(503, "overflow", "overflow", ResponseFlags::UPSTREAM_OVERFLOW)
+        reset_reply(
+            503,
+            "overflow",
+            "overflow",
+            ResponseFlags::UPSTREAM_OVERFLOW,
+        )
     }
 
     /// No connection could be made.
@@ -71,7 +79,12 @@ impl Stream {
                     true => kind.as_details().to_owned(),
                     false => format!("{}|{}", kind.as_details(), reason.replace(' ', "_")),
                 };
-                reset_reply(503, kind.as_str(), &details, ResponseFlags::UPSTREAM_CONNECTION_FAILURE)
+                reset_reply(
+                    503,
+                    kind.as_str(),
+                    &details,
+                    ResponseFlags::UPSTREAM_CONNECTION_FAILURE,
+                )
             }
         };
         self.router_reply(reply);
@@ -100,12 +113,22 @@ impl Stream {
             }
         }
         if started {
-            self.hcm.stats.inc(HttpStats::RQ_RESET_AFTER_DOWNSTREAM_RESPONSE_STARTED);
-            let mut reply = LocalReply::new(502, "", format!("upstream_reset_after_response_started{{{details}}}"));
+            self.hcm
+                .stats
+                .inc(HttpStats::RQ_RESET_AFTER_DOWNSTREAM_RESPONSE_STARTED);
+            let mut reply = LocalReply::new(
+                502,
+                "",
+                format!("upstream_reset_after_response_started{{{details}}}"),
+            );
             reply.flags = reset.flag();
             return self.router_reply(reply);
         }
-        let status = if matches!(reset, Reset::ProtocolError(_)) { 502 } else { 503 };
+        let status = if matches!(reset, Reset::ProtocolError(_)) {
+            502
+        } else {
+            503
+        };
         self.charge_code(status);
         self.router_reply(reset_reply(status, reason, details, reset.flag()));
     }
@@ -120,7 +143,9 @@ impl Stream {
             && !config.suppress_envoy_headers
         {
             let took = now.saturating_duration_since(complete).as_millis() as u64;
-            self.response.headers.set_number(Known::XEnvoyUpstreamServiceTime, took);
+            self.response
+                .headers
+                .set_number(Known::XEnvoyUpstreamServiceTime, took);
         }
         let status = self.response.headers.status().unwrap_or(0);
         self.charge_code(status);
@@ -143,17 +168,28 @@ impl Stream {
 
     /// Applies what the route does to responses, those of the router itself included.
     pub(crate) fn finalize_response(&mut self) {
-        let Some(route) = self.router.route.clone() else { return };
-        route.finalize_response_headers(&mut self.response.headers, &self.request.headers, &self.info);
+        let Some(route) = self.router.route.clone() else {
+            return;
+        };
+        route.finalize_response_headers(
+            &mut self.response.headers,
+            &self.request.headers,
+            &self.info,
+        );
         let attempts = self.info.upstream.attempt_count;
         if attempts > 0 && route.include_attempt_count_in_response() {
-            self.response.headers.set_number(Known::XEnvoyAttemptCount, u64::from(attempts));
+            self.response
+                .headers
+                .set_number(Known::XEnvoyAttemptCount, u64::from(attempts));
         }
     }
 
     /// The response has come whole.
     pub(super) fn on_upstream_complete(&mut self, now: Instant) {
-        let (Some(cluster), Some(complete)) = (&self.router.cluster, self.router.complete_at) else { return };
+        let (Some(cluster), Some(complete)) = (&self.router.cluster, self.router.complete_at)
+        else {
+            return;
+        };
         if self.hcm.chain(self.chain).router.dynamic_stats {
             cluster.on_response_time(now.saturating_duration_since(complete), self.code_context());
         }

@@ -21,10 +21,16 @@ impl Stream {
             return;
         }
         let hcm = self.hcm.clone();
-        self.router.route = hcm.routes.find(&self.request.headers, &self.info, hcm.random());
-        let Some(route) = &self.router.route else { return };
+        self.router.route = hcm
+            .routes
+            .find(&self.request.headers, &self.info, hcm.random());
+        let Some(route) = &self.router.route else {
+            return;
+        };
         self.info.route = Some(route.clone());
-        let exists = route.cluster().is_some_and(|id| hcm.clusters.get(id).is_some());
+        let exists = route
+            .cluster()
+            .is_some_and(|id| hcm.clusters.get(id).is_some());
         self.info.cluster_name = exists.then(|| route.cluster_name().clone());
     }
 
@@ -51,7 +57,9 @@ impl Stream {
                     self.router_reply(reply);
                 }
             }
-            Action::Redirect(_) | Action::TlsRedirect | Action::DirectResponse(_) => self.answer_by_route(&route),
+            Action::Redirect(_) | Action::TlsRedirect | Action::DirectResponse(_) => {
+                self.answer_by_route(&route)
+            }
         }
     }
 
@@ -81,8 +89,10 @@ impl Stream {
         let config = &hcm.chain(self.chain).router;
         let Some(cluster) = route.cluster().and_then(|id| hcm.clusters.get(id)) else {
             hcm.stats.inc(HttpStats::NO_CLUSTER);
-            return Err(LocalReply::new(forward.cluster_not_found_status, "", "cluster_not_found")
-                .flags(ResponseFlags::NO_CLUSTER_FOUND));
+            return Err(
+                LocalReply::new(forward.cluster_not_found_status, "", "cluster_not_found")
+                    .flags(ResponseFlags::NO_CLUSTER_FOUND),
+            );
         };
         self.router.cluster = Some(cluster.clone());
         strict_check(config, &self.request.headers)?;
@@ -90,7 +100,11 @@ impl Stream {
         if route.include_attempt_count_in_request() {
             self.request.headers.set(Known::XEnvoyAttemptCount, b"1");
         }
-        route.finalize_request_headers(&mut self.request.headers, &self.info, !config.suppress_envoy_headers);
+        route.finalize_request_headers(
+            &mut self.request.headers,
+            &self.info,
+            !config.suppress_envoy_headers,
+        );
 
         let priority = match forward.high_priority {
             true => Priority::High,
@@ -106,7 +120,12 @@ impl Stream {
         };
         if forward.auto_host_rewrite() && !host.hostname().is_empty() {
             let name = host.hostname().as_bytes();
-            update_authority(&mut self.request.headers, name, forward.append_x_forwarded_host, !config.suppress_envoy_headers);
+            update_authority(
+                &mut self.request.headers,
+                name,
+                forward.append_x_forwarded_host,
+                !config.suppress_envoy_headers,
+            );
         }
         self.info.upstream.host = Some(host.clone());
         self.router.host = Some(host.clone());
@@ -219,7 +238,11 @@ fn strict_check(config: &RouterConfig, headers: &HeaderMap) -> Result<(), LocalR
         if !valid {
             return Err(LocalReply::new(
                 400,
-                format!("invalid header '{}' with value '{}'", name.as_str(), String::from_utf8_lossy(headers.get(name).unwrap_or_default())),
+                format!(
+                    "invalid header '{}' with value '{}'",
+                    name.as_str(),
+                    String::from_utf8_lossy(headers.get(name).unwrap_or_default())
+                ),
                 "request_headers_failed_strict_check",
             )
             .flags(ResponseFlags::INVALID_ENVOY_REQUEST_HEADERS));
@@ -233,14 +256,30 @@ fn number(text: &[u8]) -> Option<u64> {
 }
 
 /// The timeout of the exchange, by route and request; tells the upstream of it (Envoy's `FilterUtility::finalTimeout`).
-fn timeout(forward: &Forward, config: &RouterConfig, headers: &mut HeaderMap, grpc: bool) -> Option<Duration> {
+fn timeout(
+    forward: &Forward,
+    config: &RouterConfig,
+    headers: &mut HeaderMap,
+    grpc: bool,
+) -> Option<Duration> {
     let mut timeout = forward.timeout.unwrap_or_default();
-    if grpc && let Some(max) = forward.max_stream_duration.and_then(|durations| durations.grpc_timeout_header_max) {
+    if grpc
+        && let Some(max) = forward
+            .max_stream_duration
+            .and_then(|durations| durations.grpc_timeout_header_max)
+    {
         timeout = grpc_timeout(headers, max, forward);
     }
-    let asked = headers.get(Known::XEnvoyUpstreamRqTimeoutMs).and_then(number);
-    let expected = headers.get(Known::XEnvoyExpectedRqTimeoutMs).and_then(number);
-    match expected.filter(|_| config.respect_expected_rq_timeout).or(asked) {
+    let asked = headers
+        .get(Known::XEnvoyUpstreamRqTimeoutMs)
+        .and_then(number);
+    let expected = headers
+        .get(Known::XEnvoyExpectedRqTimeoutMs)
+        .and_then(number);
+    match expected
+        .filter(|_| config.respect_expected_rq_timeout)
+        .or(asked)
+    {
         Some(milliseconds) => timeout = Duration::from_millis(milliseconds),
         None => {}
     }
@@ -253,13 +292,18 @@ fn timeout(forward: &Forward, config: &RouterConfig, headers: &mut HeaderMap, gr
 
 /// What `grpc-timeout` asks for, at most `max` (0: no limit), less the configured offset.
 fn grpc_timeout(headers: &HeaderMap, max: Duration, forward: &Forward) -> Duration {
-    let asked = headers.get(Known::GrpcTimeout).and_then(parse_grpc_timeout).unwrap_or_default();
+    let asked = headers
+        .get(Known::GrpcTimeout)
+        .and_then(parse_grpc_timeout)
+        .unwrap_or_default();
     let limited = match max.is_zero() {
         true => asked,
         false if asked.is_zero() => max,
         false => asked.min(max),
     };
-    let offset = forward.max_stream_duration.and_then(|durations| durations.grpc_timeout_header_offset);
+    let offset = forward
+        .max_stream_duration
+        .and_then(|durations| durations.grpc_timeout_header_offset);
     match offset {
         Some(offset) if offset < limited => limited - offset,
         _ => limited,

@@ -9,8 +9,8 @@ use nuncio_buffer::Buffer;
 use nuncio_sdk::filter::Wishes;
 use nuncio_sdk::{Action, DataAction, FilterContext, HttpFilter, LocalReply, Resume};
 
-use super::lane::{Direction, FilterSlot, Gate, Lane};
 use super::Stream;
+use super::lane::{Direction, FilterSlot, Gate, Lane};
 
 impl Stream {
     /// Where the filter at a position of a direction stands in the chain.
@@ -35,7 +35,12 @@ impl Stream {
     ) -> R {
         let index = self.slot_index(direction, position);
         let mut wishes = Wishes::default();
-        let FilterSlot { filter, entry, request, response } = &mut self.filters[index];
+        let FilterSlot {
+            filter,
+            entry,
+            request,
+            response,
+        } = &mut self.filters[index];
         let lane = match direction {
             Direction::Request => request,
             Direction::Response => response,
@@ -90,7 +95,13 @@ impl Stream {
     }
 
     /// Passes data from a position on. Takes the bytes.
-    pub(super) fn pass_data(&mut self, direction: Direction, from: usize, data: &mut Buffer, end: bool) {
+    pub(super) fn pass_data(
+        &mut self,
+        direction: Direction,
+        from: usize,
+        data: &mut Buffer,
+        end: bool,
+    ) {
         for position in from..self.filters.len() {
             let lane = self.lane_at(direction, position);
             if lane.is_waiting() {
@@ -284,8 +295,10 @@ impl Stream {
 
     /// Remembers whether any filter waits, so that a stream without waits never looks.
     fn note_waits(&mut self) {
-        self.has_waits =
-            self.filters.iter().any(|slot| slot.request.is_waiting() || slot.response.is_waiting());
+        self.has_waits = self
+            .filters
+            .iter()
+            .any(|slot| slot.request.is_waiting() || slot.response.is_waiting());
     }
 
     /// Acts on a lane that holds more than it may.

@@ -86,7 +86,12 @@ pub(super) struct FilterSlot {
 
 impl FilterSlot {
     pub(super) fn new(filter: Box<dyn HttpFilter>, entry: usize) -> FilterSlot {
-        FilterSlot { filter, entry, request: Lane::default(), response: Lane::default() }
+        FilterSlot {
+            filter,
+            entry,
+            request: Lane::default(),
+            response: Lane::default(),
+        }
     }
 
     pub(super) fn lane(&mut self, direction: Direction) -> &mut Lane {

@@ -109,13 +109,23 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// A stream that begins now.
-    pub(crate) fn new(hcm: Rc<WorkerHcm>, connection: Rc<ConnectionInfo>, buffer_limit: u32, now: Instant) -> Stream {
+    pub(crate) fn new(
+        hcm: Rc<WorkerHcm>,
+        connection: Rc<ConnectionInfo>,
+        buffer_limit: u32,
+        now: Instant,
+    ) -> Stream {
         let mut stream = Stream::idle(hcm, connection, buffer_limit, now);
         stream.begin(now);
         stream
     }
 
-    fn idle(hcm: Rc<WorkerHcm>, connection: Rc<ConnectionInfo>, buffer_limit: u32, now: Instant) -> Stream {
+    fn idle(
+        hcm: Rc<WorkerHcm>,
+        connection: Rc<ConnectionInfo>,
+        buffer_limit: u32,
+        now: Instant,
+    ) -> Stream {
         Stream {
             info: StreamInfo::new(connection, now, clock::wall_time(now)),
             hcm,
@@ -143,14 +153,27 @@ impl Stream {
     }
 
     /// Makes a finished stream the next one, of whichever connection of this worker.
-    pub(crate) fn restart(&mut self, connection: &Rc<ConnectionInfo>, buffer_limit: u32, now: Instant) {
-        let (mut request, mut response) = (std::mem::take(&mut self.request), std::mem::take(&mut self.response));
+    pub(crate) fn restart(
+        &mut self,
+        connection: &Rc<ConnectionInfo>,
+        buffer_limit: u32,
+        now: Instant,
+    ) {
+        let (mut request, mut response) = (
+            std::mem::take(&mut self.request),
+            std::mem::take(&mut self.response),
+        );
         request.clear();
         response.clear();
         let mut filters = std::mem::take(&mut self.filters);
         filters.clear();
         let hcm = self.hcm.clone();
-        *self = Stream { request, response, filters, ..Stream::idle(hcm, connection.clone(), buffer_limit, now) };
+        *self = Stream {
+            request,
+            response,
+            filters,
+            ..Stream::idle(hcm, connection.clone(), buffer_limit, now)
+        };
         self.begin(now);
     }
 
@@ -203,7 +226,9 @@ impl Stream {
     fn check_and_prepare(&mut self, config: &HcmConfig) -> Result<(), LocalReply> {
         let headers = &mut self.request.headers;
         if !config.proxy_100_continue
-            && headers.get(Known::Expect).is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"))
+            && headers
+                .get(Known::Expect)
+                .is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"))
         {
             self.out.send_continue = true;
             headers.remove(Known::Expect);
@@ -215,7 +240,10 @@ impl Stream {
             if headers.authority().is_none_or(<[u8]>::is_empty)
                 && !config.h1.default_host_for_http_10.is_empty()
             {
-                headers.set(Known::Authority, config.h1.default_host_for_http_10.as_bytes());
+                headers.set(
+                    Known::Authority,
+                    config.h1.default_host_for_http_10.as_bytes(),
+                );
             }
         }
         if headers.authority().is_none() {
@@ -226,7 +254,9 @@ impl Stream {
                 return Err(LocalReply::new(404, "", "missing_path_rejected"));
             }
             Some(path) if !path.is_empty() && path[0] != b'/' && path != b"*" => {
-                self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_NON_RELATIVE_PATH);
+                self.hcm
+                    .stats
+                    .inc(HttpStats::DOWNSTREAM_RQ_NON_RELATIVE_PATH);
                 return Err(LocalReply::new(404, "", "absolute_path_rejected"));
             }
             _ => {}
@@ -234,16 +264,23 @@ impl Stream {
         match config.path.apply_to_path(headers) {
             PathVerdict::Continue => {}
             PathVerdict::Redirect if !self.is_grpc => {
-                self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_REDIRECTED_WITH_NORMALIZED_PATH);
+                self.hcm
+                    .stats
+                    .inc(HttpStats::DOWNSTREAM_RQ_REDIRECTED_WITH_NORMALIZED_PATH);
                 let path = String::from_utf8_lossy(headers.path().unwrap_or_default()).into_owned();
-                return Err(LocalReply::new(307, "", "path_normalization_redirected").header("location", path));
+                return Err(LocalReply::new(307, "", "path_normalization_redirected")
+                    .header("location", path));
             }
             PathVerdict::Reject | PathVerdict::Redirect => {
-                self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_FAILED_PATH_NORMALIZATION);
+                self.hcm
+                    .stats
+                    .inc(HttpStats::DOWNSTREAM_RQ_FAILED_PATH_NORMALIZATION);
                 return Err(LocalReply::new(400, "", "path_normalization_failed"));
             }
         }
-        config.path.apply_to_host(headers, self.info.connection.local_address.port());
+        config
+            .path
+            .apply_to_host(headers, self.info.connection.local_address.port());
         request::prepare(headers, &mut self.info, config, &self.hcm.routes);
         Ok(())
     }
@@ -258,9 +295,16 @@ impl Stream {
             return Ok(());
         };
         let kind = String::from_utf8_lossy(kind).into_owned();
-        let forward = self.router.route.as_deref().and_then(|route| route.forward());
+        let forward = self
+            .router
+            .route
+            .as_deref()
+            .and_then(|route| route.forward());
         let by_route = forward.and_then(|forward| forward.upgrade_enabled(&kind));
-        let found = config.upgrades.iter().position(|upgrade| upgrade.kind.eq_ignore_ascii_case(&kind));
+        let found = config
+            .upgrades
+            .iter()
+            .position(|upgrade| upgrade.kind.eq_ignore_ascii_case(&kind));
         let allowed = match (by_route, found) {
             (Some(by_route), _) => by_route,
             (None, Some(index)) => config.upgrades[index].enabled,
@@ -271,7 +315,9 @@ impl Stream {
             if self.is_connect {
                 return Ok(());
             }
-            self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_WS_ON_NON_WS_ROUTE);
+            self.hcm
+                .stats
+                .inc(HttpStats::DOWNSTREAM_RQ_WS_ON_NON_WS_ROUTE);
             return Err(LocalReply::new(403, "", "upgrade_failed"));
         }
         if let Some(index) = found
@@ -281,7 +327,9 @@ impl Stream {
         }
         self.is_upgrade = !self.is_connect;
         self.hcm.stats.inc(HttpStats::DOWNSTREAM_CX_UPGRADES_TOTAL);
-        self.hcm.stats.gauge_add(HttpStats::DOWNSTREAM_CX_UPGRADES_ACTIVE, 1);
+        self.hcm
+            .stats
+            .gauge_add(HttpStats::DOWNSTREAM_CX_UPGRADES_ACTIVE, 1);
         Ok(())
     }
 
@@ -289,8 +337,12 @@ impl Stream {
         let hcm = self.hcm.clone();
         let chain: &FilterChain = hcm.chain(self.chain);
         for (entry, filter) in chain.filters.iter().enumerate() {
-            if !self.filter_disabled_by_route(&filter.name).unwrap_or(filter.disabled) {
-                self.filters.push(FilterSlot::new(filter.config.create_filter(), entry));
+            if !self
+                .filter_disabled_by_route(&filter.name)
+                .unwrap_or(filter.disabled)
+            {
+                self.filters
+                    .push(FilterSlot::new(filter.config.create_filter(), entry));
             }
         }
     }
@@ -298,7 +350,11 @@ impl Stream {
     /// What the most specific level of the route that says anything of it says.
     fn filter_disabled_by_route(&self, name: &str) -> Option<bool> {
         let configs = self.router.route.as_deref()?.per_filter_configs();
-        configs.iter().rev().find(|config| *config.filter == *name)?.disabled
+        configs
+            .iter()
+            .rev()
+            .find(|config| *config.filter == *name)?
+            .disabled
     }
 
     /// A piece of the request's body has arrived (in `self.request.data`).
@@ -361,7 +417,9 @@ impl Stream {
         let hcm = self.hcm.clone();
         let headers = &mut self.response.headers;
         let wall = clock::wall_time(self.now);
-        with_http_date(wall, |date| response::prepare(headers, &self.request.headers, &hcm.config, date));
+        with_http_date(wall, |date| {
+            response::prepare(headers, &self.request.headers, &hcm.config, date)
+        });
         self.response_state = ResponseState::Emitted;
         let status = headers.status().unwrap_or(0);
         self.info.response_code = Some(status);
@@ -369,7 +427,8 @@ impl Stream {
         if !self.request_end {
             // Nobody waits for the rest of the request: the connection ends with this response, unless it is a tunnel.
             self.out.close |= !self.is_tunnel(status);
-            hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_RESPONSE_BEFORE_RQ_COMPLETE);
+            hcm.stats
+                .inc(HttpStats::DOWNSTREAM_RQ_RESPONSE_BEFORE_RQ_COMPLETE);
         }
         self.out.headers = Some(end);
         self.out.end |= end;
@@ -392,11 +451,26 @@ impl Stream {
 
     fn charge_response(&self, status: u16) {
         let (own, listener) = match status / 100 {
-            1 => (HttpStats::DOWNSTREAM_RQ_1XX, ListenerHttpStats::DOWNSTREAM_RQ_1XX),
-            2 => (HttpStats::DOWNSTREAM_RQ_2XX, ListenerHttpStats::DOWNSTREAM_RQ_2XX),
-            3 => (HttpStats::DOWNSTREAM_RQ_3XX, ListenerHttpStats::DOWNSTREAM_RQ_3XX),
-            4 => (HttpStats::DOWNSTREAM_RQ_4XX, ListenerHttpStats::DOWNSTREAM_RQ_4XX),
-            _ => (HttpStats::DOWNSTREAM_RQ_5XX, ListenerHttpStats::DOWNSTREAM_RQ_5XX),
+            1 => (
+                HttpStats::DOWNSTREAM_RQ_1XX,
+                ListenerHttpStats::DOWNSTREAM_RQ_1XX,
+            ),
+            2 => (
+                HttpStats::DOWNSTREAM_RQ_2XX,
+                ListenerHttpStats::DOWNSTREAM_RQ_2XX,
+            ),
+            3 => (
+                HttpStats::DOWNSTREAM_RQ_3XX,
+                ListenerHttpStats::DOWNSTREAM_RQ_3XX,
+            ),
+            4 => (
+                HttpStats::DOWNSTREAM_RQ_4XX,
+                ListenerHttpStats::DOWNSTREAM_RQ_4XX,
+            ),
+            _ => (
+                HttpStats::DOWNSTREAM_RQ_5XX,
+                ListenerHttpStats::DOWNSTREAM_RQ_5XX,
+            ),
         };
         self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_COMPLETED);
         self.hcm.stats.inc(own);
@@ -422,7 +496,8 @@ impl Stream {
 
     /// Whether more of the request may be read.
     pub(crate) fn wants_request(&self) -> bool {
-        !self.router_is_backed_up() && (self.filters.is_empty() || !self.is_backed_up(Direction::Request))
+        !self.router_is_backed_up()
+            && (self.filters.is_empty() || !self.is_backed_up(Direction::Request))
     }
 
     /// The client is gone, or broke the protocol: everything of the stream ends.
@@ -454,7 +529,10 @@ impl Stream {
 
     /// Earliest point in time at which [`Stream::on_deadline`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        [self.timers.deadline(), self.router.deadline()].into_iter().flatten().min()
+        [self.timers.deadline(), self.router.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(crate) fn touch(&mut self, now: Instant) {
@@ -467,6 +545,9 @@ impl Stream {
 pub(crate) fn chain_of(config: &HcmConfig, chain: ChainRef) -> &Arc<FilterChain> {
     match chain {
         ChainRef::Main => &config.chain,
-        ChainRef::Upgrade(index) => config.upgrades[index].chain.as_ref().unwrap_or(&config.chain),
+        ChainRef::Upgrade(index) => config.upgrades[index]
+            .chain
+            .as_ref()
+            .unwrap_or(&config.chain),
     }
 }

@@ -51,7 +51,11 @@ impl Stream {
     /// A filter holds more of the response than it may.
     pub(super) fn response_too_large(&mut self) {
         self.hcm.stats.inc(HttpStats::RS_TOO_LARGE);
-        self.replace_response(LocalReply::new(500, "Internal Server Error", "response_payload_too_large"));
+        self.replace_response(LocalReply::new(
+            500,
+            "Internal Server Error",
+            "response_payload_too_large",
+        ));
     }
 
     /// Ends the stream without completing its response.
@@ -86,18 +90,29 @@ impl Stream {
         }
         let headers = &mut self.response.headers;
         let hcm = self.hcm.clone();
-        let formatted = hcm.config.local_reply.rewrite(&mut reply, &self.request.headers, headers, &mut self.info);
-        if reply.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW) && !hcm.config.chain.router.suppress_envoy_headers {
+        let formatted = hcm.config.local_reply.rewrite(
+            &mut reply,
+            &self.request.headers,
+            headers,
+            &mut self.info,
+        );
+        if reply.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW)
+            && !hcm.config.chain.router.suppress_envoy_headers
+        {
             headers.set(Known::XEnvoyOverloaded, b"true");
         }
 
         let mut body = Buffer::new();
         if self.is_grpc {
-            let status = reply.grpc_status.unwrap_or_else(|| grpc_status_of(reply.status));
+            let status = reply
+                .grpc_status
+                .unwrap_or_else(|| grpc_status_of(reply.status));
             headers.set_status(200);
             headers.set(Known::ContentType, b"application/grpc");
             headers.set_number(Known::GrpcStatus, u64::from(status));
-            let message = formatted.as_ref().map_or(reply.body.as_bytes(), |formatted| &formatted.body);
+            let message = formatted
+                .as_ref()
+                .map_or(reply.body.as_bytes(), |formatted| &formatted.body);
             if !message.is_empty() {
                 headers.set(Known::GrpcMessage, &percent_encode(message));
             }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use nuncio_sdk::{LocalReply, ResponseFlags};
 use nuncio_route::RouteEntry;
+use nuncio_sdk::{LocalReply, ResponseFlags};
 use tokio::time::Instant;
 
 use super::{ResponseState, Stream};
@@ -43,11 +43,16 @@ impl StreamTimers {
 
     /// A route may have an idle timeout and a maximum duration of its own.
     pub(super) fn on_route(&mut self, route: Option<&RouteEntry>, now: Instant) {
-        let Some(forward) = route.and_then(RouteEntry::forward) else { return };
+        let Some(forward) = route.and_then(RouteEntry::forward) else {
+            return;
+        };
         if let Some(idle) = forward.idle_timeout {
             self.idle_timeout = (!idle.is_zero()).then_some(idle);
         }
-        if let Some(max) = forward.max_stream_duration.and_then(|durations| durations.max) {
+        if let Some(max) = forward
+            .max_stream_duration
+            .and_then(|durations| durations.max)
+        {
             self.max_duration = (!max.is_zero()).then(|| self.start.unwrap_or(now) + max);
         }
     }
@@ -65,7 +70,16 @@ impl StreamTimers {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [self.idle(), self.request_headers, self.request, self.max_duration, self.log].into_iter().flatten().min()
+        [
+            self.idle(),
+            self.request_headers,
+            self.request,
+            self.max_duration,
+            self.log,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }
 
@@ -80,17 +94,32 @@ impl Stream {
         if passed(self.timers.request_headers) {
             self.timers.request_headers = None;
             self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_HEADER_TIMEOUT);
-            self.send_local_reply(LocalReply::new(408, "request header timeout", "request_header_timeout"));
+            self.send_local_reply(LocalReply::new(
+                408,
+                "request header timeout",
+                "request_header_timeout",
+            ));
         } else if passed(self.timers.request) {
             self.timers.request = None;
             self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_TIMEOUT);
-            self.send_local_reply(LocalReply::new(408, "request timeout", "request_overall_timeout"));
+            self.send_local_reply(LocalReply::new(
+                408,
+                "request timeout",
+                "request_overall_timeout",
+            ));
         } else if passed(self.timers.max_duration) {
             self.timers.max_duration = None;
-            self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_MAX_DURATION_REACHED);
+            self.hcm
+                .stats
+                .inc(HttpStats::DOWNSTREAM_RQ_MAX_DURATION_REACHED);
             let status = if self.request_end { 504 } else { 408 };
             self.send_local_reply(
-                LocalReply::new(status, "downstream duration timeout", "max_duration_timeout").grpc_status(4),
+                LocalReply::new(
+                    status,
+                    "downstream duration timeout",
+                    "max_duration_timeout",
+                )
+                .grpc_status(4),
             );
         } else if passed(self.timers.idle()) {
             self.timers.idle_timeout = None;
@@ -101,8 +130,12 @@ impl Stream {
 
     fn on_idle(&mut self) {
         self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_IDLE_TIMEOUT);
-        let reply = LocalReply::new(if self.request_end { 504 } else { 408 }, "stream timeout", "stream_idle_timeout")
-            .flags(ResponseFlags::STREAM_IDLE_TIMEOUT);
+        let reply = LocalReply::new(
+            if self.request_end { 504 } else { 408 },
+            "stream timeout",
+            "stream_idle_timeout",
+        )
+        .flags(ResponseFlags::STREAM_IDLE_TIMEOUT);
         if self.response_state == ResponseState::Emitted {
             self.info.set_flag(ResponseFlags::STREAM_IDLE_TIMEOUT);
             self.info.response_code_details = Some("stream_idle_timeout".into());

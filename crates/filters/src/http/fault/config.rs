@@ -24,10 +24,16 @@ pub(super) struct Share {
 }
 
 impl Share {
-    fn new(percentage: Option<&FractionalPercent>, header: Option<Known>) -> Result<Share, ConfigError> {
+    fn new(
+        percentage: Option<&FractionalPercent>,
+        header: Option<Known>,
+    ) -> Result<Share, ConfigError> {
         let configured = match percentage {
             Some(percentage) => convert::fraction(percentage).within("percentage")?,
-            None => Fraction { numerator: 0, denominator: 100 },
+            None => Fraction {
+                numerator: 0,
+                denominator: 100,
+            },
         };
         Ok(Share { configured, header })
     }
@@ -36,10 +42,16 @@ impl Share {
     pub(super) fn of(&self, headers: &HeaderMap) -> Fraction {
         let asked = self.header.and_then(|header| number(headers, header));
         let numerator = match asked {
-            Some(asked) => self.configured.numerator.min(u32::try_from(asked).unwrap_or(u32::MAX)),
+            Some(asked) => self
+                .configured
+                .numerator
+                .min(u32::try_from(asked).unwrap_or(u32::MAX)),
             None => self.configured.numerator,
         };
-        Fraction { numerator, ..self.configured }
+        Fraction {
+            numerator,
+            ..self.configured
+        }
     }
 }
 
@@ -91,44 +103,86 @@ impl FaultConfig {
             .headers
             .iter()
             .enumerate()
-            .map(|(index, matcher)| HeaderMatcher::from_config(matcher).within_index("headers", index))
+            .map(|(index, matcher)| {
+                HeaderMatcher::from_config(matcher).within_index("headers", index)
+            })
             .collect::<Result<_, _>>()?;
         Ok(FaultConfig {
-            delay: config.delay.as_ref().map(delay).transpose().within("delay")?,
-            abort: config.abort.as_ref().map(abort).transpose().within("abort")?,
-            rate: config.response_rate_limit.as_ref().map(rate).transpose().within("response_rate_limit")?,
+            delay: config
+                .delay
+                .as_ref()
+                .map(delay)
+                .transpose()
+                .within("delay")?,
+            abort: config
+                .abort
+                .as_ref()
+                .map(abort)
+                .transpose()
+                .within("abort")?,
+            rate: config
+                .response_rate_limit
+                .as_ref()
+                .map(rate)
+                .transpose()
+                .within("response_rate_limit")?,
             upstream_cluster: config.upstream_cluster.as_str().into(),
             headers,
             downstream_nodes: config.downstream_nodes.clone().into(),
             max_active: config.max_active_faults.as_ref().map(|max| max.value),
             disable_downstream_cluster_stats: config.disable_downstream_cluster_stats,
-            metadata: config.filter_metadata.iter().flat_map(|metadata| metadata.fields.clone()).collect(),
+            metadata: config
+                .filter_metadata
+                .iter()
+                .flat_map(|metadata| metadata.fields.clone())
+                .collect(),
         })
     }
 }
 
 fn delay(config: &FaultDelay) -> Result<Delay, ConfigError> {
     let (amount, header) = match &config.fault_delay_secifier {
-        Some(FaultDelaySecifier::FixedDelay(fixed)) => {
-            (Amount::Fixed(convert::duration(fixed).within("fixed_delay")?), None)
+        Some(FaultDelaySecifier::FixedDelay(fixed)) => (
+            Amount::Fixed(convert::duration(fixed).within("fixed_delay")?),
+            None,
+        ),
+        Some(FaultDelaySecifier::HeaderDelay(_)) => (
+            Amount::Header,
+            Some(Known::XEnvoyFaultDelayRequestPercentage),
+        ),
+        None => {
+            return Err(ConfigError::new(
+                "fixed_delay",
+                "a fixed_delay or header_delay is required",
+            ));
         }
-        Some(FaultDelaySecifier::HeaderDelay(_)) => {
-            (Amount::Header, Some(Known::XEnvoyFaultDelayRequestPercentage))
-        }
-        None => return Err(ConfigError::new("fixed_delay", "a fixed_delay or header_delay is required")),
     };
-    Ok(Delay { share: Share::new(config.percentage.as_ref(), header)?, amount })
+    Ok(Delay {
+        share: Share::new(config.percentage.as_ref(), header)?,
+        amount,
+    })
 }
 
 fn abort(config: &FaultAbort) -> Result<Abort, ConfigError> {
     let (status, header) = match &config.error_type {
         Some(ErrorType::HttpStatus(status @ 200..600)) => (AbortStatus::Http(*status as u16), None),
         Some(ErrorType::HttpStatus(_)) => {
-            return Err(ConfigError::new("http_status", "value must be inside range [200, 600)"));
+            return Err(ConfigError::new(
+                "http_status",
+                "value must be inside range [200, 600)",
+            ));
         }
         Some(ErrorType::GrpcStatus(status)) => (AbortStatus::Grpc(*status), None),
-        Some(ErrorType::HeaderAbort(_)) => (AbortStatus::Header, Some(Known::XEnvoyFaultAbortRequestPercentage)),
-        None => return Err(ConfigError::new("http_status", "an http_status, grpc_status or header_abort is required")),
+        Some(ErrorType::HeaderAbort(_)) => (
+            AbortStatus::Header,
+            Some(Known::XEnvoyFaultAbortRequestPercentage),
+        ),
+        None => {
+            return Err(ConfigError::new(
+                "http_status",
+                "an http_status, grpc_status or header_abort is required",
+            ));
+        }
     };
     Ok(Abort {
         share: Share::new(config.percentage.as_ref(), header)?,
@@ -139,12 +193,27 @@ fn abort(config: &FaultAbort) -> Result<Abort, ConfigError> {
 
 fn rate(config: &FaultRateLimit) -> Result<Rate, ConfigError> {
     let (kib_per_second, header) = match &config.limit_type {
-        Some(LimitType::FixedLimit(limit)) if limit.limit_kbps > 0 => (Some(limit.limit_kbps), None),
-        Some(LimitType::FixedLimit(_)) => {
-            return Err(ConfigError::new("fixed_limit.limit_kbps", "value must be greater than or equal to 1"));
+        Some(LimitType::FixedLimit(limit)) if limit.limit_kbps > 0 => {
+            (Some(limit.limit_kbps), None)
         }
-        Some(LimitType::HeaderLimit(_)) => (None, Some(Known::XEnvoyFaultThroughputResponsePercentage)),
-        None => return Err(ConfigError::new("fixed_limit", "a fixed_limit or header_limit is required")),
+        Some(LimitType::FixedLimit(_)) => {
+            return Err(ConfigError::new(
+                "fixed_limit.limit_kbps",
+                "value must be greater than or equal to 1",
+            ));
+        }
+        Some(LimitType::HeaderLimit(_)) => {
+            (None, Some(Known::XEnvoyFaultThroughputResponsePercentage))
+        }
+        None => {
+            return Err(ConfigError::new(
+                "fixed_limit",
+                "a fixed_limit or header_limit is required",
+            ));
+        }
     };
-    Ok(Rate { share: Share::new(config.percentage.as_ref(), header)?, kib_per_second })
+    Ok(Rate {
+        share: Share::new(config.percentage.as_ref(), header)?,
+        kib_per_second,
+    })
 }

@@ -17,8 +17,8 @@ use nuncio_event::sleep;
 use nuncio_http::{HeaderMap, Known};
 use nuncio_route::matchers::all_headers_match;
 use nuncio_sdk::{
-    Action, DataAction, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig, HttpFilterFactory, LocalReply,
-    LogContext, ResponseFlags, Resume, RouteConfig, ServerContext,
+    Action, DataAction, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig,
+    HttpFilterFactory, LocalReply, LogContext, ResponseFlags, Resume, RouteConfig, ServerContext,
 };
 use nuncio_stats::{Group, stats_schema};
 use rand::RngCore;
@@ -59,12 +59,19 @@ impl HttpFilterFactory for FaultFactory {
         self.config_types()
     }
 
-    fn create(&self, config: &Any, cx: &FactoryContext<'_>) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
+    fn create(
+        &self,
+        config: &Any,
+        cx: &FactoryContext<'_>,
+    ) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
         let config: HttpFault = any::unpack(config)?;
         Ok(Arc::new(Config {
             fault: Arc::new(FaultConfig::new(&config)?),
             shared: Arc::new(Shared {
-                stats: cx.server.stats.group(format!("{}fault.", cx.stat_prefix), FaultStats::SCHEMA),
+                stats: cx
+                    .server
+                    .stats
+                    .group(format!("{}fault.", cx.stat_prefix), FaultStats::SCHEMA),
                 server: cx.server.clone(),
                 prefix: format!("{}fault.", cx.stat_prefix).into(),
                 active: AtomicU32::new(0),
@@ -73,7 +80,11 @@ impl HttpFilterFactory for FaultFactory {
         }))
     }
 
-    fn create_route_config(&self, config: &Any, _: &FactoryContext<'_>) -> Result<RouteConfig, ConfigError> {
+    fn create_route_config(
+        &self,
+        config: &Any,
+        _: &FactoryContext<'_>,
+    ) -> Result<RouteConfig, ConfigError> {
         let config: HttpFault = any::unpack(config)?;
         Ok(Arc::new(Arc::new(FaultConfig::new(&config)?)))
     }
@@ -154,12 +165,20 @@ impl HttpFilter for Filter {
         }
     }
 
-    fn on_response_data(&mut self, _: &mut FilterContext<'_>, data: &mut Buffer, _: bool) -> DataAction {
+    fn on_response_data(
+        &mut self,
+        _: &mut FilterContext<'_>,
+        data: &mut Buffer,
+        _: bool,
+    ) -> DataAction {
         match &mut *self.0.pacer.borrow_mut() {
             None => DataAction::Continue,
             Some(pacer) => match pacer.allowed(nuncio_event::now(), data.len()) {
                 bytes if bytes == data.len() => DataAction::Continue,
-                bytes => DataAction::Pace { bytes, until: Box::pin(sleep(rate::SLICE)) },
+                bytes => DataAction::Pace {
+                    bytes,
+                    until: Box::pin(sleep(rate::SLICE)),
+                },
             },
         }
     }
@@ -179,11 +198,21 @@ impl State {
     /// Whether the request is one of those that the configuration is about.
     fn concerns(&self, cx: &FilterContext<'_>) -> bool {
         let fault = &self.fault;
-        let route_cluster = cx.info.route.as_ref().map_or("", |route| route.cluster_name());
-        let node = cx.request_headers.get(Known::XEnvoyDownstreamServiceNode).unwrap_or_default();
+        let route_cluster = cx
+            .info
+            .route
+            .as_ref()
+            .map_or("", |route| route.cluster_name());
+        let node = cx
+            .request_headers
+            .get(Known::XEnvoyDownstreamServiceNode)
+            .unwrap_or_default();
         (fault.upstream_cluster.is_empty() || *fault.upstream_cluster == *route_cluster)
             && (fault.downstream_nodes.is_empty()
-                || fault.downstream_nodes.iter().any(|known| known.as_bytes() == node))
+                || fault
+                    .downstream_nodes
+                    .iter()
+                    .any(|known| known.as_bytes() == node))
             && all_headers_match(&fault.headers, cx.request_headers)
     }
 
@@ -192,23 +221,37 @@ impl State {
     }
 
     fn delay(&self, headers: &HeaderMap) -> Option<Duration> {
-        let delay = self.fault.delay.as_ref().filter(|delay| self.hits(&delay.share, headers))?;
+        let delay = self
+            .fault
+            .delay
+            .as_ref()
+            .filter(|delay| self.hits(&delay.share, headers))?;
         let wait = match delay.amount {
             Amount::Fixed(wait) => wait,
-            Amount::Header => Duration::from_millis(number(headers, Known::XEnvoyFaultDelayRequest)?),
+            Amount::Header => {
+                Duration::from_millis(number(headers, Known::XEnvoyFaultDelayRequest)?)
+            }
         };
         (!wait.is_zero()).then_some(wait)
     }
 
     fn abort(&self, cx: &mut FilterContext<'_>) -> Option<LocalReply> {
         let headers = &*cx.request_headers;
-        let abort = self.fault.abort.as_ref().filter(|abort| self.hits(&abort.share, headers))?;
+        let abort = self
+            .fault
+            .abort
+            .as_ref()
+            .filter(|abort| self.hits(&abort.share, headers))?;
         let (status, grpc) = match abort.status {
             AbortStatus::Http(status) => (status, None),
             AbortStatus::Grpc(status) => (200, Some(status)),
             AbortStatus::Header => {
-                let http = number(headers, Known::XEnvoyFaultAbortRequest).filter(|status| (200..600).contains(status));
-                let grpc = || number(headers, Known::XEnvoyFaultAbortGrpcRequest).and_then(|s| u32::try_from(s).ok());
+                let http = number(headers, Known::XEnvoyFaultAbortRequest)
+                    .filter(|status| (200..600).contains(status));
+                let grpc = || {
+                    number(headers, Known::XEnvoyFaultAbortGrpcRequest)
+                        .and_then(|s| u32::try_from(s).ok())
+                };
                 match http {
                     Some(status) => (status as u16, None),
                     None => (200, Some(grpc()?)),
@@ -225,17 +268,26 @@ impl State {
             Some(body) => Cow::Owned(body.to_string()),
             None => Cow::Borrowed("fault filter abort"),
         };
-        let mut reply =
-            LocalReply::new(status, body, "fault_filter_abort").flags(ResponseFlags::FAULT_INJECTED);
+        let mut reply = LocalReply::new(status, body, "fault_filter_abort")
+            .flags(ResponseFlags::FAULT_INJECTED);
         reply.grpc_status = grpc;
         Some(reply)
     }
 
     fn limit_response(&self, headers: &HeaderMap) {
-        let Some(limit) = self.fault.rate.as_ref().filter(|rate| self.hits(&rate.share, headers)) else { return };
+        let Some(limit) = self
+            .fault
+            .rate
+            .as_ref()
+            .filter(|rate| self.hits(&rate.share, headers))
+        else {
+            return;
+        };
         let kib_per_second = match limit.kib_per_second {
             Some(fixed) => fixed,
-            None => match number(headers, Known::XEnvoyFaultThroughputResponse).filter(|&rate| rate > 0) {
+            None => match number(headers, Known::XEnvoyFaultThroughputResponse)
+                .filter(|&rate| rate > 0)
+            {
                 Some(asked) => asked,
                 None => return,
             },
@@ -253,7 +305,12 @@ impl State {
         }
         let max = self.fault.max_active.unwrap_or(u32::MAX);
         let more = |active| (active < max).then_some(active + 1);
-        if self.shared.active.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
+        if self
+            .shared
+            .active
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_err()
+        {
             self.shared.stats.inc(FaultStats::FAULTS_OVERFLOW);
             return false;
         }
@@ -274,18 +331,29 @@ impl State {
         if self.fault.disable_downstream_cluster_stats {
             return;
         }
-        let Some(Ok(cluster)) = headers.get(Known::XEnvoyDownstreamServiceCluster).map(std::str::from_utf8) else {
+        let Some(Ok(cluster)) = headers
+            .get(Known::XEnvoyDownstreamServiceCluster)
+            .map(std::str::from_utf8)
+        else {
             return;
         };
-        if cluster.is_empty() || self.shared.clusters.fetch_add(1, Ordering::Relaxed) >= MOST_CLUSTERS {
+        if cluster.is_empty()
+            || self.shared.clusters.fetch_add(1, Ordering::Relaxed) >= MOST_CLUSTERS
+        {
             return;
         }
-        self.shared.server.stats.counter(&format!("{}{cluster}.{stat}", self.shared.prefix)).inc();
+        self.shared
+            .server
+            .stats
+            .counter(&format!("{}{cluster}.{stat}", self.shared.prefix))
+            .inc();
     }
 
     fn add_metadata(&self, cx: &mut FilterContext<'_>) {
         for (key, value) in &self.fault.metadata {
-            cx.info.metadata_mut().set(METADATA_NAMESPACE, key, value.clone());
+            cx.info
+                .metadata_mut()
+                .set(METADATA_NAMESPACE, key, value.clone());
         }
     }
 }

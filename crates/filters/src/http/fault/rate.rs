@@ -20,7 +20,11 @@ impl Pacer {
     /// A bucket that lets `kib_per_second` KiB through per second; it begins with one slice.
     pub(super) fn new(now: Instant, kib_per_second: u64) -> Pacer {
         let bytes_per_slice = kib_per_second.saturating_mul(1024) / SLICES as u64;
-        Pacer { bytes_per_slice: bytes_per_slice.max(1), slices: 1.0, filled: now }
+        Pacer {
+            bytes_per_slice: bytes_per_slice.max(1),
+            slices: 1.0,
+            filled: now,
+        }
     }
 
     /// How many of `wanted` bytes may go on now. Takes the slices that they need.
@@ -31,7 +35,9 @@ impl Pacer {
         let needed = (wanted as u64).div_ceil(self.bytes_per_slice);
         let taken = needed.min(self.slices as u64);
         self.slices -= taken as f64;
-        usize::try_from(taken.saturating_mul(self.bytes_per_slice)).unwrap_or(usize::MAX).min(wanted)
+        usize::try_from(taken.saturating_mul(self.bytes_per_slice))
+            .unwrap_or(usize::MAX)
+            .min(wanted)
     }
 }
 
@@ -49,6 +55,9 @@ mod tests {
         assert_eq!(pacer.allowed(start + SLICE * 2, 1000), 102);
         assert_eq!(pacer.allowed(start + SLICE * 4, 10), 10);
         // What is saved up is bounded by a second.
-        assert_eq!(pacer.allowed(start + Duration::from_secs(60), 10_000), 20 * 51);
+        assert_eq!(
+            pacer.allowed(start + Duration::from_secs(60), 10_000),
+            20 * 51
+        );
     }
 }

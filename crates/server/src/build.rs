@@ -1,0 +1,129 @@
+//! From a bootstrap to the server's parts.
+
+use std::sync::Arc;
+
+use nuncio_access_log::{AccessLogManager, FlushOptions};
+use nuncio_config::api::bootstrap::Bootstrap;
+use nuncio_config::{ConfigError, Diagnostic, LoadedBootstrap};
+use nuncio_downstream::{ListenerManager, ManagerOptions, Origin, UpdateError};
+use nuncio_event::Dispatchers;
+use nuncio_sdk::{Extensions, LocalInfo, ServerContext};
+use nuncio_stats::Store;
+use nuncio_upstream::ClusterManager;
+use nuncio_upstream::dns::{DnsResolver, SystemResolver};
+
+use crate::local_address::local_address;
+use crate::options::Options;
+
+/// Most bytes that a worker may hold back for one log file.
+const LOG_BUFFER_LIMIT: usize = 16 * 1024 * 1024;
+
+/// The parts that live on the main thread.
+pub(crate) struct Parts {
+    pub(crate) context: Arc<ServerContext>,
+    pub(crate) clusters: Arc<ClusterManager>,
+    pub(crate) listeners: ListenerManager,
+    pub(crate) logs: Arc<AccessLogManager>,
+}
+
+/// Builds stats, log files, clusters and listeners. `workers` is empty when the configuration is only validated: then
+/// nothing is resolved and nothing listens.
+pub(crate) fn build(
+    options: &Options,
+    extensions: Extensions,
+    loaded: &LoadedBootstrap,
+    workers: &Dispatchers,
+) -> Result<Parts, Vec<Diagnostic>> {
+    let diagnose = |errors: Vec<ConfigError>| -> Vec<Diagnostic> {
+        errors.iter().map(|error| loaded.diagnose(error)).collect()
+    };
+    let bootstrap = loaded.bootstrap();
+    let validating = workers.is_empty();
+    // Main, workers, admin.
+    let stats = Arc::new(Store::new(options.concurrency + 2));
+    let logs = Arc::new(AccessLogManager::new(
+        &stats,
+        options.concurrency,
+        FlushOptions {
+            interval: options.file_flush_interval,
+            min_size: options.file_flush_min_size,
+            limit: LOG_BUFFER_LIMIT,
+        },
+    ));
+    let context = Arc::new(ServerContext {
+        stats,
+        extensions,
+        local_info: local_info(options, &bootstrap),
+        cluster_names: Default::default(),
+        concurrency: options.concurrency,
+        services: Default::default(),
+    });
+    context.services.insert(logs.clone());
+
+    let resolver: Option<Arc<dyn DnsResolver>> = match validating {
+        true => None,
+        false => Some(Arc::new(SystemResolver)),
+    };
+    let clusters = ClusterManager::new(context.clone(), workers, resolver);
+    context.services.insert(clusters.clone());
+    let mut errors = clusters
+        .initialize(loaded.clusters(), false)
+        .err()
+        .unwrap_or_default();
+
+    let listeners = ListenerManager::new(
+        context.clone(),
+        workers,
+        ManagerOptions {
+            drain_time: options.drain_time,
+            drain_strategy: options.drain_strategy,
+            ..ManagerOptions::default()
+        },
+    );
+    for (index, listener) in loaded.listeners() {
+        let result = match validating {
+            true => nuncio_downstream::compile(&Arc::new(listener), &context, None)
+                .map(drop)
+                .map_err(UpdateError::Config),
+            false => listeners.add_or_update(listener, Origin::Static, None).map(drop),
+        };
+        let path = format!("static_resources.listeners[{index}]");
+        match result {
+            Ok(()) => {}
+            Err(UpdateError::Config(found)) => {
+                errors.extend(found.into_iter().map(|error| error.within(&path)));
+            }
+            Err(other) => errors.push(ConfigError::new(path, other.to_string())),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(diagnose(errors));
+    }
+    Ok(Parts {
+        context,
+        clusters,
+        listeners,
+        logs,
+    })
+}
+
+/// Who this proxy is: the bootstrap's node, over which the command line prevails.
+fn local_info(options: &Options, bootstrap: &Bootstrap) -> LocalInfo {
+    let node = bootstrap.node.clone().unwrap_or_default();
+    let choose = |flag: &str, node: String| {
+        if flag.is_empty() {
+            node
+        } else {
+            flag.to_owned()
+        }
+    };
+    LocalInfo {
+        node_id: choose(&options.service_node, node.id),
+        cluster: choose(&options.service_cluster, node.cluster),
+        zone: choose(
+            &options.service_zone,
+            node.locality.unwrap_or_default().zone,
+        ),
+        address: Some(local_address(options.local_address_ip_version)),
+    }
+}
