@@ -88,6 +88,14 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
+    /// What `remaining_*` counts down from. Envoy's default for pools is the greatest `uint64_t`.
+    fn shown(&self, resource: Resource) -> u64 {
+        match (resource, self.of(resource)) {
+            (Resource::Pools, u32::MAX) => u64::MAX,
+            (_, max) => u64::from(max),
+        }
+    }
+
     fn of(&self, resource: Resource) -> u32 {
         match resource {
             Resource::Connections => self.max_connections,
@@ -233,7 +241,7 @@ impl Breakers {
                     .store(limits.of(resource), Relaxed);
                 self.show(priority, resource, gauges);
                 if let Some(group) = &self.remaining[priority.index()] {
-                    group.gauge_set(remaining_gauge(resource), u64::from(limits.of(resource)));
+                    group.gauge_set(remaining_gauge(resource), limits.shown(resource));
                 }
             }
         }

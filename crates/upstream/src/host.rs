@@ -77,10 +77,18 @@ impl HealthFlags {
     /// No flag.
     pub const NONE: Self = Self(0);
 
-    const UNHEALTHY: Self =
-        Self(Self::FAILED_ACTIVE_HC.0 | Self::FAILED_OUTLIER_CHECK.0 | Self::FAILED_EDS_HEALTH.0);
+    const UNHEALTHY: Self = Self(
+        Self::FAILED_ACTIVE_HC.0
+            | Self::FAILED_OUTLIER_CHECK.0
+            | Self::FAILED_EDS_HEALTH.0
+            | Self::EDS_STATUS_DRAINING.0,
+    );
     const DEGRADED: Self = Self(Self::DEGRADED_ACTIVE_HC.0 | Self::DEGRADED_EDS_HEALTH.0);
-    const EXCLUDED: Self = Self(Self::PENDING_ACTIVE_HC.0 | Self::EXCLUDED_VIA_IMMEDIATE_HC_FAIL.0);
+    const EXCLUDED: Self = Self(
+        Self::PENDING_ACTIVE_HC.0
+            | Self::EXCLUDED_VIA_IMMEDIATE_HC_FAIL.0
+            | Self::EDS_STATUS_DRAINING.0,
+    );
     /// Flags that come with the endpoint's configuration.
     const FROM_CONFIG: Self =
         Self(Self::FAILED_EDS_HEALTH.0 | Self::DEGRADED_EDS_HEALTH.0 | Self::EDS_STATUS_DRAINING.0);
@@ -133,6 +141,8 @@ pub struct HostStats {
     pub cx_active: AtomicU32,
     /// Requests in flight.
     pub rq_active: AtomicU32,
+    /// Requests that wait for a connection.
+    pub rq_pending_active: AtomicU32,
     /// Connections that could not be made.
     pub cx_connect_fail: AtomicU64,
     /// Connections begun.

@@ -20,6 +20,8 @@ mod manager;
 mod pool;
 mod random;
 pub mod stats;
+#[cfg(test)]
+mod testing;
 mod worker;
 
 pub use breaker::{BreakerGauges, Breakers, Priority, Resource, Taken, Thresholds, WorkerGauges};

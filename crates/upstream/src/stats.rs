@@ -125,6 +125,7 @@ stats_schema! {
         histograms {
             upstream_cx_connect_ms (Ms),
             upstream_cx_length_ms (Ms),
+            upstream_rq_per_cx (Unspecified),
             upstream_rq_time (Ms),
             external_upstream_rq_time = "external.upstream_rq_time" (Ms),
             internal_upstream_rq_time = "internal.upstream_rq_time" (Ms),

@@ -1,1 +1,163 @@
+use std::sync::atomic::AtomicU32 as Counter;
+use std::thread;
 
+use nuncio_stats::Store;
+
+use super::*;
+
+fn breakers(thresholds: Thresholds) -> (Store, Arc<Group>, Arc<Breakers>) {
+    let store = Store::new(1);
+    let group = store.group("cluster.x", ClusterStats::SCHEMA);
+    let remaining = |priority: Priority| {
+        store.group(
+            format!("cluster.x.circuit_breakers.{}", priority.as_str()),
+            RemainingStats::SCHEMA,
+        )
+    };
+    let breakers = Breakers::new(&[thresholds, Thresholds::default()], &*group, remaining);
+    (store, group, Arc::new(breakers))
+}
+
+fn gauges(group: &Group, breakers: &Breakers) -> WorkerGauges {
+    WorkerGauges::new(group.local(), breakers)
+}
+
+const P: Priority = Priority::Default;
+const R: Resource = Resource::Requests;
+
+#[test]
+fn a_budget_is_taken_and_given_back() {
+    let (_store, group, breakers) = breakers(Thresholds {
+        max_requests: 2,
+        ..Default::default()
+    });
+    let gauges = gauges(&group, &breakers);
+    assert!(breakers.try_take(P, R, &gauges));
+    assert_eq!(group.gauge(ClusterStats::DEFAULT_RQ_OPEN), 0);
+    let second = Taken::try_take(&breakers, &gauges, P, R).unwrap();
+    assert_eq!(group.gauge(ClusterStats::DEFAULT_RQ_OPEN), 1);
+    assert!(!breakers.try_take(P, R, &gauges) && !breakers.can_take(P, R));
+    assert!(
+        breakers.try_take(Priority::High, R, &gauges),
+        "priorities have budgets of their own"
+    );
+    drop(second);
+    assert_eq!(group.gauge(ClusterStats::DEFAULT_RQ_OPEN), 0);
+    assert_eq!(breakers.used(P, R), 1);
+}
+
+#[test]
+fn beyond_the_limit_only_on_purpose() {
+    let (_store, group, breakers) = breakers(Thresholds {
+        max_connections: 1,
+        ..Default::default()
+    });
+    let gauges = gauges(&group, &breakers);
+    let cx = Resource::Connections;
+    assert!(breakers.try_take(P, cx, &gauges) && !breakers.try_take(P, cx, &gauges));
+    breakers.take_beyond(P, cx, &gauges);
+    assert_eq!(breakers.used(P, cx), 2);
+    breakers.give_back(P, cx, &gauges);
+    assert_eq!(group.gauge(ClusterStats::DEFAULT_CX_OPEN), 1);
+    breakers.give_back(P, cx, &gauges);
+    assert_eq!(group.gauge(ClusterStats::DEFAULT_CX_OPEN), 0);
+}
+
+#[test]
+fn new_limits_hold_at_once() {
+    let (_store, group, breakers) = breakers(Thresholds::default());
+    let gauges = gauges(&group, &breakers);
+    assert!(breakers.try_take(P, R, &gauges));
+    let lower = [
+        Thresholds {
+            max_requests: 1,
+            ..Default::default()
+        },
+        Thresholds::default(),
+    ];
+    breakers.set_thresholds(&lower, &*group);
+    assert_eq!(group.gauge(ClusterStats::DEFAULT_RQ_OPEN), 1);
+    assert!(!breakers.try_take(P, R, &gauges));
+    breakers.set_thresholds(&Default::default(), &*group);
+    assert_eq!(group.gauge(ClusterStats::DEFAULT_RQ_OPEN), 0);
+    let closed = [
+        Thresholds {
+            max_requests: 0,
+            ..Default::default()
+        },
+        Thresholds::default(),
+    ];
+    breakers.set_thresholds(&closed, &*group);
+    breakers.give_back(P, R, &gauges);
+    assert_eq!(
+        group.gauge(ClusterStats::DEFAULT_RQ_OPEN),
+        1,
+        "nothing in use of nothing: open"
+    );
+}
+
+#[test]
+fn what_remains_is_shown_when_asked_for() {
+    let (store, group, breakers) = breakers(Thresholds {
+        max_requests: 10,
+        track_remaining: true,
+        ..Default::default()
+    });
+    let gauges = gauges(&group, &breakers);
+    let remaining = store.group("cluster.x.circuit_breakers.default", RemainingStats::SCHEMA);
+    assert!(breakers.try_take(P, R, &gauges) && breakers.try_take(P, Resource::Pools, &gauges));
+    assert_eq!(remaining.gauge(RemainingStats::REMAINING_RQ), 9);
+    assert_eq!(
+        remaining.gauge(RemainingStats::REMAINING_CX_POOLS),
+        u64::MAX - 1
+    );
+    breakers.give_back(P, R, &gauges);
+    assert_eq!(remaining.gauge(RemainingStats::REMAINING_RQ), 10);
+    assert!(!breakers.can_take_over(&Default::default()));
+}
+
+#[test]
+fn threads_never_exceed_a_budget_and_use_all_of_it() {
+    const LIMIT: u32 = 7;
+    let (_store, group, breakers) = breakers(Thresholds {
+        max_requests: LIMIT,
+        ..Default::default()
+    });
+    let (in_use, most, refused) = (Counter::new(0), Counter::new(0), Counter::new(0));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let gauges = gauges(&group, &breakers);
+                for round in 0..5_000 {
+                    if breakers.try_take(P, R, &gauges) {
+                        let now = in_use.fetch_add(1, AcqRel) + 1;
+                        assert!(now <= LIMIT, "{now} in use of {LIMIT}");
+                        most.fetch_max(now, AcqRel);
+                        if round % 3 == 0 {
+                            thread::yield_now();
+                        }
+                        in_use.fetch_sub(1, AcqRel);
+                        breakers.give_back(P, R, &gauges);
+                    } else {
+                        refused.fetch_add(1, Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(breakers.used(P, R), 0);
+    assert_eq!(
+        group.gauge(ClusterStats::DEFAULT_RQ_OPEN),
+        0,
+        "the gauge ends where the count ends"
+    );
+    assert!(most.load(Acquire) >= 1);
+    let gauges = gauges(&group, &breakers);
+    for _ in 0..LIMIT {
+        assert!(
+            breakers.try_take(P, R, &gauges),
+            "all of the budget can be used"
+        );
+    }
+    assert_eq!(group.gauge(ClusterStats::DEFAULT_RQ_OPEN), 1);
+}

@@ -145,7 +145,8 @@ fn locality(
 ) -> LocalitySpec {
     let LocalityLbEndpoints {
         locality,
-        metadata,
+        // Harmless: carried along for extensions that read it; none does.
+        metadata: _,
         lb_endpoints,
         load_balancing_weight,
         priority,
@@ -167,8 +168,6 @@ fn locality(
             "value must be greater than or equal to 1",
         ));
     }
-    // Metadata of the locality: Envoy shows it only to subset balancers and formatters that are not here.
-    errors.refuse_if(metadata.is_some(), "metadata");
     let endpoints = lb_endpoints
         .into_iter()
         .enumerate()
@@ -208,9 +207,7 @@ fn endpoint(
     let health = match HealthStatus::try_from(health_status) {
         Ok(HealthStatus::Unknown | HealthStatus::Healthy) => HealthFlags::NONE,
         Ok(HealthStatus::Unhealthy | HealthStatus::Timeout) => HealthFlags::FAILED_EDS_HEALTH,
-        Ok(HealthStatus::Draining) => {
-            HealthFlags::FAILED_EDS_HEALTH.with(HealthFlags::EDS_STATUS_DRAINING)
-        }
+        Ok(HealthStatus::Draining) => HealthFlags::EDS_STATUS_DRAINING,
         Ok(HealthStatus::Degraded) => HealthFlags::DEGRADED_EDS_HEALTH,
         Err(_) => {
             errors.push(ConfigError::new(

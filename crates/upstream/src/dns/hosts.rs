@@ -10,7 +10,7 @@ use nuncio_stats::Group;
 use tokio::task::AbortHandle;
 
 use super::{DnsResolver, ResolveError, Resolved};
-use crate::convert::{DnsOptions, EndpointAddress, LocalitySpec, LookupFamily};
+use crate::convert::{DnsOptions, EndpointAddress, EndpointSpec, LocalitySpec, LookupFamily};
 use crate::host_set::{PriorityOptions, PrioritySet};
 use crate::info::ClusterInfo;
 use crate::manager::{ClusterManager, HostChange, build_hosts};
@@ -27,15 +27,14 @@ pub(crate) struct DnsHosts {
     tasks: Vec<AbortHandle>,
 }
 
-/// One name to resolve.
+/// One endpoint: a name to resolve, or (as in Envoy) a literal address that stands for itself.
 #[derive(Debug)]
 struct Target {
     locality: usize,
     endpoint: usize,
-    name: Arc<str>,
-    port: u16,
+    what: EndpointAddress,
     /// What it stood for when that was last known.
-    addresses: Vec<IpAddr>,
+    addresses: Vec<Address>,
     /// There was an answer, or a failure.
     answered: bool,
     /// Failures in a row.
@@ -61,17 +60,14 @@ impl DnsHosts {
         let mut targets = Vec::new();
         for (locality, spec) in localities.iter().enumerate() {
             for (endpoint, spec) in spec.endpoints.iter().enumerate() {
-                if let EndpointAddress::Name(name, port) = &spec.address {
-                    targets.push(Target {
-                        locality,
-                        endpoint,
-                        name: name.clone(),
-                        port: *port,
-                        addresses: Vec::new(),
-                        answered: false,
-                        failures: 0,
-                    });
-                }
+                targets.push(Target {
+                    locality,
+                    endpoint,
+                    what: spec.address.clone(),
+                    addresses: Vec::new(),
+                    answered: false,
+                    failures: 0,
+                });
             }
         }
         Self {
@@ -107,7 +103,7 @@ impl DnsHosts {
                 manager: manager.clone(),
                 resolver: resolver.clone(),
                 stats: Arc::downgrade(stats),
-                name: target.name.clone(),
+                what: target.what.clone(),
                 id,
                 serial: self.serial,
                 target: index,
@@ -130,10 +126,17 @@ impl DnsHosts {
             Ok(resolved) => {
                 info.stats.inc(S::UPDATE_SUCCESS);
                 target.failures = 0;
-                target.addresses = options.lookup_family.choose(resolved.addresses);
-                if target.addresses.is_empty() {
-                    info.stats.inc(S::UPDATE_EMPTY);
-                }
+                target.addresses = match &target.what {
+                    EndpointAddress::Literal(address) => vec![address.clone()],
+                    EndpointAddress::Name(_, port) => {
+                        let chosen = options.lookup_family.choose(resolved.addresses);
+                        let address = |ip| Address::Ip(SocketAddr::new(ip, *port));
+                        chosen.into_iter().map(address).collect()
+                    }
+                };
+                // Envoy chooses a transport socket for each host that it makes, and makes all anew.
+                info.stats
+                    .add(S::TOTAL_MATCH_COUNT, target.addresses.len() as u64);
                 Next {
                     rebuild: true,
                     wait: options.refresh_rate + jitter(options.jitter),
@@ -141,9 +144,9 @@ impl DnsHosts {
             }
             Err(error) => {
                 log::debug!(
-                    "cluster {}: cannot resolve {}: {error}",
+                    "cluster {}: cannot resolve {:?}: {error}",
                     info.name,
-                    target.name
+                    target.what
                 );
                 info.stats.inc(S::UPDATE_FAILURE);
                 target.failures = target.failures.saturating_add(1);
@@ -157,28 +160,26 @@ impl DnsHosts {
 
     /// The hosts as they are known now; those of `before` that still exist stay the same objects.
     pub(crate) fn build(&self, before: &PrioritySet) -> HostChange {
-        let addresses = |locality: usize, endpoint: usize, spec: &crate::convert::EndpointSpec| {
-            if let EndpointAddress::Literal(address) = &spec.address {
-                return vec![(address.clone(), spec.hostname.clone())];
-            }
-            let is_it =
-                |target: &&Target| target.locality == locality && target.endpoint == endpoint;
-            let Some(target) = self.targets.iter().find(is_it) else {
+        let addresses = |locality: usize, endpoint: usize, spec: &EndpointSpec| {
+            let place = |target: &Target| (target.locality, target.endpoint);
+            let Ok(at) = self
+                .targets
+                .binary_search_by_key(&(locality, endpoint), place)
+            else {
                 return Vec::new();
             };
-            // Envoy names a host after `hostname`, else after the name that was resolved.
-            let hostname = if spec.hostname.is_empty() {
-                &target.name
-            } else {
-                &spec.hostname
+            let Target {
+                what, addresses, ..
+            } = &self.targets[at];
+            // Envoy names a host after `hostname`, else after what was resolved.
+            let hostname: Arc<str> = match what {
+                _ if !spec.hostname.is_empty() => spec.hostname.clone(),
+                EndpointAddress::Name(name, _) => name.clone(),
+                EndpointAddress::Literal(Address::Ip(ip)) => ip.ip().to_string().into(),
+                EndpointAddress::Literal(_) => spec.hostname.clone(),
             };
-            let ip = |ip: &IpAddr| {
-                (
-                    Address::Ip(SocketAddr::new(*ip, target.port)),
-                    hostname.clone(),
-                )
-            };
-            target.addresses.iter().map(ip).collect()
+            let named = |address: &Address| (address.clone(), hostname.clone());
+            addresses.iter().map(named).collect()
         };
         build_hosts(&self.localities, self.priorities, before, addresses, true)
     }
@@ -230,7 +231,7 @@ struct Question {
     manager: Weak<ClusterManager>,
     resolver: Arc<dyn DnsResolver>,
     stats: Weak<Group>,
-    name: Arc<str>,
+    what: EndpointAddress,
     id: ClusterId,
     serial: u64,
     target: usize,
@@ -243,7 +244,10 @@ async fn keep_resolving(question: Question) {
         };
         stats.inc(S::UPDATE_ATTEMPT);
         drop(stats);
-        let result = question.resolver.resolve(&question.name).await;
+        let result = match &question.what {
+            EndpointAddress::Name(name, _) => question.resolver.resolve(name).await,
+            EndpointAddress::Literal(_) => Ok(Resolved::default()),
+        };
         let Some(manager) = question.manager.upgrade() else {
             return;
         };

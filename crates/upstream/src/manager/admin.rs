@@ -44,6 +44,8 @@ pub struct HostStatus {
     pub cx_total: u64,
     /// `rq_active`
     pub rq_active: u64,
+    /// `rq_pending_active`
+    pub rq_pending_active: u64,
     /// `rq_error`
     pub rq_error: u64,
     /// `rq_success`
@@ -68,6 +70,7 @@ impl HostStatus {
             cx_connect_fail: stats.cx_connect_fail.load(Relaxed),
             cx_total: stats.cx_total.load(Relaxed),
             rq_active: u64::from(stats.rq_active.load(Relaxed)),
+            rq_pending_active: u64::from(stats.rq_pending_active.load(Relaxed)),
             rq_error: stats.rq_error.load(Relaxed),
             rq_success: stats.rq_success.load(Relaxed),
             rq_timeout: stats.rq_timeout.load(Relaxed),
@@ -80,13 +83,14 @@ impl HostStatus {
     }
 
     /// The counts in the order of the text form of `/clusters`.
-    pub fn counts(&self) -> [(&'static str, u64); 8] {
+    pub fn counts(&self) -> [(&'static str, u64); 9] {
         [
             ("cx_active", self.cx_active),
             ("cx_connect_fail", self.cx_connect_fail),
             ("cx_total", self.cx_total),
             ("rq_active", self.rq_active),
             ("rq_error", self.rq_error),
+            ("rq_pending_active", self.rq_pending_active),
             ("rq_success", self.rq_success),
             ("rq_timeout", self.rq_timeout),
             ("rq_total", self.rq_total),

@@ -338,6 +338,7 @@ impl ClusterManager {
             changed: true,
             membership: false,
         });
+        self.stats.inc(ManagerStats::CLUSTER_UPDATED);
         self.show(&state, id);
     }
 
@@ -440,6 +441,10 @@ impl ClusterManager {
                     version::literal,
                     false,
                 );
+                let count = hosts.count() as u64;
+                if count > 0 {
+                    info.stats.add(S::TOTAL_MATCH_COUNT, count);
+                }
                 (hosts, None)
             }
         };
@@ -490,7 +495,6 @@ impl ClusterManager {
             // No thread has looked at any cluster yet.
             return;
         }
-        self.stats.inc(ManagerStats::CLUSTER_UPDATED);
         if let Some(here) = self.slot.try_get() {
             here.update(id, snapshot.as_ref());
         }
@@ -576,6 +580,9 @@ impl ClusterManager {
                 self.show_counts(&state);
             }
         } else if is_ready && (changed || !was_ready) {
+            if was_ready {
+                self.stats.inc(ManagerStats::CLUSTER_UPDATED);
+            }
             self.show(&state, id);
         }
         if is_ready {

@@ -1,6 +1,6 @@
 //! One version of a cluster on the main thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use crate::convert::{EndpointAddress, EndpointSpec, LocalitySpec};
 use crate::dns::DnsHosts;
 use crate::host::{Health, Host, HostConfig};
 use crate::host_set::{LocalityGroup, PriorityOptions, PrioritySet};
-use crate::info::ClusterInfo;
+use crate::info::{ClusterInfo, ClusterKind};
 use crate::stats::ClusterStats as S;
 
 use super::shared::Snapshot;
@@ -58,7 +58,7 @@ impl Version {
     /// Sets the `membership_*` gauges.
     pub(super) fn show_membership(&self) {
         let stats = &self.info.stats;
-        let (mut healthy, mut degraded, mut excluded, mut heaviest) = (0, 0, 0, 0);
+        let (mut healthy, mut degraded, mut excluded, mut heaviest) = (0, 0, 0, 1);
         for host in self.hosts.hosts() {
             match host.health() {
                 Health::Healthy => healthy += 1,
@@ -79,7 +79,10 @@ impl Version {
                 stats.gauge_set(gauge, value);
             }
         }
-        stats.gauge_set(S::MAX_HOST_WEIGHT, u64::from(heaviest));
+        // Envoy sets this one in DNS clusters (and later EDS) only.
+        if self.info.kind == ClusterKind::StrictDns {
+            stats.gauge_set(S::MAX_HOST_WEIGHT, u64::from(heaviest));
+        }
     }
 }
 
@@ -90,6 +93,13 @@ pub(crate) struct HostChange {
     pub(super) changed: bool,
     /// Hosts came or went.
     pub(super) membership: bool,
+}
+
+impl HostChange {
+    /// How many hosts there are.
+    pub(super) fn count(&self) -> usize {
+        self.hosts.len()
+    }
 }
 
 /// Makes hosts of endpoints, whose addresses `addresses` tells by place (locality, endpoint). Hosts of `before` that are
@@ -107,19 +117,15 @@ pub(crate) fn build_hosts(
     }
     let total_before = before.len();
     let (mut kept, mut added, mut updated) = (0, 0, false);
-    let mut seen: HashMap<u32, Vec<Address>> = HashMap::new();
+    let mut seen: HashSet<(u32, Address)> = HashSet::new();
     let mut groups = Vec::with_capacity(localities.len());
     for (l, spec) in localities.iter().enumerate() {
         let mut hosts = Vec::with_capacity(spec.endpoints.len());
         for (e, endpoint) in spec.endpoints.iter().enumerate() {
             for (address, hostname) in addresses(l, e, endpoint) {
-                if unique {
-                    // Several names may lead to one address; it gets one host, as in Envoy.
-                    let seen = seen.entry(spec.priority).or_default();
-                    if seen.contains(&address) {
-                        continue;
-                    }
-                    seen.push(address.clone());
+                // Several names may lead to one address; it gets one host, as in Envoy.
+                if unique && !seen.insert((spec.priority, address.clone())) {
+                    continue;
                 }
                 let config = HostConfig {
                     address,

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use nuncio_event::{Instant, Timer};
-use nuncio_net::{ConnectError, ConnectErrorKind, Connection, Stream};
+use nuncio_net::{Address, ConnectError, ConnectErrorKind, ConnectOptions, Connection, Stream};
 
 use super::{ClientConnection, ClosedBy, Counters, Pool};
 use crate::breaker::Resource;
@@ -83,30 +83,57 @@ impl fmt::Display for ConnectFailure {
 
 impl std::error::Error for ConnectFailure {}
 
-impl From<ConnectError> for ConnectFailure {
-    fn from(error: ConnectError) -> Self {
+impl ConnectFailure {
+    /// In Envoy's words.
+    fn of(error: &ConnectError, to: &Address, options: &ConnectOptions) -> Self {
         let text = system_text(&error.error);
+        let errno = error.error.raw_os_error();
         match error.kind {
-            ConnectErrorKind::Bind | ConnectErrorKind::Option => Self {
-                kind: FailureKind::LocalConnectionFailure,
-                reason: text.into(),
-            },
-            // No descriptor to try with; a lack of ports shows when connecting, and Envoy calls that remote.
-            ConnectErrorKind::Exhausted
-                if error.error.kind() != io::ErrorKind::AddrNotAvailable =>
-            {
-                Self {
-                    kind: FailureKind::LocalConnectionFailure,
-                    reason: text.into(),
-                }
+            ConnectErrorKind::Bind => {
+                let source = options
+                    .source
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                Self::new(
+                    FailureKind::LocalConnectionFailure,
+                    format!("failed to bind to {source}: {text}"),
+                )
             }
-            _ => Self {
-                kind: FailureKind::RemoteConnectionFailure,
-                reason: format!("delayed connect error: {text}").into(),
-            },
+            ConnectErrorKind::Option => Self::new(FailureKind::LocalConnectionFailure, text),
+            // No descriptor to try with; a lack of ports shows when connecting, and Envoy calls that remote.
+            ConnectErrorKind::Exhausted if errno != Some(EADDRNOTAVAIL) => {
+                Self::new(FailureKind::LocalConnectionFailure, text)
+            }
+            // What `connect` itself answers, and not the peer later.
+            _ if matches!(to, Address::Pipe { .. })
+                || matches!(errno, Some(EADDRNOTAVAIL | ENETUNREACH | EACCES | EPERM)) =>
+            {
+                Self::new(
+                    FailureKind::RemoteConnectionFailure,
+                    format!("immediate connect error: {text}|remote address:{to}"),
+                )
+            }
+            _ => Self::new(
+                FailureKind::RemoteConnectionFailure,
+                format!("delayed connect error: {text}"),
+            ),
+        }
+    }
+
+    fn new(kind: FailureKind, reason: String) -> Self {
+        Self {
+            kind,
+            reason: reason.into(),
         }
     }
 }
+
+// Linux numbers; `io::ErrorKind` does not tell these apart reliably.
+const EPERM: i32 = 1;
+const EACCES: i32 = 13;
+const EADDRNOTAVAIL: i32 = 99;
+const ENETUNREACH: i32 = 101;
 
 /// The system's text for an error, without Rust's ` (os error 111)`.
 fn system_text(error: &io::Error) -> String {
@@ -222,8 +249,10 @@ async fn connect(attempt: Attempt, info: Arc<ClusterInfo>) {
     };
     let started = Instant::now();
     let result = connect_in_time(&pool, &info).await.and_then(|stream| {
-        let local = stream.local_address().map_err(ConnectError::from)?;
-        Ok(Connection::raw(stream, local, pool.host.address().clone()))
+        let to = pool.host.address();
+        let local = stream.local_address();
+        let local = local.map_err(|e| ConnectFailure::of(&e.into(), to, &info.connect))?;
+        Ok(Connection::raw(stream, local, to.clone()))
     });
     let now = Instant::now();
     let result = result.map(|io| {
@@ -242,7 +271,12 @@ async fn connect_in_time(pool: &Pool, info: &ClusterInfo) -> Result<Stream, Conn
     let mut connecting = pin!(nuncio_net::connect(pool.host.address(), &info.connect));
     poll_fn(|cx| {
         if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
-            return Poll::Ready(result.map_err(ConnectFailure::from));
+            return Poll::Ready(result.map_err(|error| {
+                if error.kind == ConnectErrorKind::Bind {
+                    pool.counters.stats.inc(S::BIND_ERRORS);
+                }
+                ConnectFailure::of(&error, pool.host.address(), &info.connect)
+            }));
         }
         timer
             .poll_expired(cx)
@@ -257,9 +291,44 @@ mod tests {
 
     #[test]
     fn failures_read_as_in_envoy() {
-        let refused = ConnectError::from(io::Error::from_raw_os_error(111));
-        let failure = ConnectFailure::from(refused);
-        assert_eq!(failure.kind.as_details(), "remote_connection_failure");
-        assert_eq!(failure.reason, "delayed connect error: Connection refused");
+        let options = ConnectOptions {
+            source: Some(Address::parse_ip("10.9.9.9", 0).unwrap()),
+            ..ConnectOptions::default()
+        };
+        let to = Address::parse_ip("127.0.0.1", 80).unwrap();
+        let pipe = Address::pipe("/no/such", 0).unwrap();
+        let failure = |kind, errno, to: &Address| {
+            let error = ConnectError {
+                kind,
+                error: io::Error::from_raw_os_error(errno),
+            };
+            let failure = ConnectFailure::of(&error, to, &options);
+            (failure.kind.as_details(), failure.reason.into_owned())
+        };
+        assert_eq!(
+            failure(ConnectErrorKind::Refused, 111, &to),
+            (
+                "remote_connection_failure",
+                "delayed connect error: Connection refused".into()
+            )
+        );
+        assert_eq!(
+            failure(ConnectErrorKind::Refused, 2, &pipe),
+            (
+                "remote_connection_failure",
+                "immediate connect error: No such file or directory|remote address:/no/such".into()
+            )
+        );
+        assert_eq!(
+            failure(ConnectErrorKind::Bind, EADDRNOTAVAIL, &to),
+            (
+                "local_connection_failure",
+                "failed to bind to 10.9.9.9:0: Cannot assign requested address".into()
+            )
+        );
+        assert_eq!(
+            failure(ConnectErrorKind::Exhausted, 24, &to).0,
+            "local_connection_failure"
+        );
     }
 }

@@ -110,6 +110,12 @@ impl ClientConnection {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
+    /// Bytes that belong to no request.
+    #[inline]
+    pub(super) fn has_leftovers(&self) -> bool {
+        !self.read.is_empty() || !self.write.is_empty()
+    }
+
     /// Waits for work from `now` on, without owning buffers.
     #[inline]
     pub(super) fn rest(&mut self, now: Instant) {

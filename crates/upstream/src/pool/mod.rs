@@ -161,6 +161,7 @@ impl Pool {
         }
         stats.inc(S::UPSTREAM_RQ_PENDING_TOTAL);
         stats.gauge_add(S::UPSTREAM_RQ_PENDING_ACTIVE, 1);
+        self.host.stats().rq_pending_active.fetch_add(1, Relaxed);
         let waiter = Rc::new(Waiter::default());
         self.waiters.borrow_mut().push_back(waiter.clone());
         self.create_connections();
@@ -211,6 +212,9 @@ impl Pool {
     #[inline]
     fn release(self: &Rc<Self>, mut connection: Box<ClientConnection>, now: Instant) {
         self.detach();
+        if connection.has_leftovers() {
+            return self.close_after_surplus(connection);
+        }
         if connection.is_used_up() || self.draining.get() {
             return self.close(connection, ClosedBy::Local, false);
         }
@@ -222,12 +226,23 @@ impl Pool {
         self.put_back(connection);
     }
 
+    /// The upstream has sent more than the response, or has not taken all of the request.
+    #[cold]
+    fn close_after_surplus(self: &Rc<Self>, connection: Box<ClientConnection>) {
+        if !connection.read.is_empty() {
+            self.counters.stats.inc(S::UPSTREAM_CX_PROTOCOL_ERROR);
+        }
+        self.close(connection, ClosedBy::Local, false);
+    }
+
     /// Gives a connection to who waits longest, or lets it wait for work.
     #[inline]
     fn put_back(self: &Rc<Self>, connection: Box<ClientConnection>) {
         let waiter = self.waiters.borrow_mut().pop_front();
         if let Some(waiter) = waiter {
             waiter.assign(connection);
+            // Others still wait: Envoy tries again for them.
+            self.create_connections();
         } else if self.draining.get() {
             self.close(connection, ClosedBy::Local, false);
         } else {
@@ -255,12 +270,16 @@ impl Pool {
     /// Closes a connection. `active`: its request was not complete; [`Self::detach`] was called.
     fn close(self: &Rc<Self>, connection: Box<ClientConnection>, by: ClosedBy, active: bool) {
         self.connection_is_gone(by, active);
-        let length = connection.opened().elapsed();
-        self.counters
-            .stats
-            .record(S::UPSTREAM_CX_LENGTH_MS, length.as_millis() as u64);
+        self.record_life(&connection);
         drop(connection);
         self.after_loss();
+    }
+
+    fn record_life(&self, connection: &ClientConnection) {
+        let stats = &self.counters.stats;
+        let length = connection.opened().elapsed();
+        stats.record(S::UPSTREAM_CX_LENGTH_MS, length.as_millis() as u64);
+        stats.record(S::UPSTREAM_RQ_PER_CX, connection.requests);
     }
 
     /// Counts the end of a connection, made or only tried.
@@ -381,11 +400,9 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         // Busy connections hold the pool, so what is left is idle; count its end.
-        let Counters { stats, .. } = &*self.counters;
         for connection in self.idle.take() {
             self.connection_is_gone(ClosedBy::Local, false);
-            let length = connection.opened().elapsed();
-            stats.record(S::UPSTREAM_CX_LENGTH_MS, length.as_millis() as u64);
+            self.record_life(&connection);
         }
         self.retire_if_unused();
     }

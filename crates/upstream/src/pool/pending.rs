@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::mem;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 use super::connect::{ConnectFailure, FailureKind};
@@ -138,6 +139,7 @@ impl Pool {
             .breakers
             .give_back(self.priority, Resource::Pending, &counters.gauges);
         counters.stats.gauge_sub(S::UPSTREAM_RQ_PENDING_ACTIVE, 1);
+        self.host.stats().rq_pending_active.fetch_sub(1, Relaxed);
     }
 
     /// Answers all who wait with `failure`, as Envoy does when a connection cannot be made: the caller decides about

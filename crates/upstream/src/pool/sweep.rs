@@ -17,13 +17,17 @@ use super::{ClientConnection, Pool};
 /// less are looked at.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
-/// A worker's sweeper. Its task runs while there are idle connections.
+/// A worker's sweeper. Its task is made for the first idle connection and then stays; without any it sleeps.
 #[derive(Debug, Default)]
 pub(crate) struct Sweeper {
     /// Pools with idle connections, roughly: a pool leaves the list when a sweep finds none.
     pools: RefCell<Vec<Rc<Pool>>>,
-    /// When the next sweep is due; `None` when no task runs.
+    /// When the next sweep is due; `None` when there is nothing to look after.
     next: Cell<Option<Instant>>,
+    /// The task runs.
+    started: Cell<bool>,
+    /// The worker ends.
+    closed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -51,22 +55,25 @@ impl Sweeper {
     pub(super) fn enroll(self: &Rc<Self>, pool: &Rc<Pool>, connection: &ClientConnection) {
         pool.enrolled.set(true);
         self.pools.borrow_mut().push(pool.clone());
-        let now = Instant::now();
+        let latest = Instant::now() + TICK;
         let due = connection
             .idle_deadline()
-            .map_or(now + TICK, |at| at.min(now + TICK));
-        match self.next.get() {
-            None => {
-                self.next.set(Some(due));
-                nuncio_event::spawn(run(self.clone()));
-            }
-            Some(next) if due < next => {
-                self.next.set(Some(due));
-                if let Some(waker) = &*self.waker.borrow() {
-                    waker.wake_by_ref();
-                }
-            }
-            Some(_) => {}
+            .map_or(latest, |at| at.min(latest));
+        if self.next.get().is_some_and(|next| next <= due) {
+            return;
+        }
+        self.next.set(Some(due));
+        if self.started.replace(true) {
+            self.wake();
+        } else {
+            nuncio_event::spawn(run(self.clone()));
+        }
+    }
+
+    fn wake(&self) {
+        let waker = self.waker.borrow().clone();
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 
@@ -83,6 +90,8 @@ impl Sweeper {
     pub(crate) fn clear(&self) {
         let pools = mem::take(&mut *self.pools.borrow_mut());
         drop(pools);
+        self.closed.set(true);
+        self.wake();
     }
 
     /// Looks at all pools, or only at those whose signal is raised.
@@ -117,18 +126,19 @@ async fn run(sweeper: Rc<Sweeper>) {
     let mut timer = Timer::new();
     poll_fn(|cx: &mut Context<'_>| {
         *sweeper.waker.borrow_mut() = Some(cx.waker().clone());
-        let now = Instant::now();
-        sweeper.sweep(now, true);
+        if sweeper.closed.get() {
+            return Poll::Ready(());
+        }
+        sweeper.sweep(Instant::now(), true);
         loop {
             if sweeper.pools.borrow().is_empty() {
                 sweeper.next.set(None);
-                return Poll::Ready(());
             }
             timer.set_deadline(sweeper.next.get());
             if timer.poll_expired(cx).is_pending() {
                 return Poll::Pending;
             }
-            sweeper.sweep(now, false);
+            sweeper.sweep(Instant::now(), false);
         }
     })
     .await;
