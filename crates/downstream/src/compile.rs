@@ -8,9 +8,10 @@ mod chain;
 
 use std::sync::Arc;
 
+use nuncio_access_log::create_loggers;
 use nuncio_config::api::{core, listener as proto};
 use nuncio_config::{ConfigError, convert};
-use nuncio_sdk::ServerContext;
+use nuncio_sdk::{FactoryContext, ServerContext};
 
 use crate::chain_match::ChainIndex;
 use crate::spec::{DrainType, FilterChain, ListenAddress, ListenerSpec, TrafficDirection};
@@ -32,7 +33,7 @@ const DEFAULT_BUFFER_LIMIT: u32 = 1024 * 1024;
     reason = "deprecated fields are decided on like the others"
 )]
 pub fn compile(
-    listener: &proto::Listener,
+    listener: &Arc<proto::Listener>,
     server: &Arc<ServerContext>,
     previous: Option<&ListenerSpec>,
 ) -> Result<ListenerSpec, Vec<ConfigError>> {
@@ -79,61 +80,60 @@ pub fn compile(
         bypass_overload_manager: _,
         tcp_keepalive: _,
         listener_specifier,
-    } = listener;
-    let mut errors = Vec::new();
-    let mut refuse = |set: bool, field: &str, what: &str| {
-        if set {
-            errors.push(ConfigError::new(field, format!("unsupported: {what}")));
-        }
-    };
-    refuse(
-        stats_matcher.is_some(),
-        "stats_matcher",
-        "stats are chosen for the whole server",
-    );
-    refuse(
-        fcds_config.is_some(),
-        "fcds_config",
-        "filter chain discovery needs xDS",
-    );
-    refuse(
-        filter_chain_matcher.is_some(),
-        "filter_chain_matcher",
-        "use filter_chain_match",
-    );
-    let original = convert::bool_or(use_original_dst.as_ref(), false);
-    refuse(
-        original,
-        "use_original_dst",
-        "connections are not handed to other listeners",
-    );
-    let watermark = "per_connection_buffer_high_watermark_timeout";
-    let has_timeout = per_connection_buffer_high_watermark_timeout.is_some();
-    refuse(has_timeout, watermark, "a full buffer has no time limit");
-    refuse(
-        !listener_filters.is_empty(),
-        "listener_filters",
-        "there are no listener filters",
-    );
-    refuse(
-        udp_listener_config.is_some(),
-        "udp_listener_config",
-        "UDP listeners",
-    );
-    refuse(api_listener.is_some(), "api_listener", "API listeners");
-    let balance = connection_balance_config.is_some();
-    refuse(
-        balance,
-        "connection_balance_config",
-        "the kernel balances connections",
-    );
-    refuse(
-        !access_log.is_empty(),
-        "access_log",
-        "set access_log on the filter",
-    );
-    let internal = listener_specifier.is_some();
-    refuse(internal, "internal_listener", "internal listeners");
+    } = &**listener;
+    let original_dst = convert::bool_or(use_original_dst.as_ref(), false);
+    let unsupported = [
+        (
+            stats_matcher.is_some(),
+            "stats_matcher",
+            "stats are chosen for the whole server",
+        ),
+        (
+            fcds_config.is_some(),
+            "fcds_config",
+            "filter chain discovery needs xDS",
+        ),
+        (
+            filter_chain_matcher.is_some(),
+            "filter_chain_matcher",
+            "use filter_chain_match",
+        ),
+        (
+            original_dst,
+            "use_original_dst",
+            "connections are not handed to other listeners",
+        ),
+        (
+            per_connection_buffer_high_watermark_timeout.is_some(),
+            "per_connection_buffer_high_watermark_timeout",
+            "a full buffer has no time limit",
+        ),
+        (
+            !listener_filters.is_empty(),
+            "listener_filters",
+            "there are no listener filters",
+        ),
+        (
+            udp_listener_config.is_some(),
+            "udp_listener_config",
+            "UDP listeners",
+        ),
+        (api_listener.is_some(), "api_listener", "API listeners"),
+        (
+            connection_balance_config.is_some(),
+            "connection_balance_config",
+            "the kernel balances connections",
+        ),
+        (
+            listener_specifier.is_some(),
+            "internal_listener",
+            "internal listeners",
+        ),
+    ];
+    let unsupported = unsupported.into_iter().filter(|(set, ..)| *set);
+    let mut errors: Vec<_> = unsupported
+        .map(|(_, field, what)| ConfigError::new(field, format!("unsupported: {what}")))
+        .collect();
     if let Err(error) = convert::opt_duration(listener_filters_timeout.as_ref()) {
         errors.push(error.within("listener_filters_timeout"));
     }
@@ -141,9 +141,16 @@ pub fn compile(
     let addresses = collect(&mut errors, address::addresses(listener));
     let first = addresses.as_ref().and_then(|all| all.first());
     let stat_prefix = stat_prefix_of(stat_prefix, first);
-    let maker = chain::Maker {
+    let context = FactoryContext {
         server,
         stat_prefix: &format!("{stat_prefix}."),
+        name: "",
+    };
+    let access_logs = create_loggers(access_log, &context)
+        .map_err(|errors| errors.into_iter().map(|e| e.within("access_log")).collect());
+    let access_logs = collect(&mut errors, access_logs);
+    let maker = chain::Maker {
+        context,
         previous: previous.filter(|previous| previous.differs_in_chains_only(listener)),
     };
     let chains = maker.make(filter_chains, default_filter_chain.as_ref());
@@ -159,8 +166,11 @@ pub fn compile(
         Ok(core::TrafficDirection::Outbound) => Some(TrafficDirection::Outbound),
         Err(_) => unknown(&mut errors, "traffic_direction", *traffic_direction),
     };
-    let (Some(addresses), Some(chains), Some(drain_type), Some(direction), true) =
-        (addresses, chains, drain_type, direction, errors.is_empty())
+    let (Some(addresses), Some(access_logs), Some(chains)) = (addresses, access_logs, chains)
+    else {
+        return Err(errors);
+    };
+    let (Some(drain_type), Some(direction), true) = (drain_type, direction, errors.is_empty())
     else {
         return Err(errors);
     };
@@ -186,10 +196,11 @@ pub fn compile(
         drain_type,
         direction,
         ignore_global_limit: *ignore_global_conn_limit,
+        access_logs,
         chains: chains.chains,
         default_chain: chains.default,
         index: chains.index,
-        proto: listener.clone(),
+        proto: Arc::clone(listener),
     })
 }
 

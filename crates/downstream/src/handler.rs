@@ -4,6 +4,7 @@
 //! of its own. What the main thread posts here are single steps; their order is the manager's.
 
 mod accept;
+mod access_log;
 mod active;
 mod connection;
 

@@ -44,8 +44,11 @@ pub struct ManagerOptions {
     pub global_limit: Option<u64>,
     /// Open connections of the listener with a name
     /// (`envoy.resource_limits.listener.<name>.connection_limit`).
-    pub listener_limit: Box<dyn Fn(&str) -> Option<u64>>,
+    pub listener_limit: ListenerLimit,
 }
+
+/// Says how many connections the listener with a name may have; `None` is no limit.
+pub type ListenerLimit = Box<dyn Fn(&str) -> Option<u64>>;
 
 impl Default for ManagerOptions {
     fn default() -> Self {

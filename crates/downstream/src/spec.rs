@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nuncio_config::api::listener as proto;
 use nuncio_net::{Address, ListenOptions};
-use nuncio_sdk::NetworkFilterConfig;
+use nuncio_sdk::{AccessLogger, NetworkFilterConfig};
 
 use crate::chain_match::ChainIndex;
 
@@ -44,8 +44,6 @@ pub struct FilterChain {
     pub name: Arc<str>,
     /// What serves its connections; `None` closes them, as Envoy does when there are no filters.
     pub filter: Option<Arc<dyn NetworkFilterConfig>>,
-    /// The message it was made from.
-    pub proto: proto::FilterChain,
 }
 
 /// A checked listener. Immutable, shared by the workers.
@@ -68,6 +66,8 @@ pub struct ListenerSpec {
     pub direction: TrafficDirection,
     /// `ignore_global_conn_limit`
     pub ignore_global_limit: bool,
+    /// `access_log`: one entry per connection, at its end.
+    pub access_logs: Vec<Arc<dyn AccessLogger>>,
     /// `filter_chains`
     pub chains: Vec<Arc<FilterChain>>,
     /// `default_filter_chain`: for connections that no chain matches.
@@ -75,7 +75,7 @@ pub struct ListenerSpec {
     /// Finds the chain of a connection.
     pub index: ChainIndex,
     /// The message it was made from, with its name filled in.
-    pub proto: proto::Listener,
+    pub proto: Arc<proto::Listener>,
 }
 
 impl ListenerSpec {

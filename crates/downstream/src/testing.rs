@@ -3,18 +3,20 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nuncio_buffer::Buffer;
+use nuncio_config::api::access_log::{AccessLog, access_log::ConfigType as LogConfig};
 use nuncio_config::api::core::socket_address::PortSpecifier;
 use nuncio_config::api::core::{self, address};
 use nuncio_config::api::{Any, listener as proto};
 use nuncio_config::{ConfigError, api::listener::filter::ConfigType};
 use nuncio_event::{NoObserver, Workers, now};
 use nuncio_sdk::{
-    DownstreamConnection, Extensions, FactoryContext, LocalFuture, NetworkFilter,
-    NetworkFilterConfig, NetworkFilterFactory, ServerContext,
+    AccessLogFactory, AccessLogger, DownstreamConnection, Extensions, FactoryContext, LocalFuture,
+    LogContext, NetworkFilter, NetworkFilterConfig, NetworkFilterFactory, ResponseFlags,
+    ServerContext, StreamInfo,
 };
 use nuncio_stats::{CounterSlot, GaugeSlot, Group, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -93,11 +95,66 @@ impl NetworkFilterFactory for EchoFactory {
     }
 }
 
+/// Keeps what is logged.
+#[derive(Default)]
+pub(crate) struct Logged(pub(crate) Mutex<Vec<String>>);
+
+struct Logger(Arc<Logged>);
+
+impl AccessLogger for Logger {
+    fn log(&self, cx: &LogContext<'_>) {
+        let StreamInfo {
+            connection,
+            flags,
+            response_code_details,
+            bytes_received,
+            bytes_sent,
+            ..
+        } = cx.info;
+        let chain = &connection.filter_chain_name;
+        let unmatched = flags.contains(ResponseFlags::NO_ROUTE_FOUND);
+        let details = response_code_details.as_deref().unwrap_or("-");
+        let line = format!("{chain} {bytes_received} {bytes_sent} {unmatched} {details}");
+        self.0.0.lock().unwrap().push(line);
+    }
+}
+
+struct LoggerFactory;
+
+impl AccessLogFactory for LoggerFactory {
+    fn name(&self) -> &'static str {
+        "test.log"
+    }
+    fn config_types(&self) -> &'static [&'static str] {
+        &["test.Log"]
+    }
+    fn create(
+        &self,
+        _: &Any,
+        cx: &FactoryContext<'_>,
+    ) -> Result<Arc<dyn AccessLogger>, ConfigError> {
+        Ok(Arc::new(Logger(cx.server.service())))
+    }
+}
+
+/// A logger that keeps its lines in the service [`Logged`].
+pub(crate) fn access_log() -> AccessLog {
+    AccessLog {
+        name: "log".into(),
+        filter: None,
+        config_type: Some(LogConfig::TypedConfig(Any {
+            type_url: "type.googleapis.com/test.Log".into(),
+            value: Vec::new(),
+        })),
+    }
+}
+
 pub(crate) fn server() -> Arc<ServerContext> {
     Arc::new(ServerContext {
         stats: Store::new(4).into(),
         extensions: Extensions {
             network_filters: vec![&EchoFactory],
+            access_loggers: vec![&LoggerFactory],
             ..Extensions::default()
         },
         local_info: Default::default(),
@@ -195,7 +252,9 @@ impl Proxy {
     }
 
     pub(crate) fn add(&self, listener: &proto::Listener) {
-        let added = self.manager.add_or_update(listener, dynamic(), None);
+        let added = self
+            .manager
+            .add_or_update(listener.clone(), dynamic(), None);
         assert!(added.unwrap());
     }
 

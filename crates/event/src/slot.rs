@@ -82,13 +82,16 @@ impl<T: 'static> Slot<T> {
     /// The value of the calling thread, if it is set.
     #[inline]
     pub fn try_get(&self) -> Option<Rc<T>> {
-        VALUES.with_borrow(|values| {
+        // `try_with`: a destructor may ask while the thread ends.
+        let found = VALUES.try_with(|values| {
+            let values = values.borrow();
             let entry = values.get(self.inner.index)?.as_ref()?;
             if entry.serial != self.inner.serial {
                 return None;
             }
             Rc::clone(&entry.value).downcast().ok()
-        })
+        });
+        found.ok().flatten()
     }
 }
 

@@ -1,7 +1,9 @@
 //! A stream under its transport socket.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
@@ -65,6 +67,15 @@ enum Transport {
     Layered(Box<dyn TransportSocket>),
 }
 
+/// How many bytes a connection has carried, above its transport socket.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Bytes read.
+    pub received: Cell<u64>,
+    /// Bytes written.
+    pub sent: Cell<u64>,
+}
+
 /// A connection: a stream, its transport socket, its id and its addresses.
 pub struct Connection {
     id: u64,
@@ -72,6 +83,7 @@ pub struct Connection {
     transport: Transport,
     local: Address,
     remote: Address,
+    traffic: Option<Rc<Traffic>>,
 }
 
 impl fmt::Debug for Connection {
@@ -93,6 +105,7 @@ impl Connection {
             transport: Transport::Raw,
             local,
             remote,
+            traffic: None,
         }
     }
 
@@ -107,6 +120,11 @@ impl Connection {
             transport: Transport::Layered(transport),
             ..Self::raw(stream, local, remote)
         }
+    }
+
+    /// Counts what is read and written from now on into `traffic`, which outlives the connection.
+    pub fn count_into(&mut self, traffic: Rc<Traffic>) {
+        self.traffic = Some(traffic);
     }
 
     /// Unique in this process.
@@ -157,10 +175,14 @@ impl Connection {
         buffer: &mut Buffer,
         max: usize,
     ) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
+        let result = match &mut self.transport {
             Transport::Raw => self.stream.poll_read(cx, buffer, max),
             Transport::Layered(transport) => transport.poll_read(&mut self.stream, cx, buffer, max),
+        };
+        if let (Some(traffic), Poll::Ready(Ok(read))) = (&self.traffic, &result) {
+            traffic.received.update(|count| count + *read as u64);
         }
+        result
     }
 
     /// See [`Stream::poll_write`].
@@ -173,10 +195,12 @@ impl Connection {
         cx: &mut Context<'_>,
         buffer: &mut Buffer,
     ) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
+        let result = match &mut self.transport {
             Transport::Raw => self.stream.poll_write(cx, buffer),
             Transport::Layered(transport) => transport.poll_write(&mut self.stream, cx, buffer),
-        }
+        };
+        self.count_sent(&result);
+        result
     }
 
     /// See [`Stream::poll_write_both`].
@@ -190,12 +214,21 @@ impl Connection {
         head: &mut Buffer,
         body: &mut Buffer,
     ) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
+        let result = match &mut self.transport {
             Transport::Raw => self.stream.poll_write_both(cx, head, body),
             Transport::Layered(transport) => {
                 let next = if head.is_empty() { body } else { head };
                 transport.poll_write(&mut self.stream, cx, next)
             }
+        };
+        self.count_sent(&result);
+        result
+    }
+
+    #[inline]
+    fn count_sent(&self, result: &Poll<io::Result<usize>>) {
+        if let (Some(traffic), Poll::Ready(Ok(written))) = (&self.traffic, result) {
+            traffic.sent.update(|count| count + *written as u64);
         }
     }
 

@@ -8,7 +8,7 @@ use nuncio_config::api::listener::filter_chain_match::ConnectionSourceType;
 use nuncio_config::api::{Any, listener as proto, raw_buffer};
 use nuncio_config::{ConfigError, Within, any, convert};
 use nuncio_net::{Address, IpRange};
-use nuncio_sdk::{FactoryContext, NetworkFilterConfig, ServerContext};
+use nuncio_sdk::{FactoryContext, NetworkFilterConfig};
 
 use super::{Chains, collect};
 use crate::chain_match::{ChainIndex, Criteria, SourceType};
@@ -16,9 +16,8 @@ use crate::spec::{FilterChain, ListenerSpec};
 
 /// Makes the filter chains of one listener.
 pub(super) struct Maker<'a> {
-    pub(super) server: &'a Arc<ServerContext>,
-    /// `listener.<address>.`
-    pub(super) stat_prefix: &'a str,
+    /// With the stat prefix `listener.<address>.`.
+    pub(super) context: FactoryContext<'a>,
     /// Where chains that are unchanged are taken from.
     pub(super) previous: Option<&'a ListenerSpec>,
 }
@@ -78,14 +77,11 @@ impl Maker<'_> {
         chain: &proto::FilterChain,
         place: &str,
     ) -> Result<Arc<FilterChain>, Vec<ConfigError>> {
-        if let Some(previous) = self.previous
-            && let Some(same) = previous
-                .chains
-                .iter()
-                .chain(&previous.default_chain)
-                .find(|old| old.proto == *chain)
+        if let Some(same) = self
+            .previous
+            .and_then(|previous| unchanged(previous, chain))
         {
-            return Ok(Arc::clone(same));
+            return Ok(same);
         }
         let proto::FilterChain {
             filter_chain_match: _,
@@ -115,7 +111,6 @@ impl Maker<'_> {
             Some(filter) if errors.is_empty() => Ok(Arc::new(FilterChain {
                 name: name.as_str().into(),
                 filter,
-                proto: chain.clone(),
             })),
             _ => Err(errors
                 .into_iter()
@@ -147,7 +142,7 @@ impl Maker<'_> {
                 Some(_) => any::type_of(&config),
                 None => "",
             };
-            let factory = self.server.extensions.network_filter(type_name);
+            let factory = self.context.server.extensions.network_filter(type_name);
             let Some(factory) = factory else {
                 let message = format!(
                     "Didn't find a registered implementation for '{name}' with type URL: '{type_name}'"
@@ -164,12 +159,7 @@ impl Maker<'_> {
                 errors.push(ConfigError::new(place, message));
                 continue;
             }
-            let context = FactoryContext {
-                server: self.server,
-                stat_prefix: self.stat_prefix,
-                name,
-            };
-            match factory.create(&config, &context) {
+            match factory.create(&config, &self.context.named(name)) {
                 Ok(filter) => made = Some(filter),
                 Err(more) => {
                     let of_config = more.into_iter().map(|error| error.within("typed_config"));
@@ -183,6 +173,19 @@ impl Maker<'_> {
             Err(errors)
         }
     }
+}
+
+/// The chain of `previous` that was made from an equal message.
+fn unchanged(previous: &ListenerSpec, chain: &proto::FilterChain) -> Option<Arc<FilterChain>> {
+    let proto = &previous.proto;
+    let made = previous.chains.iter().chain(&previous.default_chain);
+    let mut from = proto
+        .filter_chains
+        .iter()
+        .chain(&proto.default_filter_chain)
+        .zip(made);
+    from.find(|(old, _)| *old == chain)
+        .map(|(_, made)| Arc::clone(made))
 }
 
 /// Plain text is the only transport there is.

@@ -9,7 +9,7 @@ use nuncio_net::{Address, Keepalive, SocketState};
 fn errors(change: impl FnOnce(&mut proto::Listener)) -> Vec<String> {
     let mut changed = listener("l", "");
     change(&mut changed);
-    match compile(&changed, &server(), None) {
+    match compile(&changed.into(), &server(), None) {
         Ok(_) => Vec::new(),
         Err(errors) => errors.iter().map(ToString::to_string).collect(),
     }
@@ -18,7 +18,7 @@ fn errors(change: impl FnOnce(&mut proto::Listener)) -> Vec<String> {
 fn good(change: impl FnOnce(&mut proto::Listener)) -> ListenerSpec {
     let mut changed = listener("l", "");
     change(&mut changed);
-    match compile(&changed, &server(), None) {
+    match compile(&changed.into(), &server(), None) {
         Ok(spec) => spec,
         Err(errors) => panic!("{errors:?}"),
     }
@@ -280,14 +280,18 @@ fn unchanged_chains_are_taken_over_only_when_nothing_else_has_changed() {
     first.filter_chains = vec![chain("a", "a")];
     first.default_filter_chain = Some(chain("d", "d"));
     let server = server();
-    let old = compile(&first, &server, None).ok().unwrap();
+    let old = compile(&first.clone().into(), &server, None).ok().unwrap();
     let mut second = first.clone();
     second.filter_chains[0] = chain("b", "b");
-    let new = compile(&second, &server, Some(&old)).ok().unwrap();
+    let new = compile(&second.clone().into(), &server, Some(&old))
+        .ok()
+        .unwrap();
     assert!(!Arc::ptr_eq(&old.chains[0], &new.chains[0]));
     let default = |spec: &ListenerSpec| spec.default_chain.clone().unwrap();
     assert!(Arc::ptr_eq(&default(&old), &default(&new)));
     second.stat_prefix = "other".into();
-    let new = compile(&second, &server, Some(&old)).ok().unwrap();
+    let new = compile(&second.clone().into(), &server, Some(&old))
+        .ok()
+        .unwrap();
     assert!(!Arc::ptr_eq(&default(&old), &default(&new)));
 }

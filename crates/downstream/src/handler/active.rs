@@ -12,6 +12,7 @@ use nuncio_stats::LocalGroup;
 use slab::Slab;
 
 use super::accept::Acceptor;
+use super::access_log::log_unmatched;
 use super::connection::{self, OpenConnection};
 use super::{DrainPlan, SharedListener};
 use crate::chain_match::ConnectionFacts;
@@ -104,6 +105,10 @@ impl ActiveListener {
         };
         let Some(chain) = version.find(&ConnectionFacts::plain(&local, &peer)) else {
             log::debug!("closing connection from {peer}: no matching filter chain found");
+            let loggers = &shared.spec.access_logs;
+            if !loggers.is_empty() {
+                log_unmatched(loggers, connection::plain_info(shared, local, peer));
+            }
             return self.stats.inc(ListenerStats::NO_FILTER_CHAIN_MATCH);
         };
         let open = OpenConnection::new(self, chain, (permit, global));

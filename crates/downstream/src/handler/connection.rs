@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use nuncio_buffer::Buffer;
@@ -10,6 +11,7 @@ use nuncio_net::{Address, Connection, Stream};
 use nuncio_sdk::{ConnectionHandle, ConnectionInfo, DownstreamConnection};
 
 use super::SharedListener;
+use super::access_log::LogEntry;
 use super::active::{ActiveChain, ActiveListener};
 use crate::limit::Permit;
 
@@ -22,6 +24,8 @@ pub(super) struct OpenConnection {
     number: usize,
     start: Instant,
     _permits: (Permit, Option<Permit>),
+    /// Written when the connection has been counted out.
+    log: Option<LogEntry>,
 }
 
 impl OpenConnection {
@@ -39,6 +43,7 @@ impl OpenConnection {
             handle,
             start: event::now(),
             _permits: permits,
+            log: None,
         }
     }
 }
@@ -50,33 +55,52 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Hands the connection to the filter of its chain.
-pub(super) fn serve(
-    open: OpenConnection,
-    stream: Stream,
+/// What is known of a connection before it has a chain; it has no number either.
+pub(super) fn plain_info(
+    shared: &SharedListener,
     local: Rc<Address>,
     peer: Address,
-    shared: &SharedListener,
-) {
-    let Some(filter) = open.chain.filter.clone() else {
-        log::debug!("closing connection from {peer}: no filters");
-        return;
-    };
-    let io = Connection::raw(stream, (*local).clone(), peer.clone());
+) -> ConnectionInfo {
     let remote = Rc::new(peer);
-    let info = ConnectionInfo {
-        id: io.id(),
+    ConnectionInfo {
+        id: 0,
         remote_address: Rc::clone(&remote),
         direct_remote_address: remote,
         local_address: local,
         listener_name: shared.spec.name.clone(),
+        filter_chain_name: Arc::default(),
+        tls: false,
+        start: event::now(),
+    }
+}
+
+/// Hands the connection to the filter of its chain.
+pub(super) fn serve(
+    mut open: OpenConnection,
+    stream: Stream,
+    local: Rc<Address>,
+    peer: Address,
+    shared: &Arc<SharedListener>,
+) {
+    let mut io = Connection::raw(stream, (*local).clone(), peer.clone());
+    let info = Rc::new(ConnectionInfo {
+        id: io.id(),
         filter_chain_name: open.chain.chain.name.clone(),
         tls: io.is_tls(),
         start: open.start,
+        ..plain_info(shared, local, peer)
+    });
+    open.log = LogEntry::begin(shared, &info, &mut io);
+    let Some(filter) = open.chain.filter.clone() else {
+        log::debug!(
+            "closing connection from {}: no filters",
+            info.remote_address
+        );
+        return;
     };
     let mut serving = filter.serve(DownstreamConnection {
         io,
-        info: Rc::new(info),
+        info,
         handle: Rc::clone(&open.handle),
         read: Buffer::new(),
         buffer_limit: shared.spec.buffer_limit,

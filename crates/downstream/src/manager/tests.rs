@@ -244,7 +244,7 @@ async fn an_update_in_place_keeps_the_connections_of_chains_that_stay() {
         assert!(
             !proxy
                 .manager
-                .add_or_update(&chains, dynamic(), None)
+                .add_or_update(chains.clone(), dynamic(), None)
                 .unwrap()
         );
     })
@@ -265,7 +265,7 @@ async fn a_listener_takes_over_when_it_is_warm() {
             assert!(
                 proxy
                     .manager
-                    .add_or_update(&update, dynamic(), Some(future))
+                    .add_or_update(update.clone(), dynamic(), Some(future))
                     .unwrap()
             );
             send
@@ -354,7 +354,9 @@ async fn stopped_listeners_accept_no_more_and_serve_on() {
         assert_eq!(ask(&mut client, "x").await, "in:x");
         assert_eq!(ask(&mut proxy.connect("out").await, "x").await, "out:x");
         assert_eq!(proxy.managed(ManagerStats::LISTENER_STOPPED), 1);
-        let refused = proxy.manager.add_or_update(&inbound, dynamic(), None);
+        let refused = proxy
+            .manager
+            .add_or_update(inbound.clone(), dynamic(), None);
         assert!(matches!(refused, Err(UpdateError::Stopped)));
     })
     .await;
@@ -415,7 +417,7 @@ async fn refused_updates_change_nothing_and_are_shown() {
         let bad = listener("a", "refuse");
         let error = proxy
             .manager
-            .add_or_update(&bad, dynamic(), None)
+            .add_or_update(bad.clone(), dynamic(), None)
             .unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -442,7 +444,7 @@ async fn addresses_belong_to_one_listener() {
         second.name = "b".into();
         let error = proxy
             .manager
-            .add_or_update(&second, dynamic(), None)
+            .add_or_update(second.clone(), dynamic(), None)
             .unwrap_err();
         let text = error.to_string();
         assert!(text.contains("'b' has duplicate address"), "{text}");
@@ -450,7 +452,7 @@ async fn addresses_belong_to_one_listener() {
         assert!(
             proxy
                 .manager
-                .add_or_update(&second, dynamic(), None)
+                .add_or_update(second.clone(), dynamic(), None)
                 .unwrap()
         );
     })
@@ -462,7 +464,10 @@ async fn static_listeners_stay_and_nameless_ones_get_a_name() {
     local(async {
         let proxy = Proxy::started(LONG).await;
         let add = |listener: &proto::Listener, origin| {
-            proxy.manager.add_or_update(listener, origin, None).unwrap()
+            proxy
+                .manager
+                .add_or_update(listener.clone(), origin, None)
+                .unwrap()
         };
         assert!(add(&listener("a", ""), Origin::Static));
         assert!(!add(&listener("a", "other"), dynamic()));
@@ -472,6 +477,39 @@ async fn static_listeners_stay_and_nameless_ones_get_a_name() {
         assert_eq!(view.static_listeners.len(), 2);
         assert_eq!(view.listeners[1].name.len(), 36);
         assert!(proxy.manager.active("a").is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_connection_is_logged_at_its_end() {
+    local(async {
+        let proxy = Proxy::started(LONG).await;
+        let logged = Arc::new(Logged::default());
+        proxy.server.services.insert(Arc::clone(&logged));
+        let mut logging = listener("a", "");
+        logging.access_log.push(access_log());
+        let mut silent = matching(chain("silent", ""), from("127.0.0.2"));
+        silent.filters.clear();
+        logging.filter_chains = vec![matching(chain("echo", "echo:"), from("127.0.0.1")), silent];
+        proxy.add(&logging);
+        let port = proxy.port("a");
+        let lines = || logged.0.lock().unwrap().clone();
+        let mut client = proxy.connect("a").await;
+        assert_eq!(ask(&mut client, "xyz").await, "echo:xyz");
+        assert!(lines().is_empty());
+        drop(client);
+        until(|| lines().len() == 1).await;
+        closed(&mut connect_from("127.0.0.2", port).await).await;
+        until(|| lines().len() == 2).await;
+        closed(&mut connect_from("127.0.0.3", port).await).await;
+        until(|| lines().len() == 3).await;
+        let wanted = [
+            "echo 3 8 false -",
+            "silent 0 0 false -",
+            " 0 0 true filter_chain_not_found",
+        ];
+        assert_eq!(lines(), wanted);
     })
     .await;
 }

@@ -14,7 +14,6 @@ use nuncio_sdk::LocalFuture;
 
 use super::entry::{Entry, WarmTask};
 use super::sockets::AddressSockets;
-use super::view::packed;
 use super::{ErrorState, Inner, ListenerManager, State, wall_now};
 use crate::compile::compile;
 use crate::spec::ListenerSpec;
@@ -78,29 +77,29 @@ impl ListenerManager {
     /// [`UpdateError`]; nothing has changed then.
     pub fn add_or_update(
         &self,
-        listener: &proto::Listener,
+        mut listener: proto::Listener,
         origin: Origin,
         warm: Option<LocalFuture<()>>,
     ) -> Result<bool, UpdateError> {
-        let mut named = listener.clone();
-        if named.name.is_empty() {
-            named.name = unique_name();
+        if listener.name.is_empty() {
+            listener.name = unique_name();
         }
-        let result = self.take(&named, &origin, warm);
+        let listener = Arc::new(listener);
+        let result = self.take(&listener, &origin, warm);
         if let Origin::Dynamic { version_info } = origin {
             let errors = &mut self.inner.state.borrow_mut().errors;
             match &result {
                 Ok(_) => {
-                    errors.remove(&named.name);
+                    errors.remove(&listener.name);
                 }
                 Err(error) => {
                     let error = ErrorState {
-                        listener: packed(&named),
+                        listener: Arc::clone(&listener),
                         version_info,
                         last_update_attempt: wall_now(),
                         details: error.to_string(),
                     };
-                    errors.insert(named.name, error);
+                    errors.insert(listener.name.clone(), error);
                 }
             }
         }
@@ -110,7 +109,7 @@ impl ListenerManager {
 
     fn take(
         &self,
-        listener: &proto::Listener,
+        listener: &Arc<proto::Listener>,
         origin: &Origin,
         warm: Option<LocalFuture<()>>,
     ) -> Result<bool, UpdateError> {
@@ -260,7 +259,7 @@ impl State {
             return false;
         };
         let fixed = latest.origin == Origin::Static && *origin != Origin::Static;
-        fixed || (latest.spec().proto == *listener && !latest.stopped)
+        fixed || (*latest.spec().proto == *listener && !latest.stopped)
     }
 
     fn position(&self, listener: &proto::Listener) -> Option<()> {

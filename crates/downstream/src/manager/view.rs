@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use nuncio_config::any;
-use nuncio_config::api::{Any, listener as proto};
+use nuncio_config::api::listener as proto;
 use nuncio_net::Address;
 
 use super::State;
@@ -56,8 +55,8 @@ pub struct ListenerStatus {
 /// `ListenersConfigDump.StaticListener`
 #[derive(Clone, Debug)]
 pub struct StaticListener {
-    /// The `Listener` message.
-    pub listener: Any,
+    /// The message.
+    pub listener: Arc<proto::Listener>,
     /// When it was added.
     pub last_updated: SystemTime,
 }
@@ -82,8 +81,8 @@ pub struct DynamicListener {
 pub struct ListenerState {
     /// `version_info` of the update that brought it.
     pub version_info: String,
-    /// The `Listener` message.
-    pub listener: Any,
+    /// The message.
+    pub listener: Arc<proto::Listener>,
     /// When it came into this state.
     pub last_updated: SystemTime,
 }
@@ -91,8 +90,8 @@ pub struct ListenerState {
 /// `UpdateFailureState`
 #[derive(Clone, Debug)]
 pub struct ErrorState {
-    /// The `Listener` message that was refused.
-    pub listener: Any,
+    /// The message that was refused.
+    pub listener: Arc<proto::Listener>,
     /// `version_info` of that update.
     pub version_info: String,
     /// When.
@@ -113,7 +112,7 @@ impl ListenersSnapshot {
         for entry in state.active.iter().chain(&state.warming) {
             if entry.origin == Origin::Static {
                 snapshot.static_listeners.push(StaticListener {
-                    listener: packed(&entry.spec().proto),
+                    listener: Arc::clone(&entry.spec().proto),
                     last_updated: entry.last_updated,
                 });
             }
@@ -145,7 +144,7 @@ impl ListenersSnapshot {
         if let Origin::Dynamic { version_info } = &entry.origin {
             let state = ListenerState {
                 version_info: version_info.clone(),
-                listener: packed(&entry.spec().proto),
+                listener: Arc::clone(&entry.spec().proto),
                 last_updated: entry.last_updated,
             };
             set(self.dynamic(entry.name()), state);
@@ -164,8 +163,4 @@ impl ListenersSnapshot {
         });
         &mut all[place]
     }
-}
-
-pub(super) fn packed(listener: &proto::Listener) -> Any {
-    any::pack(listener)
 }
