@@ -3,7 +3,7 @@
 use super::NameRef;
 use super::entry::Entry;
 
-/// A header name with the spelling that [`HeaderMap::iter_spelt`] knows for it.
+/// A header name with the spelling that [`HeaderMap::iter_spelt`](super::HeaderMap::iter_spelt) knows for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spelling<'a> {
     /// As the peer wrote it.
@@ -12,7 +12,7 @@ pub enum Spelling<'a> {
     Lower(&'a [u8]),
 }
 
-/// Iterator over all headers: [`HeaderMap::iter`].
+/// Iterator over all headers: [`HeaderMap::iter`](super::HeaderMap::iter).
 #[derive(Clone)]
 pub struct Iter<'a> {
     pub(super) arena: &'a [u8],
@@ -41,7 +41,7 @@ impl DoubleEndedIterator for Iter<'_> {
     }
 }
 
-/// Iterator over the values of one name: [`HeaderMap::get_all`].
+/// Iterator over the values of one name: [`HeaderMap::get_all`](super::HeaderMap::get_all).
 #[derive(Clone)]
 pub struct GetAll<'a, 'n> {
     pub(super) arena: &'a [u8],
