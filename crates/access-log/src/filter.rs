@@ -360,10 +360,8 @@ fn metadata(config: &api::MetadataFilter, cx: &FactoryContext<'_>) -> Result<Fil
     let keys = config
         .path
         .iter()
-        .filter_map(|segment| match &segment.segment {
-            Some(Segment::Key(key)) => Some(Box::from(key.as_str())),
-            None => None,
-        });
+        .filter_map(|segment| segment.segment.as_ref())
+        .map(|Segment::Key(key)| Box::from(key.as_str()));
     Ok(Filter::Metadata(MetadataFilter {
         matches: Some(matches),
         namespace: config.filter.as_str().into(),

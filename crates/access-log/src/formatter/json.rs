@@ -7,10 +7,13 @@ use nuncio_sdk::LogContext;
 use super::operator::Written;
 use super::{Extensions, MISSING, Part, parse, value};
 
+/// Entries by key; keys are quoted, escaped and followed by their colon.
+type Entries = Box<[(Box<[u8]>, Node)]>;
+
 /// A compiled JSON template.
 #[derive(Debug)]
 pub(super) struct Json {
-    root: Box<[(Box<[u8]>, Node)]>,
+    root: Entries,
     omit_empty: bool,
 }
 
@@ -19,8 +22,7 @@ enum Node {
     /// JSON text that is the same in every line.
     Constant(Box<[u8]>),
     Template(Box<[Part]>),
-    /// Keys are quoted, escaped and followed by their colon.
-    Object(Box<[(Box<[u8]>, Node)]>),
+    Object(Entries),
     Array(Box<[Node]>),
 }
 
@@ -152,7 +154,7 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn object(self, template: &Struct) -> Result<Box<[(Box<[u8]>, Node)]>, ConfigError> {
+    fn object(self, template: &Struct) -> Result<Entries, ConfigError> {
         let mut fields: Vec<_> = template
             .fields
             .iter()
