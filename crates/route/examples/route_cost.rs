@@ -2,7 +2,7 @@
 //!
 //! For instruction counts run it under callgrind, once per route, and compare:
 //! `valgrind --tool=callgrind --toggle-collect='*find_many*' target/release/examples/route_cost prefix 9999`.
-//! Without arguments it prints times.
+//! Without arguments it prints times, and the memory of 10,000 virtual hosts with one route each.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -44,6 +44,34 @@ fn find_many(table: &WorkerRouteTable, headers: &HeaderMap, info: &StreamInfo) {
     }
 }
 
+/// Bytes of resident memory of this process.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("linux");
+    let pages: usize = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .expect("a number of pages");
+    pages * 4096
+}
+
+fn virtual_host_memory() {
+    let host = |number: usize| {
+        let route = common::route_to(common::prefix("/"), &format!("cluster_{number}"));
+        let domain = format!("host-{number}.example.com");
+        common::virtual_host(&format!("virtual_host_{number}"), &[&domain], vec![route])
+    };
+    let server = common::server();
+    let config = common::config((0..ROUTES).map(host).collect());
+    let compile = || common::compile(&config, &server).expect("valid");
+    // The first one warms the allocator up.
+    let _kept = compile();
+    let before = resident();
+    let tables = [compile(), compile(), compile()];
+    let bytes = (resident() - before) / tables.len() / ROUTES;
+    println!("a virtual host with one route: {bytes} bytes");
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (kinds, numbers) = match arguments.as_slice() {
@@ -53,6 +81,9 @@ fn main() {
             vec![0, ROUTES / 2, ROUTES - 3, ROUTES - 2, ROUTES - 1],
         ),
     };
+    if arguments.is_empty() {
+        virtual_host_memory();
+    }
     let info = common::info();
     for kind in kinds {
         let routes = (0..ROUTES)

@@ -1,7 +1,5 @@
 //! A static radix tree over byte strings: one walk along a path visits every string that is a prefix of it.
 
-use memchr::memchr;
-
 /// No list.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -20,8 +18,56 @@ struct Node {
     label_len: u32,
     first_child: u32,
     children: u32,
+    /// Where a node with more than [`FEW`] children has its bitmap.
+    wide: u32,
     prefixes: u32,
     exacts: u32,
+}
+
+impl Node {
+    const EMPTY: Node = Node {
+        label: 0,
+        label_len: 0,
+        first_child: 0,
+        children: 0,
+        wide: NONE,
+        prefixes: NONE,
+        exacts: NONE,
+    };
+}
+
+/// Up to how many children are searched one by one.
+const FEW: u32 = 4;
+
+/// Which bytes lead to children; the child's place is the number of smaller bytes that do. So the cost of a step
+/// does not depend on which child it takes.
+struct Wide {
+    bits: [u64; 4],
+    /// Number of bits set in the words before each.
+    before: [u8; 4],
+}
+
+impl Wide {
+    fn new(bytes: &[u8]) -> Wide {
+        let mut wide = Wide {
+            bits: [0; 4],
+            before: [0; 4],
+        };
+        for &byte in bytes {
+            wide.bits[usize::from(byte >> 6)] |= 1 << (byte & 63);
+        }
+        for word in 1..4 {
+            wide.before[word] = wide.before[word - 1] + wide.bits[word - 1].count_ones() as u8;
+        }
+        wide
+    }
+
+    #[inline]
+    fn position(&self, byte: u8) -> Option<u32> {
+        let word = usize::from(byte >> 6);
+        let (bits, bit) = (self.bits[word], 1_u64 << (byte & 63));
+        (bits & bit != 0).then(|| u32::from(self.before[word]) + (bits & (bit - 1)).count_ones())
+    }
 }
 
 /// The tree.
@@ -29,6 +75,7 @@ pub(super) struct Trie {
     nodes: Box<[Node]>,
     /// First byte below each node's parent edge, in the order of `nodes`: children are searched here.
     first_bytes: Box<[u8]>,
+    wide: Box<[Wide]>,
     labels: Box<[u8]>,
     /// Whether keys are lower case and walks fold ASCII case.
     folded: bool,
@@ -41,20 +88,15 @@ impl Trie {
             return Trie {
                 nodes: Box::default(),
                 first_bytes: Box::default(),
+                wide: Box::default(),
                 labels: Box::default(),
                 folded,
             };
         }
         items.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        let mut nodes = vec![Node {
-            label: 0,
-            label_len: 0,
-            first_child: 0,
-            children: 0,
-            prefixes: NONE,
-            exacts: NONE,
-        }];
+        let mut nodes = vec![Node::EMPTY];
         let mut first_bytes = vec![0];
+        let mut wide = Vec::new();
         let mut labels = Vec::new();
         // (node, its items, how many bytes of their keys are above the node's label), handled in breadth-first
         // order, so that the children of a node lie side by side. The order of keys puts a key in front of those
@@ -81,25 +123,36 @@ impl Trie {
                 let byte = items[range.start].key[depth];
                 let same = items[range.clone()].partition_point(|item| item.key[depth] == byte);
                 open.push_back((nodes.len(), range.start..range.start + same, depth));
-                nodes.push(Node {
-                    label: 0,
-                    label_len: 0,
-                    first_child: 0,
-                    children: 0,
-                    prefixes: NONE,
-                    exacts: NONE,
-                });
+                nodes.push(Node::EMPTY);
                 first_bytes.push(byte);
                 nodes[at].children += 1;
                 range.start += same;
+            }
+            if nodes[at].children > FEW {
+                nodes[at].wide = wide.len() as u32;
+                wide.push(Wide::new(&first_bytes[nodes[at].first_child as usize..]));
             }
         }
         Trie {
             nodes: nodes.into(),
             first_bytes: first_bytes.into(),
+            wide: wide.into(),
             labels: labels.into(),
             folded,
         }
+    }
+
+    #[inline]
+    fn child(&self, node: &Node, byte: u8) -> Option<&Node> {
+        let first = node.first_child as usize;
+        let at = match self.wide.get(node.wide as usize) {
+            Some(wide) => wide.position(byte)? as usize,
+            None => {
+                let bytes = &self.first_bytes[first..first + node.children as usize];
+                bytes.iter().position(|&other| other == byte)?
+            }
+        };
+        Some(&self.nodes[first + at])
     }
 
     /// Calls `visit` with every list of a key that begins `path`, and the list of the key that is `path`,
@@ -142,22 +195,11 @@ impl Trie {
             } else {
                 next
             };
-            let children = node.first_child as usize..(node.first_child + node.children) as usize;
-            let Some(child) = position(next, &self.first_bytes[children.clone()]) else {
+            let Some(child) = self.child(node, next) else {
                 return;
             };
-            node = &self.nodes[children.start + child];
+            node = child;
         }
-    }
-}
-
-/// Most nodes have one child or a few.
-#[inline]
-fn position(byte: u8, bytes: &[u8]) -> Option<usize> {
-    if bytes.len() <= 8 {
-        bytes.iter().position(|&other| other == byte)
-    } else {
-        memchr(byte, bytes)
     }
 }
 
@@ -195,6 +237,18 @@ mod tests {
         assert_eq!(walk(&tree, ""), [0, 100]);
         assert_eq!(walk(&trie(&[], false), "/"), [0; 0]);
         assert_eq!(walk(&trie(&["/a"], false), "/b"), [0; 0]);
+    }
+
+    #[test]
+    fn nodes_with_many_children() {
+        let keys: Vec<String> = (0..=255_u8)
+            .map(|byte| format!("/{}", byte as char))
+            .collect();
+        let tree = trie(&keys.iter().map(String::as_str).collect::<Vec<_>>(), false);
+        for (number, key) in keys.iter().enumerate() {
+            assert_eq!(walk(&tree, &format!("{key}x")), [number as u32]);
+        }
+        assert_eq!(walk(&tree, "/\u{100}"), [0; 0]);
     }
 
     #[test]

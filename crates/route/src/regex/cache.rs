@@ -62,7 +62,7 @@ pub(super) enum Memory {
     /// Of a lazy DFA.
     Lazy(dfa::Cache),
     /// Of a regex with captures.
-    Meta(meta::Cache),
+    Meta(Box<meta::Cache>),
 }
 
 impl Memory {
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_slot_is_reused_with_fresh_memory() {
         let regex = Regex::new("a").unwrap();
-        let new = || Memory::Meta(regex.create_cache());
+        let new = || Memory::Meta(Box::new(regex.create_cache()));
         let first = SlotId::allocate();
         let slot = first.slot;
         first.with(new, |_| ());

@@ -17,7 +17,6 @@ use regex_syntax::hir::{Hir, Look};
 
 use nuncio_config::ConfigError;
 use nuncio_config::api::matcher::RegexMatcher;
-use nuncio_config::api::matcher::regex_matcher::{EngineType, GoogleRe2};
 
 use cache::{Memory, SlotId};
 pub use rewrite::RegexRewrite;
@@ -106,17 +105,12 @@ impl fmt::Debug for Regex {
 
 /// The pattern in a `RegexMatcher`.
 fn regex_of(config: &RegexMatcher) -> Result<&str, ConfigError> {
-    let RegexMatcher { regex, engine_type } = config;
-    #[expect(deprecated, reason = "Envoy still takes the field")]
-    if let Some(EngineType::GoogleRe2(GoogleRe2 {
-        max_program_size: Some(_),
-    })) = engine_type
-    {
-        return Err(ConfigError::new(
-            "google_re2.max_program_size",
-            "unsupported: RE2's program size has no equal here; a pattern is limited to 8 MiB instead",
-        ));
-    }
+    // The engine is the only one there is. Its `max_program_size` is a limit that every configuration Envoy takes
+    // keeps to; patterns are limited here by the size of their own automaton.
+    let RegexMatcher {
+        regex,
+        engine_type: _,
+    } = config;
     if regex.is_empty() {
         return Err(ConfigError::new(
             "regex",

@@ -75,7 +75,7 @@ impl RegexRewrite {
             return;
         }
         self.slot.with(
-            || Memory::Meta(self.regex.create_cache()),
+            || Memory::Meta(Box::new(self.regex.create_cache())),
             |memory| match memory {
                 Memory::Meta(cache) => self.replace(cache, input, out),
                 Memory::Lazy(_) => out.extend_from_slice(input),

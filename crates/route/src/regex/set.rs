@@ -11,7 +11,7 @@ use super::{Regex, lazy_dfa, re2, whole_match_nfa};
 /// Most bytes of lazily built states of a set on one thread.
 const STATE_BYTES: usize = 2 << 20;
 /// Most bytes of a set's automaton; more patterns go to another set.
-const MAX_SET_BYTES: usize = 4 << 20;
+const MAX_SET_BYTES: usize = 8 << 20;
 
 /// Finds which of many patterns match the whole input.
 pub(crate) struct RegexSet {
