@@ -1,6 +1,10 @@
 //! Encoded messages as proto JSON, the way Envoy's admin interface prints them: proto names, one blank of indentation, enums
 //! by name, `Any` expanded.
 
+mod text;
+
+use text::{fraction, timestamp};
+
 use crate::{
     any::type_name,
     schema::{FieldType, Kind, MessageType, WellKnown},
@@ -333,47 +337,11 @@ impl Printer {
     }
 
     fn string(&mut self, text: &str) {
-        use std::fmt::Write;
-        self.out.push('"');
-        for c in text.chars() {
-            match c {
-                '\n' => self.out.push_str("\\n"),
-                '\r' => self.out.push_str("\\r"),
-                '\t' => self.out.push_str("\\t"),
-                '\u{8}' => self.out.push_str("\\b"),
-                '\u{c}' => self.out.push_str("\\f"),
-                '"' => self.out.push_str("\\\""),
-                '\\' => self.out.push_str("\\\\"),
-                c if is_escaped(c) => {
-                    for unit in c.encode_utf16(&mut [0; 2]) {
-                        // Writing to a String does not fail.
-                        let _ = write!(self.out, "\\u{unit:04x}");
-                    }
-                }
-                c => self.out.push(c),
-            }
-        }
-        self.out.push('"');
+        text::string(&mut self.out, text);
     }
 
     fn base64(&mut self, bytes: &[u8]) {
-        const DIGITS: &[u8; 64] =
-            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        self.out.push('"');
-        for chunk in bytes.chunks(3) {
-            let mut group = [0; 4];
-            group[1..=chunk.len()].copy_from_slice(chunk);
-            let bits = u32::from_be_bytes(group);
-            for i in 0..4 {
-                let digit = DIGITS[(bits >> (18 - 6 * i) & 63) as usize];
-                self.out.push(if i <= chunk.len() {
-                    char::from(digit)
-                } else {
-                    '='
-                });
-            }
-        }
-        self.out.push('"');
+        text::base64(&mut self.out, bytes);
     }
 }
 
@@ -398,64 +366,6 @@ fn integer(kind: Kind, value: WireValue<'_>) -> i128 {
         }
         _ => i128::from(bits),
     }
-}
-
-/// Nanoseconds as `.123`, `.123456` or `.123456789`; nothing when there are none.
-fn fraction(nanos: u64) -> String {
-    match nanos {
-        0 => String::new(),
-        n if n % 1_000_000 == 0 => format!(".{:03}", n / 1_000_000),
-        n if n % 1_000 == 0 => format!(".{:06}", n / 1_000),
-        n => format!(".{n:09}"),
-    }
-}
-
-/// Seconds since 1970 in RFC 3339.
-fn timestamp(seconds: i64, nanos: u64) -> String {
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Days since the first of March of year 0, in eras of 400 years.
-    let shifted = days + 719_468;
-    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let of_month = of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) = if month < 10 {
-        (year + era * 400, month + 3)
-    } else {
-        (year + era * 400 + 1, month - 9)
-    };
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!(
-        "{year:04}-{month:02}-{of_month:02}T{hour:02}:{minute:02}:{second:02}{}Z",
-        fraction(nanos)
-    )
-}
-
-/// What protobuf's writer escapes although JSON does not ask for it, besides control characters.
-fn is_escaped(c: char) -> bool {
-    matches!(
-        u32::from(c),
-        0x00..=0x1f
-            | 0x3c
-            | 0x3e
-            | 0x7f..=0x9f
-            | 0xad
-            | 0x600..=0x603
-            | 0x6dd
-            | 0x70f
-            | 0x17b4
-            | 0x17b5
-            | 0x200b..=0x200f
-            | 0x2028..=0x202e
-            | 0x2060..=0x2064
-            | 0x206a..=0x206f
-            | 0xfeff
-            | 0xfff9..=0xfffb
-            | 0x1_d173..=0x1_d17a
-            | 0xe_0001
-            | 0xe_0020..=0xe_007f
-    )
 }
 
 #[cfg(test)]
@@ -557,16 +467,6 @@ static_resources:
             print("envoy.config.core.v3.Node", &[], style),
             r#"{"id":"","cluster":"","user_agent_name":"","extensions":[],"client_features":[],"listening_addresses":[],"dynamic_parameters":{}}"#
         );
-    }
-
-    #[test]
-    fn times() {
-        assert_eq!(timestamp(0, 0), "1970-01-01T00:00:00Z");
-        assert_eq!(
-            timestamp(951_868_799, 250_000_000),
-            "2000-02-29T23:59:59.250Z"
-        );
-        assert_eq!(timestamp(-1, 1), "1969-12-31T23:59:59.000000001Z");
     }
 
     #[test]

@@ -68,7 +68,9 @@ mod tests {
         protobuf::{Struct, Value},
     };
 
-    fn errors(layers: &[(&str, &[(&str, Option<Kind>)])]) -> Vec<String> {
+    type Layer<'a> = (&'a str, &'a [(&'a str, Option<Kind>)]);
+
+    fn errors(layers: &[Layer<'_>]) -> Vec<String> {
         let layers = layers.iter().map(|(name, values)| {
             let mut fields = Struct::default();
             fields.fields.extend(

@@ -6,6 +6,7 @@
 
 mod formats;
 mod rules;
+mod values;
 
 use std::collections::HashMap;
 

@@ -57,8 +57,8 @@ fn scalars_of_every_kind() {
     assert_eq!(cluster("lb_policy: 2").lb_policy, 2);
     assert_eq!(cluster("lb_policy: '2'").lb_policy, 2);
     assert_eq!(
-        cluster("max_requests_per_connection: {value: 5}")
-            .max_requests_per_connection
+        cluster("per_connection_buffer_limit_bytes: {value: 5}")
+            .per_connection_buffer_limit_bytes
             .unwrap()
             .value,
         5

@@ -301,7 +301,7 @@ impl Builder {
     pub(super) fn at_key(&self) -> bool {
         self.open.last().is_some_and(|&at| {
             let node = self.tree.nodes[at];
-            node.kind() == MAP && node.a % 2 == 0
+            node.kind() == MAP && node.a.is_multiple_of(2)
         })
     }
 

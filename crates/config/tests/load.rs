@@ -1,0 +1,192 @@
+//! Loading from the sources that the command line names.
+
+use std::{fs, path::PathBuf};
+
+use nuncio_config::{
+    ConfigError, Diagnostic, LoadedBootstrap, Sources, api::bootstrap::Bootstrap, json,
+    load_bootstrap,
+};
+use prost::Message;
+use tempfile::TempDir;
+
+fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.path().join(name);
+    fs::write(&path, content).unwrap();
+    path
+}
+
+fn load(name: &str, content: impl AsRef<[u8]>) -> Result<LoadedBootstrap, Vec<Diagnostic>> {
+    let folder = tempfile::tempdir().unwrap();
+    load_bootstrap(&Sources {
+        config_path: Some(write(&folder, name, content)),
+        ..Sources::default()
+    })
+}
+
+fn messages(result: Result<LoadedBootstrap, Vec<Diagnostic>>) -> Vec<String> {
+    result
+        .expect_err("must be refused")
+        .into_iter()
+        .map(|d| d.message)
+        .collect()
+}
+
+const YAML: &str = "node: {id: a, cluster: c}\nstatic_resources:\n  clusters:\n  - {name: one, type: STATIC, load_assignment: {cluster_name: one}}\n";
+
+#[test]
+fn the_extension_tells_the_syntax() {
+    let yaml = load("x.yaml", YAML).unwrap();
+    let style = json::Style {
+        pretty: true,
+        ..json::Style::default()
+    };
+    let json = json::print_message(&yaml.whole(), style);
+    for (name, content) in [
+        ("x.YML", YAML.as_bytes().to_vec()),
+        ("x.json", json.clone().into_bytes()),
+        ("x", json.into_bytes()),
+        ("x.pb", yaml.raw.clone()),
+    ] {
+        assert_eq!(load(name, content).unwrap().raw, yaml.raw, "{name}");
+    }
+    assert!(
+        messages(load("x.pb_text", "node {}"))[0].starts_with("unsupported: protobuf text format")
+    );
+    assert_eq!(
+        messages(load("x.json", YAML)),
+        ["unexpected character: 'n'; expected '{'"]
+    );
+}
+
+#[test]
+fn config_yaml_is_merged_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let over = "node: {id: b}\nstatic_resources: {clusters: [{name: two, type: STATIC, load_assignment: {cluster_name: two}, connect_timeout: 0.5s}]}";
+    let sources = |yaml: &str| Sources {
+        config_path: Some(write(&folder, "x.yaml", YAML)),
+        config_yaml: Some(yaml.into()),
+        ..Sources::default()
+    };
+    let loaded = load_bootstrap(&sources(over)).unwrap();
+    let node = loaded.bootstrap().node.unwrap();
+    assert_eq!((node.id.as_str(), node.cluster.as_str()), ("b", "c"));
+    assert_eq!(
+        loaded
+            .clusters()
+            .map(|(i, c)| (i, c.name))
+            .collect::<Vec<_>>(),
+        [(0, "one".into()), (1, "two".into())]
+    );
+    assert!(
+        loaded
+            .bootstrap()
+            .static_resources
+            .unwrap()
+            .clusters
+            .is_empty()
+    );
+    let later = loaded.diagnose(&ConfigError::new(
+        "static_resources.clusters[1].connect_timeout",
+        "too short",
+    ));
+    assert_eq!(
+        (later.file.as_str(), later.line, later.column),
+        ("--config-yaml", 2, 112)
+    );
+    assert_eq!(later.source_line.as_deref(), over.lines().nth(1));
+
+    let wrong = load_bootstrap(&sources(
+        "static_resources: {clusters: [{name: two, connect_timeout: 0s}]}",
+    ))
+    .unwrap_err();
+    assert_eq!(
+        (wrong[0].file.as_str(), wrong[0].line),
+        ("--config-yaml", 1)
+    );
+}
+
+#[test]
+fn config_yaml_alone_is_enough_and_nothing_is_not() {
+    let alone = Sources {
+        config_yaml: Some("{}".into()),
+        ..Sources::default()
+    };
+    assert_eq!(
+        load_bootstrap(&alone).unwrap().whole(),
+        Bootstrap::default()
+    );
+    assert!(
+        load_bootstrap(&Sources::default()).unwrap_err()[0]
+            .message
+            .contains("should be non-empty")
+    );
+    let missing = Sources {
+        config_path: Some("no/such/file.yaml".into()),
+        ..Sources::default()
+    };
+    assert_eq!(
+        load_bootstrap(&missing).unwrap_err()[0].message,
+        "Invalid path: no/such/file.yaml"
+    );
+}
+
+#[test]
+fn unknown_fields_can_be_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let config_path = Some(write(
+        &folder,
+        "x.yaml",
+        "node: {id: a, nope: 1}\nwhat: {}\n",
+    ));
+    let mut sources = Sources {
+        config_path,
+        ..Sources::default()
+    };
+    assert_eq!(load_bootstrap(&sources).unwrap_err().len(), 2);
+    sources.allow_unknown = true;
+    let loaded = load_bootstrap(&sources).unwrap();
+    assert_eq!((loaded.unknown_fields, loaded.warnings.len()), (2, 2));
+    assert_eq!(loaded.bootstrap().node.unwrap().id, "a");
+}
+
+#[test]
+fn every_error_comes_with_its_place_in_file_order() {
+    let text = "static_resources:\n  clusters:\n  - name: a\n    connect_timeout: 0s\n    lb_policy: MAGLEV\n  - name: ''\n";
+    let errors = load("x.yaml", text).unwrap_err();
+    let places: Vec<_> = errors
+        .iter()
+        .map(|e| (e.line, e.column, e.path.as_str()))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            (4, 22, "static_resources.clusters[0].connect_timeout"),
+            (5, 16, "static_resources.clusters[0].lb_policy"),
+            (6, 11, "static_resources.clusters[1].name"),
+        ]
+    );
+    assert!(
+        errors[1].to_string().contains("  5 |")
+            || errors[1]
+                .to_string()
+                .contains("5 |     lb_policy: MAGLEV\n  |                ^"),
+        "{}",
+        errors[1]
+    );
+}
+
+#[test]
+fn binary_files_are_checked_like_texts() {
+    let unknown = [load("x.yaml", YAML).unwrap().raw, vec![0xf8, 0x7f, 1]].concat();
+    assert!(messages(load("x.pb", unknown))[0].contains("has unknown fields"));
+    assert!(messages(load("x.pb", [0x0a, 0xff]))[0].contains("malformed"));
+    let bootstrap = Bootstrap {
+        flags_path: "x".into(),
+        ..Bootstrap::default()
+    };
+    assert!(
+        messages(load("x.pb", bootstrap.encode_to_vec()))[0]
+            .starts_with("unsupported: Bootstrap.flags_path")
+    );
+    assert!(messages(load("x.yaml", [b'a', b'\n', 0xff]))[0].contains("line 2 is not valid UTF-8"));
+}
