@@ -22,6 +22,8 @@ pub(crate) struct Case {
     /// Values for the block placeholders of the template.
     #[serde(default)]
     pub with: BTreeMap<String, String>,
+    /// Nuncio refuses this configuration for now, for this reason; accepting it is a difference.
+    pub not_yet: Option<String>,
     /// More command line arguments for the proxy.
     #[serde(default)]
     pub args: Vec<String>,

@@ -12,6 +12,7 @@ use crate::admin;
 use crate::conn::wait_until;
 
 const START_LIMIT: Duration = Duration::from_secs(10);
+const SETPRIV: &str = "/usr/bin/setpriv";
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// A running proxy.
@@ -117,8 +118,18 @@ pub(crate) fn validate(binary: &Path, config: &Path, args: &[String]) -> Result<
         .with_context(|| format!("validation ended with {status}"))
 }
 
+/// The proxy's command line up to what start and validation do not share.
+///
+/// `setpriv` (util-linux) makes the kernel end the proxy when this program is killed before it can clean up; without it,
+/// such an end leaves processes behind.
 fn command(binary: &Path, config: &Path) -> Command {
-    let mut command = Command::new(binary);
+    let mut command = if Path::new(SETPRIV).exists() {
+        let mut command = Command::new(SETPRIV);
+        command.args(["--pdeathsig", "KILL"]).arg(binary);
+        command
+    } else {
+        Command::new(binary)
+    };
     command
         .arg("-c")
         .arg(config)

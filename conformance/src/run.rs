@@ -1,6 +1,8 @@
 //! One case through one proxy: start, scenarios in order, stop. The result is a JSON document of observations.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -45,6 +47,25 @@ impl Stage {
         self.ports.get("admin").unwrap_or_default()
     }
 }
+
+/// The proxy ended by itself instead of becoming ready.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    status: ExitStatus,
+    stderr: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the proxy did not start ({}):\n{}",
+            self.status, self.stderr
+        )
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// Which proxy is run, and where.
 pub(crate) struct Runner<'a> {
@@ -106,7 +127,8 @@ impl Runner<'_> {
                         None => return Ok(None),
                     }
                 }
-                let expected = expected.and_then(|value| value.get("scenarios")?.get(&scenario.name));
+                let expected =
+                    expected.and_then(|value| value.get("scenarios")?.get(&scenario.name));
                 let result = scenario::run(case, scenario, &context, expected);
                 if proxy.as_mut().is_some_and(Process::alive) {
                     result.with_context(|| format!("scenario {:?}", scenario.name))?
@@ -133,9 +155,7 @@ impl Runner<'_> {
         match Process::start(self.binary, &config, context.admin(), &args)? {
             Started::Ready(process) => Ok(Some(process)),
             Started::Exited { stderr, .. } if stderr.contains("in use") => Ok(None),
-            Started::Exited { status, stderr } => {
-                bail!("the proxy did not start ({status}):\n{stderr}")
-            }
+            Started::Exited { status, stderr } => Err(Refused { status, stderr }.into()),
         }
     }
 

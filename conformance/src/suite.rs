@@ -12,7 +12,7 @@ use crate::args::{Args, Mode};
 use crate::case::{self, Case};
 use crate::compare;
 use crate::envoy;
-use crate::run::Runner;
+use crate::run::{Refused, Runner};
 
 /// What became of one case.
 #[derive(Default)]
@@ -22,6 +22,8 @@ struct Outcome {
     failed: Vec<(String, String)>,
     /// Scenario names with the reasons of their intended deviations.
     deviations: Vec<(String, String)>,
+    /// Why Nuncio refuses the configuration for now, which it did.
+    not_yet: Option<String>,
     /// The case could not be run to its end.
     error: Option<String>,
 }
@@ -60,9 +62,13 @@ pub(crate) fn run(args: Args) -> Result<bool> {
     report(&cases, &outcomes, args.mode, began, &scratch)
 }
 
+/// When so many cases could not be run and none could, the proxy is broken, and the others are not tried.
+const HOPELESS: usize = 4;
+
 /// Runs `work` on every case, `jobs` at a time; results in the order of the cases.
 fn run_all(cases: &[Case], jobs: usize, work: impl Fn(&Case) -> Outcome + Sync) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
+    let (ran, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let outcomes: Vec<Mutex<Outcome>> = cases.iter().map(|_| Mutex::default()).collect();
     std::thread::scope(|scope| {
         for _ in 0..jobs {
@@ -70,7 +76,22 @@ fn run_all(cases: &[Case], jobs: usize, work: impl Fn(&Case) -> Outcome + Sync) 
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(case) = cases.get(index) else { break };
-                    let outcome = work(case);
+                    let hopeless = ran.load(Ordering::Relaxed) == 0
+                        && failed.load(Ordering::Relaxed) >= HOPELESS;
+                    let outcome = if hopeless {
+                        Outcome {
+                            error: Some("not tried, since no case before could be run".to_owned()),
+                            ..Outcome::default()
+                        }
+                    } else {
+                        work(case)
+                    };
+                    let counter = if outcome.error.is_some() {
+                        &failed
+                    } else {
+                        &ran
+                    };
+                    counter.fetch_add(1, Ordering::Relaxed);
                     print_outcome(case, &outcome);
                     *outcomes[index]
                         .lock()
@@ -125,8 +146,16 @@ fn check(runner: &Runner<'_>, case: &Case, mode: Mode) -> Result<Outcome> {
         expected["scenarios"][&scenario.name] =
             compare::expectation(case, scenario, &recorded, deviate);
     }
-    let observed = runner.run(case, Some(&expected))?;
+    let observed = runner.run(case, Some(&expected));
     let mut outcome = Outcome::default();
+    if let Some(reason) = case.not_yet.as_ref().filter(|_| deviate) {
+        match observed {
+            Err(error) if error.is::<Refused>() => outcome.not_yet = Some(reason.clone()),
+            _ => anyhow::bail!("the configuration is accepted now: remove `not_yet`"),
+        }
+        return Ok(outcome);
+    }
+    let observed = observed?;
     for scenario in &case.scenarios {
         let want = &expected["scenarios"][&scenario.name];
         match compare::difference(
@@ -180,6 +209,8 @@ fn print_outcome(case: &Case, outcome: &Outcome) {
     let mut text = String::new();
     if let Some(error) = &outcome.error {
         text.push_str(&format!("ERROR {}: {error}\n", case.name));
+    } else if let Some(reason) = &outcome.not_yet {
+        text.push_str(&format!("later {}: {reason}\n", case.name));
     } else if outcome.failed.is_empty() {
         text.push_str(&format!(
             "ok    {} ({} scenarios)\n",
@@ -224,13 +255,17 @@ fn report(
             }
         }
     }
+    let later = outcomes
+        .iter()
+        .filter(|outcome| outcome.not_yet.is_some())
+        .count();
     let verb = if mode == Mode::Record {
         "recorded"
     } else {
         "as expected"
     };
     println!(
-        "\n{} cases: {passed} scenarios {verb}, {failed} differ, {errors} cases could not be run, {deviations} deviate on purpose; {:.1} s",
+        "\n{} cases: {passed} scenarios {verb}, {failed} differ, {errors} cases could not be run, {later} cases come later, {deviations} scenarios deviate on purpose; {:.1} s",
         cases.len(),
         began.elapsed().as_secs_f32()
     );
