@@ -98,14 +98,16 @@ pub(super) fn serve(
         );
         return;
     };
-    let mut serving = filter.serve(DownstreamConnection {
+    let connection = DownstreamConnection {
         io,
         info,
         handle: Rc::clone(&open.handle),
         read: Buffer::new(),
         buffer_limit: shared.spec.buffer_limit,
-    });
+    };
     event::spawn(async move {
+        // In the task already here: a filter that panics must not take the accept loop along.
+        let mut serving = filter.serve(connection);
         // The filter sees the call to close first and may end in its own way; one that has not
         // ended then is dropped, and its connection with it.
         let handle = &open.handle;

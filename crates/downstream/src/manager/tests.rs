@@ -9,7 +9,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::LocalSet;
 
 const LONG: Duration = Duration::from_secs(600);
-const SHORT: Duration = Duration::from_millis(200);
+/// Long enough for the steps that come before its end, on a loaded machine too.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// Runs a test on a loop like the main thread's.
 async fn local(test: impl Future<Output = ()>) {
@@ -404,6 +405,11 @@ async fn a_filter_that_panics_costs_its_connection_only() {
             assert_eq!(ask(client, "x").await, "x");
         }
         until(|| proxy.open("a") == 7).await;
+        proxy.add(&listener("b", "panic"));
+        for _ in 0..8 {
+            closed(&mut proxy.connect("b").await).await;
+        }
+        until(|| proxy.open("b") == 0).await;
     })
     .await;
 }
