@@ -71,7 +71,7 @@ impl<'t> Decoder<'t> {
         let name = type_name(url);
         let found = MessageType::find(name);
         if found.is_none() {
-            if support::is_known_elsewhere(name) {
+            if support::is_newer_message(name) {
                 self.error(
                     at,
                     format!("unsupported: the type {name} is not supported yet"),

@@ -13,7 +13,7 @@ use crate::{
     path::{Path, Step},
     schema::{FieldType, MessageType, WellKnown},
     suggest::nearest,
-    wire,
+    support, wire,
 };
 
 /// Something wrong at a place of the text.
@@ -214,13 +214,7 @@ impl<'t> Decoder<'t> {
     ) -> Seen {
         let name = key.as_str().unwrap_or_default();
         let Some(field) = message.field_by_name(name) else {
-            let nearest = nearest(name, message.fields().map(FieldType::name));
-            let suggestion = nearest.map(|near| format!("did you mean \"{near}\"?"));
-            self.unknown(
-                key,
-                format!("no such field: '{name}' in {}", message.name()),
-                suggestion,
-            );
+            self.no_such_field(message, name, key);
             return Seen::First;
         };
         if matches!(value.content(), Content::Null) && !takes_null(field) {
@@ -251,6 +245,25 @@ impl<'t> Decoder<'t> {
             this.field(field, value, out)
         });
         seen
+    }
+
+    fn no_such_field(&mut self, message: MessageType, name: &'t str, key: Value<'t>) {
+        if support::is_newer_field(message.name(), name) {
+            let text = format!(
+                "unsupported: {}.{name} is not supported yet",
+                message.short_name()
+            );
+            return self.under(Step::Field(name), |this| {
+                this.error(key, text, None, Some("remove the field".into()))
+            });
+        }
+        let nearest = nearest(name, message.fields().map(FieldType::name));
+        let suggestion = nearest.map(|near| format!("did you mean \"{near}\"?"));
+        self.unknown(
+            key,
+            format!("no such field: '{name}' in {}", message.name()),
+            suggestion,
+        );
     }
 
     fn field(&mut self, field: FieldType, value: Value<'t>, out: &mut Vec<u8>) {

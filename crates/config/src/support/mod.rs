@@ -31,9 +31,12 @@ mod core;
 mod filters;
 mod hcm;
 mod listener;
+mod newer;
 mod route;
 
 use std::collections::HashMap;
+
+pub(crate) use newer::{is_newer_field, is_newer_message};
 
 use crate::{
     schema::{FieldType, MessageType, WellKnown},
@@ -152,24 +155,6 @@ pub(crate) fn show(field: FieldType, value: WireValue<'_>) -> String {
         }
         _ => value.bits().to_string(),
     }
-}
-
-/// Messages that Envoy 1.40 knows as extension payloads and that the descriptor set lacks: they are refused as unsupported, not
-/// as unknown.
-const KNOWN_ELSEWHERE: &[&str] = &[
-    "envoy.extensions.http.ai_filters.schema_validation.v3.SchemaValidation",
-    "envoy.extensions.http.ai_filters.transcoder.v3.Transcoder",
-    "envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroup",
-    "xds.type.matcher.v3.CelMatcher",
-    "xds.type.matcher.v3.DomainMatcher",
-    "xds.type.matcher.v3.ServerNameMatcher",
-    "xds.type.matcher.v3.HttpAttributesCelMatchInput",
-    "xds.type.matcher.v3.IPMatcher",
-];
-
-/// Whether Envoy 1.40 knows a message that the schema lacks.
-pub(crate) fn is_known_elsewhere(name: &str) -> bool {
-    KNOWN_ELSEWHERE.contains(&name)
 }
 
 #[cfg(test)]
