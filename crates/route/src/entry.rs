@@ -256,13 +256,20 @@ impl RouteEntry {
             .find_map(|entry| entry.disabled)
     }
 
-    /// `request_body_buffer_limit` or `per_request_buffer_limit_bytes` of the route, else of the virtual host:
-    /// most bytes of a request's body to keep for retries.
-    pub fn request_body_buffer_limit(&self) -> Option<u64> {
+    /// Most bytes of a request's body to hold: `request_body_buffer_limit` of the route, else of the virtual host;
+    /// else the smaller of `per_request_buffer_limit_bytes`, found likewise, and the connection's own limit.
+    pub fn body_buffer_limit(&self, connection_limit: u32) -> u64 {
         let extras = self.route().and_then(|route| route.extras.as_ref());
-        extras
-            .and_then(|extras| extras.body_limit)
-            .or(self.virtual_host().body_limit)
+        let route = extras.map(|extras| extras.body_limits).unwrap_or_default();
+        let virtual_host = self.virtual_host().body_limits;
+        let per_request = route
+            .per_request
+            .or(virtual_host.per_request)
+            .unwrap_or(u32::MAX);
+        route
+            .body
+            .or(virtual_host.body)
+            .unwrap_or(u64::from(per_request.min(connection_limit)))
     }
 
     /// `VirtualHost.include_request_attempt_count`: the request gets an `x-envoy-attempt-count`.

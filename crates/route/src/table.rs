@@ -50,7 +50,7 @@ pub(crate) struct VirtualHost {
     pub(crate) require_tls: RequireTls,
     /// Slot of the entry that redirects to TLS.
     pub(crate) tls_entry: u32,
-    pub(crate) body_limit: Option<u64>,
+    pub(crate) body_limits: BodyLimits,
     pub(crate) attempt_count_in_request: bool,
     pub(crate) attempt_count_in_response: bool,
     pub(crate) metadata: Option<Box<DynamicMetadata>>,
@@ -97,8 +97,17 @@ pub(crate) struct Route {
 #[derive(Default)]
 pub(crate) struct Extras {
     pub(crate) stat_prefix: Option<Box<str>>,
-    pub(crate) body_limit: Option<u64>,
+    pub(crate) body_limits: BodyLimits,
     pub(crate) metadata: Option<Box<DynamicMetadata>>,
+}
+
+/// How much of a request's body may be held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BodyLimits {
+    /// `request_body_buffer_limit`.
+    pub(crate) body: Option<u64>,
+    /// `per_request_buffer_limit_bytes`.
+    pub(crate) per_request: Option<u32>,
 }
 
 /// What a route asks of a request beside its path.

@@ -676,3 +676,33 @@ fn names_for_stats() {
     );
     assert_eq!(name(&get("/")), None);
 }
+
+#[test]
+fn limits_of_held_bodies() {
+    use nuncio_config::api::protobuf::UInt64Value;
+    let limit = |host_body: Option<u64>,
+                 host_request: Option<u32>,
+                 body: Option<u64>,
+                 request: Option<u32>| {
+        let mut route = route(prefix("/"));
+        let (large, small) = (|value| UInt64Value { value }, |value| UInt32Value { value });
+        route.request_body_buffer_limit = body.map(large);
+        let mut host = virtual_host("v", &["*"], Vec::new());
+        host.request_body_buffer_limit = host_body.map(large);
+        #[expect(deprecated, reason = "Envoy still takes these fields")]
+        {
+            route.per_request_buffer_limit_bytes = request.map(small);
+            host.per_request_buffer_limit_bytes = host_request.map(small);
+        }
+        host.routes.push(route);
+        find(&worker(&config(vec![host])), &get("/"))
+            .unwrap()
+            .body_buffer_limit(1000)
+    };
+    assert_eq!(limit(None, None, None, None), 1000);
+    assert_eq!(limit(Some(5000), None, None, None), 5000);
+    assert_eq!(limit(Some(5000), None, Some(7), None), 7);
+    assert_eq!(limit(None, Some(10), None, None), 10);
+    assert_eq!(limit(None, Some(10), None, Some(2000)), 1000);
+    assert_eq!(limit(Some(5000), None, None, Some(10)), 5000);
+}

@@ -6,10 +6,9 @@ use nuncio_config::api::route::route::Action as Config;
 use nuncio_sdk::PerFilterConfig;
 
 use super::problems::Problems;
-use super::virtual_host::body_limit;
 use super::{Scope, action, filters, matching, metadata_of, mutations};
 use crate::action::{Action, ClusterSpecifier, Forward};
-use crate::table::{Extras, Route};
+use crate::table::{BodyLimits, Extras, Route};
 
 /// Compiles a route of the virtual host `virtual_host`; `above` are the per-filter configurations of the levels above.
 pub(super) fn compile(
@@ -92,18 +91,21 @@ pub(super) fn compile(
         stat_prefix: Some(stat_prefix)
             .filter(|prefix| !prefix.is_empty())
             .map(|prefix| prefix.as_str().into()),
-        body_limit: body_limit(
-            per_request_buffer_limit_bytes.as_ref(),
-            request_body_buffer_limit.as_ref(),
-        ),
+        body_limits: BodyLimits {
+            body: request_body_buffer_limit.as_ref().map(|limit| limit.value),
+            per_request: per_request_buffer_limit_bytes
+                .as_ref()
+                .map(|limit| limit.value),
+        },
         metadata: metadata_of(metadata.as_ref()),
     };
     let Extras {
         stat_prefix,
-        body_limit,
+        body_limits,
         metadata,
     } = &extras;
-    let any_extra = stat_prefix.is_some() || body_limit.is_some() || metadata.is_some();
+    let any_extra =
+        stat_prefix.is_some() || *body_limits != BodyLimits::default() || metadata.is_some();
     Some(Route {
         name: name.as_str().into(),
         virtual_host,

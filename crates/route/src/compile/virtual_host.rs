@@ -8,7 +8,7 @@ use super::problems::Problems;
 use super::{Scope, filters, metadata_of, mutations, route};
 use crate::index::{MIN_ROUTES, PathIndex};
 use crate::matchers::HeaderMatcher;
-use crate::table::{RequireTls, VirtualCluster, VirtualHost};
+use crate::table::{BodyLimits, RequireTls, VirtualCluster, VirtualHost};
 
 /// Compiles a virtual host; its routes go to `scope`.
 pub(super) fn compile(
@@ -120,24 +120,16 @@ pub(super) fn compile(
         virtual_clusters,
         require_tls,
         tls_entry,
-        body_limit: body_limit(
-            per_request_buffer_limit_bytes.as_ref(),
-            request_body_buffer_limit.as_ref(),
-        ),
+        body_limits: BodyLimits {
+            body: request_body_buffer_limit.as_ref().map(|limit| limit.value),
+            per_request: per_request_buffer_limit_bytes
+                .as_ref()
+                .map(|limit| limit.value),
+        },
         attempt_count_in_request: *include_request_attempt_count,
         attempt_count_in_response: *include_attempt_count_in_response,
         metadata: metadata_of(metadata.as_ref()),
     }
-}
-
-/// The limit of a request's body; the newer field wins.
-pub(super) fn body_limit(
-    older: Option<&api::protobuf::UInt32Value>,
-    newer: Option<&api::protobuf::UInt64Value>,
-) -> Option<u64> {
-    newer
-        .map(|limit| limit.value)
-        .or(older.map(|limit| u64::from(limit.value)))
 }
 
 fn virtual_cluster(

@@ -60,7 +60,7 @@ impl Drop for SlotId {
 /// An engine's memory.
 pub(super) enum Memory {
     /// Of a lazy DFA.
-    Lazy(dfa::Cache),
+    Lazy(Box<dfa::Cache>),
     /// Of a regex with captures.
     Meta(Box<meta::Cache>),
 }
@@ -77,7 +77,7 @@ impl Memory {
 #[derive(Default)]
 struct Entry {
     generation: u32,
-    memory: Option<Box<Memory>>,
+    memory: Option<Memory>,
     /// Bytes of `memory` that are counted in the sum.
     bytes: usize,
 }
@@ -113,7 +113,7 @@ impl SlotId {
                 entry.generation = self.generation;
                 entry.memory = None;
             }
-            let memory = entry.memory.get_or_insert_with(|| Box::new(new()));
+            let memory = entry.memory.get_or_insert_with(new);
             let result = search(memory);
             let bytes = memory.bytes();
             if bytes != entry.bytes {

@@ -67,7 +67,7 @@ impl Regex {
     pub fn is_match(&self, input: &[u8]) -> bool {
         let search = Input::new(input).anchored(Anchored::Yes);
         let found = self.slot.with(
-            || Memory::Lazy(self.dfa.create_cache()),
+            || Memory::Lazy(Box::new(self.dfa.create_cache())),
             |memory| match memory {
                 Memory::Lazy(cache) => self.dfa.try_search_fwd(cache, &search).ok(),
                 Memory::Meta(_) => None,

@@ -51,7 +51,7 @@ impl RegexSet {
     /// False when the set gave up: then each pattern must be tried by itself.
     pub(crate) fn matches(&self, input: &[u8], found: impl FnMut(usize)) -> bool {
         self.slot.with(
-            || Memory::Lazy(self.dfa.create_cache()),
+            || Memory::Lazy(Box::new(self.dfa.create_cache())),
             |memory| match memory {
                 Memory::Lazy(cache) => self.walk(cache, input, found).is_some(),
                 Memory::Meta(_) => false,
