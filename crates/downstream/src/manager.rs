@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nuncio_event::{Dispatchers, Slot};
+use nuncio_net::{BindError, ListenSocket};
 use nuncio_sdk::{DrainStrategy, ServerContext};
 use nuncio_stats::Group;
 use tokio::sync::oneshot;
@@ -163,18 +164,25 @@ impl ListenerManager {
     }
 
     /// Lets the workers accept: opens every listener that was added so far. Ready when every worker has
-    /// them. A listener that cannot listen is counted, logged and left without connections.
+    /// them. A listener that cannot listen is counted, logged and removed, as Envoy does.
     pub async fn start_workers(&self) {
-        let opened = {
-            let mut state = self.inner.state.borrow_mut();
+        let inner = &self.inner;
+        let mut opened = Vec::new();
+        {
+            let mut state = inner.state.borrow_mut();
             state.workers_started = true;
-            let opening = state.active.iter().map(|entry| self.inner.open(entry));
-            opening.collect::<Vec<_>>()
-        };
-        for done in opened {
-            done.all().await;
+            state.active.retain(|entry| {
+                let acks = inner.open(entry);
+                let keep = acks.is_some();
+                opened.extend(acks);
+                keep
+            });
         }
-        self.inner.stats.gauge_set(ManagerStats::WORKERS_STARTED, 1);
+        for acks in opened {
+            acks.all().await;
+        }
+        inner.stats.gauge_set(ManagerStats::WORKERS_STARTED, 1);
+        inner.publish();
     }
 
     /// Closes the listening sockets of the listeners in `scope`, for good: connections live on, and
@@ -272,24 +280,38 @@ impl Inner {
         Acks(waiting)
     }
 
-    /// Opens the sockets of `entry` and hands them to the workers; ready when they have them.
-    fn open(&self, entry: &Entry) -> Acks {
-        let listening = entry.sockets.iter().try_for_each(|socket| socket.listen());
-        if let Err(error) = listening {
-            log::error!("listener '{}' failed to listen: {error}", entry.name());
-            self.stats.inc(ManagerStats::LISTENER_CREATE_FAILURE);
+    /// Opens the sockets of `entry` and hands them to the workers; the acknowledgements come when they
+    /// have them. On failure, which is counted and logged, nobody has got anything.
+    fn open(&self, entry: &Entry) -> Option<Acks> {
+        match self.prepare(entry) {
+            Ok(per_worker) => Some(self.hand_out(entry, per_worker)),
+            Err(error) => {
+                log::error!("listener '{}' is not opened: {error}", entry.name());
+                self.stats.inc(ManagerStats::LISTENER_CREATE_FAILURE);
+                None
+            }
         }
+    }
+
+    /// Listens, and makes the handles of every worker.
+    fn prepare(&self, entry: &Entry) -> Result<Vec<Vec<ListenSocket>>, BindError> {
+        for sockets in &entry.sockets {
+            sockets.listen()?;
+        }
+        (0..self.workers.len())
+            .map(|worker| entry.sockets.iter().map(|s| s.for_worker(worker)).collect())
+            .collect()
+    }
+
+    fn hand_out(&self, entry: &Entry, per_worker: Vec<Vec<ListenSocket>>) -> Acks {
         let mut waiting = Vec::with_capacity(self.workers.len());
-        for worker in self.workers.iter() {
-            let sockets = entry.sockets.iter().map(|s| s.for_worker(worker.worker()));
-            let sockets = sockets.collect::<Result<Vec<_>, _>>();
+        for (worker, sockets) in self.workers.iter().zip(per_worker) {
             let (done, wait) = oneshot::channel::<()>();
             let (handlers, shared) = (self.handlers.clone(), Arc::clone(&entry.shared));
             let stats = Arc::clone(&self.stats);
             let _ = worker.post(move |context| {
                 let name = shared.spec.name.clone();
-                let added = sockets.and_then(|sockets| handlers.get().add(shared, sockets));
-                stats.inc(match added {
+                stats.inc(match handlers.get().add(shared, sockets) {
                     Ok(()) => ManagerStats::LISTENER_CREATE_SUCCESS,
                     Err(error) => {
                         let worker = context.name();

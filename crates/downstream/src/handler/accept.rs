@@ -14,8 +14,8 @@ use tokio::task::AbortHandle;
 use super::active::ActiveListener;
 use crate::stats::ListenerStats;
 
-/// How long accepting pauses when the process has no descriptors or memory left. Connections wait in
-/// the backlog meanwhile.
+/// How long accepting pauses when it fails as such: the process has no descriptors or memory left.
+/// Connections wait in the backlog meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A socket that is accepted from.
@@ -93,7 +93,11 @@ fn accept_some(
                     break Poll::Ready(Turn::More);
                 }
             }
-            Poll::Ready(Err(error)) if is_exhausted(&error) => {
+            // It concerns one connection, which has gone before it was taken.
+            Poll::Ready(Err(error)) if is_of_one_connection(&error) => {
+                log::debug!("listener {at} lost a connection: {error}");
+            }
+            Poll::Ready(Err(error)) => {
                 active.stats.inc(ListenerStats::DOWNSTREAM_CX_ACCEPT_PAUSED);
                 if !*paused {
                     *paused = true;
@@ -101,8 +105,6 @@ fn accept_some(
                 }
                 break Poll::Ready(Turn::Exhausted);
             }
-            // It concerns one connection, which has gone before it was taken.
-            Poll::Ready(Err(error)) => log::debug!("listener {at} lost a connection: {error}"),
             Poll::Pending => break Poll::Pending,
         }
     };
@@ -115,9 +117,24 @@ fn accept_some(
     turn
 }
 
-fn is_exhausted(error: &io::Error) -> bool {
+/// The errors of accept(2) after which the next connection may be taken at once. After others (no
+/// descriptors, no memory) only waiting helps.
+fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+        Some(
+            libc::ECONNABORTED
+                | libc::EINTR
+                | libc::EPERM
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
+                | libc::ETIMEDOUT
+        )
     )
 }

@@ -1,7 +1,6 @@
 //! The listening sockets of one address, owned by the main thread.
 
 use std::cell::Cell;
-use std::io;
 use std::rc::Rc;
 
 use nuncio_net::{Address, BindError, ListenSocket};
@@ -49,14 +48,20 @@ impl AddressSockets {
 
     /// Opens the backlogs, once.
     pub(super) fn listen(&self) -> Result<(), BindError> {
-        if !self.listening.replace(true) {
+        if !self.listening.get() {
             self.sockets.iter().try_for_each(ListenSocket::listen)?;
+            self.listening.set(true);
         }
         Ok(())
     }
 
     /// A handle of the socket that `worker` accepts from.
-    pub(super) fn for_worker(&self, worker: usize) -> io::Result<ListenSocket> {
-        self.sockets[worker % self.sockets.len()].duplicate()
+    pub(super) fn for_worker(&self, worker: usize) -> Result<ListenSocket, BindError> {
+        let socket = &self.sockets[worker % self.sockets.len()];
+        socket.duplicate().map_err(|error| BindError {
+            address: self.address().clone(),
+            step: "duplicate the socket of".into(),
+            error,
+        })
     }
 }

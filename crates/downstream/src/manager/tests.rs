@@ -519,3 +519,27 @@ async fn each_connection_is_logged_at_its_end() {
     })
     .await;
 }
+
+/// Two sockets may be bound to one address as long as neither listens.
+#[tokio::test]
+async fn a_listener_that_cannot_listen_is_not_taken() {
+    local(async {
+        let proxy = Proxy::new(LONG);
+        let mut alone = listener("a", "");
+        alone.enable_reuse_port = Some(nuncio_config::api::protobuf::BoolValue { value: false });
+        proxy.add(&alone);
+        let port = proxy.port("a");
+        let options = nuncio_net::ListenOptions {
+            reuse_port: false,
+            ..Default::default()
+        };
+        let address = nuncio_net::Address::parse_ip("127.0.0.1", port).unwrap();
+        let other = nuncio_net::ListenSocket::bind(&address, &options).unwrap();
+        other.listen().unwrap();
+        proxy.manager.start_workers().await;
+        assert_eq!(proxy.managed(ManagerStats::LISTENER_CREATE_FAILURE), 1);
+        assert_eq!(proxy.managed(ManagerStats::LISTENER_CREATE_SUCCESS), 0);
+        assert!(proxy.manager.view().snapshot().listeners.is_empty());
+    })
+    .await;
+}

@@ -200,13 +200,15 @@ impl Inner {
             Some(old) => {
                 // First the new one opens, then the old one closes: both accept from the same
                 // sockets where the address is the same, and nobody is refused.
-                self.open(&entry);
-                let old = std::mem::replace(&mut state.active[old], entry);
-                self.drain(&mut state, old);
+                if self.open(&entry).is_some() {
+                    let old = std::mem::replace(&mut state.active[old], entry);
+                    self.drain(&mut state, old);
+                }
             }
             None => {
-                self.open(&entry);
-                state.active.push(entry);
+                if self.open(&entry).is_some() {
+                    state.active.push(entry);
+                }
             }
         }
         drop(state);
