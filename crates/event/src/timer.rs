@@ -84,14 +84,18 @@ impl Timer {
         self.entry.deadline.get()
     }
 
-    /// Moves the deadline; `None` takes it away. A timer that had expired is armed anew.
+    /// Moves the deadline; `None` takes it away. A timer that had expired is armed anew, unless the deadline is the
+    /// one that has passed.
     ///
     /// Moving it later, or away, is a plain store.
     #[inline]
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         let entry = &self.entry;
-        entry.expired.set(false);
         let old = entry.deadline.replace(deadline);
+        if old == deadline {
+            return;
+        }
+        entry.expired.set(false);
         let Some(new) = deadline else { return };
         if entry.is_queued() {
             // Where the entry is queued is at or before the stored deadline, so a later one

@@ -186,3 +186,19 @@ fn a_new_runtime_on_the_thread_gets_a_driver_of_its_own() {
         });
     }
 }
+
+/// A task that sets its unchanged deadline at every poll, as connections do, hears of it when it has passed.
+#[tokio::test(start_paused = true)]
+async fn setting_the_same_deadline_again_does_not_lose_it() {
+    let mut timer = Timer::new();
+    let deadline = later(20);
+    let wakes = Arc::new(Count::default());
+    poll_fn(|cx| {
+        timer.set_deadline(Some(deadline));
+        wakes.0.fetch_add(1, Ordering::Relaxed);
+        timer.poll_expired(cx)
+    })
+    .await;
+    assert!(Instant::now() >= deadline);
+    assert!(wakes.0.load(Ordering::Relaxed) <= 3);
+}
