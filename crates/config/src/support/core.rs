@@ -131,7 +131,10 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             ("key", Implemented),
             ("value", Implemented),
-            ("raw_value", Implemented),
+            (
+                "raw_value",
+                Harmless("Envoy ignores it too where headers are added: value counts"),
+            ),
         ],
     ),
     message(
@@ -184,7 +187,7 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             (
                 "google_re2",
-                Harmless("chooses the only regex engine there is; Envoy ignores its limit too"),
+                Harmless("the only regex engine there is; what Envoy takes keeps to its limit"),
             ),
             ("regex", Implemented),
         ],
