@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use nuncio_access_log::{AccessLogManager, FlushOptions};
+use nuncio_access_log::{AccessLogManager, FilterMatchers, FlushOptions};
 use nuncio_config::api::bootstrap::Bootstrap;
 use nuncio_config::{ConfigError, Diagnostic, LoadedBootstrap};
 use nuncio_downstream::{ListenerManager, ManagerOptions, Origin, UpdateError};
 use nuncio_event::Dispatchers;
+use nuncio_route::matchers::{HeaderMatcher, MetadataMatcher};
 use nuncio_sdk::{Extensions, LocalInfo, ServerContext};
 use nuncio_stats::Store;
 use nuncio_upstream::ClusterManager;
@@ -59,6 +60,7 @@ pub(crate) fn build(
         services: Default::default(),
     });
     context.services.insert(logs.clone());
+    context.services.insert(Arc::new(filter_matchers()));
 
     let resolver: Option<Arc<dyn DnsResolver>> = match validating {
         true => None,
@@ -105,6 +107,20 @@ pub(crate) fn build(
         listeners,
         logs,
     })
+}
+
+/// The matchers of routes, which access-log filters use too.
+fn filter_matchers() -> FilterMatchers {
+    FilterMatchers {
+        header: |config| {
+            let matcher = HeaderMatcher::from_config(config)?;
+            Ok(Box::new(move |headers| matcher.matches(headers)))
+        },
+        metadata: |config| {
+            let matcher = MetadataMatcher::from_config(config)?;
+            Ok(Box::new(move |metadata| matcher.matches(metadata)))
+        },
+    }
 }
 
 /// Who this proxy is: the bootstrap's node, over which the command line prevails.

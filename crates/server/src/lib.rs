@@ -35,10 +35,13 @@ pub fn run(options: Options) -> ExitCode {
 
 /// Validates or serves with these extensions; returns the process's exit code.
 pub fn run_with(options: Options, mut extensions: Extensions) -> ExitCode {
-    if let Err(error) = main_loop::start_logging(&options) {
-        eprintln!("error initializing the log: {error}");
-        return ExitCode::FAILURE;
-    }
+    let app_log = match main_loop::start_logging(&options) {
+        Ok(app_log) => app_log,
+        Err(error) => {
+            eprintln!("error initializing the log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     for name in &options.disabled_extensions {
         match extensions.disable(name) {
             true => log::info!(target: "config", "disabled extension '{name}'"),
@@ -63,7 +66,7 @@ pub fn run_with(options: Options, mut extensions: Extensions) -> ExitCode {
     }
     let result = match options.mode {
         Mode::Validate => main_loop::validate(&options, extensions, &loaded),
-        Mode::Serve => main_loop::serve(&options, extensions, loaded),
+        Mode::Serve => main_loop::serve(&options, extensions, loaded, &app_log),
     };
     match result {
         Ok(code) => code,

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nuncio_app_log::{AppLog, Level};
 use nuncio_config::{Diagnostic, LoadedBootstrap, convert};
 use nuncio_downstream::DrainScope;
 use nuncio_event::{Dispatchers, NoObserver, Workers};
@@ -30,8 +31,16 @@ pub(crate) enum Failure {
 }
 
 /// Sets up the application log.
-pub(crate) fn start_logging(_options: &Options) -> io::Result<()> {
-    Ok(())
+pub(crate) fn start_logging(options: &Options) -> Result<Arc<AppLog>, String> {
+    let default = Level::parse(&options.log_level).map_err(|error| error.to_string())?;
+    nuncio_app_log::install(nuncio_app_log::Options {
+        level: default,
+        components: nuncio_app_log::parse_component_levels(&options.component_log_level)?,
+        path: options.log_path.clone(),
+        format: options.log_format.clone().unwrap_or_else(|| nuncio_app_log::DEFAULT_PATTERN.to_owned()),
+        escaped: options.log_format_escaped,
+    })
+    .map_err(|error| error.to_string())
 }
 
 /// Builds everything and throws it away: finds every error that needs no network.
@@ -59,6 +68,7 @@ pub(crate) fn serve(
     options: &Options,
     extensions: Extensions,
     loaded: LoadedBootstrap,
+    app_log: &AppLog,
 ) -> Result<ExitCode, Failure> {
     Store::register_thread(0);
     let workers = Workers::start(options.concurrency, Arc::new(NoObserver), |worker| {
@@ -77,7 +87,7 @@ pub(crate) fn serve(
         .flatten()
         .unwrap_or(STATS_FLUSH);
     runtime
-        .block_on(main_loop(&parts, flush))
+        .block_on(main_loop(&parts, app_log, flush))
         .map_err(Failure::System)?;
     if let Err(error) = workers.stop(STOP_BOUND) {
         log::error!(target: "main", "{error}");
@@ -93,7 +103,7 @@ fn runtime() -> io::Result<LocalRuntime> {
         .build_local(Default::default())
 }
 
-async fn main_loop(parts: &Parts, stats_flush: Duration) -> io::Result<()> {
+async fn main_loop(parts: &Parts, app_log: &AppLog, stats_flush: Duration) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut reopen = signal(SignalKind::user_defined1())?;
@@ -123,6 +133,7 @@ async fn main_loop(parts: &Parts, stats_flush: Duration) -> io::Result<()> {
             _ = reopen.recv() => {
                 log::info!(target: "main", "caught SIGUSR1. Reopening access logs");
                 parts.logs.reopen();
+                app_log.reopen();
             }
             _ = flush.tick() => parts.context.stats.merge_histograms(),
         }
