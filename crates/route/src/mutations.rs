@@ -227,12 +227,6 @@ impl Addition {
                 ":-prefixed or host headers may not be modified",
             ));
         }
-        if !raw_value.is_empty() {
-            return Err(ConfigError::new(
-                "header.raw_value",
-                "unsupported here: use value",
-            ));
-        }
         let Ok(action) = HeaderAppendAction::try_from(*append_action) else {
             return Err(ConfigError::new(
                 "append_action",

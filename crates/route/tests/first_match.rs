@@ -63,7 +63,7 @@ fn any_request() -> impl Strategy<Value = (bool, Option<String>, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_index_keeps_the_order(

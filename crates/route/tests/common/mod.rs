@@ -6,6 +6,8 @@
     reason = "shared by tests, the example and the fuzz target: every user takes what it needs"
 )]
 
+pub mod fuzz;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -146,14 +148,17 @@ pub fn regex_matcher(text: &str) -> RegexMatcher {
     }
 }
 
-pub fn header_is(name: &str, value: &str) -> HeaderMatcher {
-    let matcher = StringMatcher {
+pub fn string_is(value: &str) -> StringMatcher {
+    StringMatcher {
         ignore_case: false,
         match_pattern: Some(MatchPattern::Exact(value.to_owned())),
-    };
+    }
+}
+
+pub fn header_is(name: &str, value: &str) -> HeaderMatcher {
     HeaderMatcher {
         name: name.to_owned(),
-        header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(matcher)),
+        header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(string_is(value))),
         ..HeaderMatcher::default()
     }
 }
