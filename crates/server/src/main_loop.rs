@@ -133,7 +133,9 @@ async fn main_loop(parts: &Parts, app_log: &AppLog, stats_flush: Duration) -> io
             _ = reopen.recv() => {
                 log::info!(target: "main", "caught SIGUSR1. Reopening access logs");
                 parts.logs.reopen();
-                app_log.reopen();
+                if let Err(error) = app_log.reopen() {
+                    log::error!(target: "main", "{error}");
+                }
             }
             _ = flush.tick() => parts.context.stats.merge_histograms(),
         }
