@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 
 use crate::case::{Case, Variant};
@@ -113,10 +113,9 @@ impl Runner<'_> {
         let mut results = Map::new();
         for scenario in &case.scenarios {
             if began.elapsed() > CASE_LIMIT {
-                bail!(
-                    "the case runs longer than {CASE_LIMIT:?}; scenario {:?} was not run",
-                    scenario.name
-                );
+                let late = format!("not run: the case takes longer than {CASE_LIMIT:?}");
+                results.insert(scenario.name.clone(), self.failure(anyhow!(late))?);
+                continue;
             }
             let result = if let Some(variant) = &scenario.validate {
                 self.validate(case, variant, &context)?
@@ -131,7 +130,9 @@ impl Runner<'_> {
                     expected.and_then(|value| value.get("scenarios")?.get(&scenario.name));
                 let result = scenario::run(case, scenario, &context, expected);
                 if proxy.as_mut().is_some_and(Process::alive) {
-                    result.with_context(|| format!("scenario {:?}", scenario.name))?
+                    result
+                        .with_context(|| format!("scenario {:?}", scenario.name))
+                        .or_else(|error| self.failure(error))?
                 } else {
                     // The scenarios that follow get a new process, so that one crash hides nothing else.
                     proxy = None;
@@ -146,6 +147,15 @@ impl Runner<'_> {
             observed.insert("exit".to_owned(), process.stop()?.into());
         }
         Ok(Some(Value::Object(observed)))
+    }
+
+    /// What is observed of a scenario that cannot be played: it must not hide the other scenarios, but it is no recording.
+    fn failure(&self, error: Error) -> Result<Value> {
+        if self.recording {
+            Err(error)
+        } else {
+            Ok(json!({ "error": format!("{error:#}") }))
+        }
     }
 
     /// `None`: a port was taken by another process.
