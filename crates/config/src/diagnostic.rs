@@ -2,9 +2,21 @@
 
 use std::fmt;
 
+/// How bad a [`Diagnostic`] is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing starts.
+    #[default]
+    Error,
+    /// Something deprecated is used, or an unknown field was allowed.
+    Warning,
+}
+
 /// One thing that is wrong (or, as a warning, deprecated) in a configuration, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// Whether it keeps the program from starting.
+    pub severity: Severity,
     /// The file's name as it was given, or `--config-yaml`.
     pub file: String,
     /// 1-based; 0 when the place is not known (a binary protobuf has no lines).
@@ -36,7 +48,11 @@ impl fmt::Display for Diagnostic {
     ///    = help: did you mean "connect_timeout"?
     /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(f, "{severity}: {}", self.message)?;
         let width = self.line.checked_ilog10().unwrap_or(0) as usize + 1;
         let pad = " ".repeat(width);
         if self.line == 0 {
@@ -89,6 +105,7 @@ mod tests {
     #[test]
     fn looks_like_rustc() {
         let diagnostic = Diagnostic {
+            severity: Severity::Error,
             file: "envoy.yaml".into(),
             line: 12,
             column: 5,

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use crate::{
-    ConfigError, Diagnostic,
+    ConfigError, Diagnostic, Severity,
     decode::Problem,
     front::{Content, Place, Syntax, Value, parse},
     path::{self, Segment},
@@ -71,6 +71,7 @@ impl Source {
         } = problem;
         let line = self.line(place.line);
         Diagnostic {
+            severity: Severity::Error,
             file: self.name.clone(),
             line: place.line,
             column: place.column,

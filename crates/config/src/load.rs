@@ -8,7 +8,7 @@ use std::{
 use prost::Message;
 
 use crate::{
-    ConfigError, Diagnostic, Document,
+    ConfigError, Diagnostic, Document, Severity,
     api::{bootstrap::Bootstrap, cluster::Cluster, listener::Listener},
     check::check,
     decode::{Problem, decode},
@@ -263,6 +263,9 @@ impl Loader {
         if !findings.warnings.is_empty() {
             self.warnings
                 .extend(self.document.diagnose_all(&findings.warnings));
+        }
+        for warning in &mut self.warnings {
+            warning.severity = Severity::Warning;
         }
         let mut raw = loaded.raw;
         raw.shrink_to_fit();

@@ -190,3 +190,25 @@ fn binary_files_are_checked_like_texts() {
     );
     assert!(messages(load("x.yaml", [b'a', b'\n', 0xff]))[0].contains("line 2 is not valid UTF-8"));
 }
+
+#[test]
+fn deprecated_fields_are_warnings() {
+    let text = YAML.replace(
+        "type: STATIC",
+        "type: STATIC, max_requests_per_connection: 5",
+    );
+    let loaded = load("x.yaml", text).unwrap();
+    let shown = loaded.warnings[0].to_string();
+    assert!(shown.starts_with("warning: Using deprecated option 'envoy.config.cluster.v3.Cluster.max_requests_per_connection'"), "{shown}");
+    assert_eq!(loaded.warnings[0].line, 4);
+}
+
+#[test]
+fn fields_newer_than_the_descriptor_set_are_unsupported() {
+    let any = "{'@type': type.googleapis.com/envoy.extensions.filters.http.basic_auth.v3.BasicAuth, realm: x}";
+    let text = format!("bootstrap_extensions: [{{name: a, typed_config: {any}}}]");
+    assert_eq!(
+        messages(load("x.yaml", text)),
+        ["unsupported: BasicAuth.realm is not supported yet"]
+    );
+}
