@@ -26,7 +26,7 @@ use crate::handler::{ConnectionHandler, DrainPlan, SharedListener};
 use crate::limit::Limit;
 use crate::spec::{ListenerSpec, TrafficDirection};
 use crate::stats::{ListenerStats, ManagerStats, WorkerListenerStats};
-use entry::{Draining, Entry};
+use entry::Entry;
 
 pub use update::{Origin, UpdateError};
 pub use view::{
@@ -121,7 +121,7 @@ struct State {
     /// In the order in which they were added.
     active: Vec<Entry>,
     warming: Vec<Entry>,
-    draining: Vec<Draining>,
+    draining: Vec<Entry>,
     /// Updates that were refused, by name, until one is taken.
     errors: BTreeMap<String, ErrorState>,
     workers_started: bool,

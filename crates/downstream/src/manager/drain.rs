@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use nuncio_event as event;
 
-use super::entry::{Draining, Entry};
+use super::entry::Entry;
 use super::update::Origin;
-use super::{Inner, ListenerManager, State, wall_now};
+use super::{Inner, ListenerManager, State};
 use crate::stats::ManagerStats;
 
 impl ListenerManager {
@@ -40,10 +40,7 @@ impl Inner {
     /// Lets the connections of a version that is no longer in force leave.
     pub(super) fn drain(self: &Rc<Self>, state: &mut State, entry: Entry) {
         let (tag, plan) = (entry.tag(), self.plan());
-        state.draining.push(Draining {
-            entry,
-            since: wall_now(),
-        });
+        state.draining.push(entry);
         let stopped = self.on_handlers(move |handler| {
             handler.stop_accepting(tag);
             handler.start_drain(tag, plan);
@@ -61,9 +58,7 @@ impl Inner {
                 .all()
                 .await;
             let mut state = inner.state.borrow_mut();
-            state
-                .draining
-                .retain(|draining| draining.entry.tag() != tag);
+            state.draining.retain(|draining| draining.tag() != tag);
             drop(state);
             inner.publish();
         });
@@ -73,9 +68,8 @@ impl Inner {
     fn close_sockets(&self, tag: u64) {
         let mut state = self.state.borrow_mut();
         let mut draining = state.draining.iter_mut();
-        if let Some(draining) = draining.find(|draining| draining.entry.tag() == tag) {
-            draining.entry.sockets.clear();
-            self.stats.inc(ManagerStats::LISTENER_STOPPED);
+        if let Some(draining) = draining.find(|draining| draining.tag() == tag) {
+            draining.sockets.clear();
         }
     }
 

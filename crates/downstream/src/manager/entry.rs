@@ -12,7 +12,7 @@ use super::update::Origin;
 use crate::handler::SharedListener;
 use crate::spec::ListenerSpec;
 
-/// A listener that is warming or active.
+/// A listener that is warming, active or draining.
 pub(super) struct Entry {
     pub(super) shared: Arc<SharedListener>,
     /// By address; shared with other versions that listen at the same address.
@@ -20,6 +20,7 @@ pub(super) struct Entry {
     /// Where it listens, with real ports.
     pub(super) addresses: Vec<Address>,
     pub(super) origin: Origin,
+    /// When the update arrived that brought it.
     pub(super) last_updated: SystemTime,
     /// Takes the place of the active version without new sockets.
     pub(super) in_place: bool,
@@ -36,12 +37,6 @@ impl Drop for WarmTask {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-/// A listener whose connections are leaving.
-pub(super) struct Draining {
-    pub(super) entry: Entry,
-    pub(super) since: SystemTime,
 }
 
 impl Entry {

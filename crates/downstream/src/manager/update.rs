@@ -190,7 +190,6 @@ impl Inner {
         };
         let mut entry = state.warming.remove(place);
         entry.warming = None;
-        entry.last_updated = wall_now();
         let old = state
             .active
             .iter()
@@ -231,6 +230,10 @@ impl Inner {
         let (shared, update, plan) = (Arc::clone(&entry.shared), self.next_tag(), self.plan());
         state.active[place] = entry;
         self.stats.inc(ManagerStats::LISTENER_IN_PLACE_UPDATED);
+        // Counted per worker, as a new listener is.
+        let workers = self.workers.len() as u64;
+        self.stats
+            .add(ManagerStats::LISTENER_CREATE_SUCCESS, workers);
         let listener = shared.tag;
         self.post(move |handler| handler.update_chains(Arc::clone(&shared), update, plan));
         if removed > 0 {
@@ -307,8 +310,11 @@ impl State {
         }
         let mut sockets: Vec<Rc<AddressSockets>> = Vec::with_capacity(spec.addresses.len());
         for wanted in &spec.addresses {
-            let draining = self.draining.iter().map(|draining| &draining.entry);
-            let existing = self.active.iter().chain(&self.warming).chain(draining);
+            let existing = self
+                .active
+                .iter()
+                .chain(&self.warming)
+                .chain(&self.draining);
             let found = existing
                 // A free port belongs to the listener that was given it.
                 .filter(|e| e.name() == &*spec.name || wanted.address.port() != Some(0))

@@ -83,7 +83,7 @@ pub struct ListenerState {
     pub version_info: String,
     /// The message.
     pub listener: Arc<proto::Listener>,
-    /// When it came into this state.
+    /// When the update arrived.
     pub last_updated: SystemTime,
 }
 
@@ -123,13 +123,8 @@ impl ListenersSnapshot {
         for entry in &state.warming {
             snapshot.with(entry, |dynamic, shown| dynamic.warming = Some(shown));
         }
-        for draining in &state.draining {
-            snapshot.with(&draining.entry, |dynamic, shown| {
-                dynamic.draining = Some(ListenerState {
-                    last_updated: draining.since,
-                    ..shown
-                });
-            });
+        for entry in &state.draining {
+            snapshot.with(entry, |dynamic, shown| dynamic.draining = Some(shown));
         }
         for (name, error) in &state.errors {
             snapshot.dynamic(name).error = Some(error.clone());
