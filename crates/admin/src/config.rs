@@ -26,11 +26,11 @@ impl AdminConfig {
     ///
     /// # Errors
     /// Every error, with a path relative to the message.
-    #[expect(deprecated, reason = "`access_log_path` is deprecated and still in wide use")]
-    pub fn new(
-        config: &Admin,
-        cx: &FactoryContext<'_>,
-    ) -> Result<Option<Self>, Vec<ConfigError>> {
+    #[expect(
+        deprecated,
+        reason = "`access_log_path` is deprecated and still in wide use"
+    )]
+    pub fn new(config: &Admin, cx: &FactoryContext<'_>) -> Result<Option<Self>, Vec<ConfigError>> {
         let Admin {
             access_log,
             access_log_path,

@@ -111,7 +111,8 @@ impl ServerStats {
     pub fn initialized(&self) {
         let took = self.state.uptime().as_millis();
         let took = u64::try_from(took).unwrap_or(u64::MAX);
-        self.group.record(ServerSchema::INITIALIZATION_TIME_MS, took);
+        self.group
+            .record(ServerSchema::INITIALIZATION_TIME_MS, took);
     }
 
     /// A thread has not turned for so long that its watchdog noticed: `None` is the main thread, `mega` the second limit.

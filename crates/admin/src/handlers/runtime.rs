@@ -1,0 +1,67 @@
+//! `/runtime`: the layers of the bootstrap. They have no values yet (the configuration refuses them).
+
+use nuncio_config::api::bootstrap::{Bootstrap, LayeredRuntime};
+use prost::Message;
+
+use crate::request::Request;
+use crate::response::Response;
+use crate::thread::Admin;
+
+/// `/runtime`
+pub(crate) fn runtime(admin: &Admin, _: &Request) -> Response {
+    let mut out = String::from("{\n \"entries\": {},\n \"layers\": [");
+    let layers = layers(admin);
+    for (index, layer) in layers.layers.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        out.push_str(&format!("{comma}\n  {}", quoted(&layer.name)));
+    }
+    out.push_str(if layers.layers.is_empty() {
+        "]\n}\n"
+    } else {
+        "\n ]\n}\n"
+    });
+    Response::json(out)
+}
+
+/// `/runtime_modify`
+pub(crate) fn modify(admin: &Admin, request: &Request) -> Response {
+    use nuncio_config::api::bootstrap::runtime_layer::LayerSpecifier;
+    if request.params.is_empty() {
+        return Response::error(
+            400,
+            "usage: /runtime_modify?key1=value1&key2=value2&keyN=valueN\n       \
+             or send the parameters as form values\n\
+             use an empty value to remove a previously added override",
+        );
+    }
+    let layers = layers(admin).layers;
+    let is_admin =
+        |layer: Option<LayerSpecifier>| matches!(layer, Some(LayerSpecifier::AdminLayer(_)));
+    if layers
+        .into_iter()
+        .any(|layer| is_admin(layer.layer_specifier))
+    {
+        // Taking a value that nothing reads would be a lie.
+        return Response::error(501, "runtime values are not supported yet");
+    }
+    Response::error(503, "No admin layer specified")
+}
+
+fn layers(admin: &Admin) -> LayeredRuntime {
+    let bootstrap = Bootstrap::decode(&*admin.context.bootstrap).unwrap_or_default();
+    bootstrap.layered_runtime.unwrap_or_default()
+}
+
+/// A JSON string.
+fn quoted(text: &str) -> String {
+    use nuncio_config::api::protobuf::StringValue;
+    use nuncio_config::json::{self, Style};
+    let value = StringValue {
+        value: text.to_owned(),
+    };
+    json::print(
+        "google.protobuf.StringValue",
+        &value.encode_to_vec(),
+        Style::default(),
+    )
+}
