@@ -1,1 +1,216 @@
+use std::collections::HashMap;
 
+use nuncio_config::any;
+use nuncio_config::api::cluster::{
+    CircuitBreakers, LoadBalancingPolicy, circuit_breakers, load_balancing_policy,
+};
+use nuncio_config::api::core::{
+    Http1ProtocolOptions, HttpProtocolOptions, Metadata, TypedExtensionConfig,
+};
+use nuncio_config::api::http_protocol_options::{
+    HttpProtocolOptions as TypedOptions,
+    http_protocol_options::{
+        ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
+    },
+};
+use nuncio_config::api::protobuf::{self, Struct, UInt32Value, Value, value::Kind};
+use nuncio_config::api::round_robin::RoundRobin;
+
+use super::*;
+use crate::testing::{cluster, endpoint, static_cluster};
+
+const KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+fn ok(cluster: Cluster) -> ClusterSpec {
+    compile(cluster, &SharedParts::default()).unwrap()
+}
+
+fn errors(cluster: Cluster) -> Vec<String> {
+    let errors = compile(cluster, &SharedParts::default()).unwrap_err();
+    errors.iter().map(ToString::to_string).collect()
+}
+
+fn plain() -> Cluster {
+    static_cluster("a", &[([127, 0, 0, 1], 80).into()])
+}
+
+#[test]
+fn defaults_are_envoys() {
+    let parts = SharedParts::default();
+    let spec = compile(plain(), &parts).unwrap();
+    assert_eq!(spec.connect_timeout, Duration::from_secs(5));
+    assert_eq!(spec.per_connection_buffer_limit, 1 << 20);
+    assert_eq!(spec.thresholds, <[Thresholds; 2]>::default());
+    assert_eq!(spec.http.idle_timeout, Some(Duration::from_secs(3600)));
+    assert_eq!(spec.priorities, PriorityOptions::default());
+    assert!(spec.wait_for_warm && spec.dns.is_none() && spec.metadata.is_none());
+    // What is default costs a cluster nothing.
+    assert!(Arc::ptr_eq(&spec.http, &parts.http) && Arc::ptr_eq(&spec.connect, &parts.connect));
+    let lb = Arc::as_ptr(&spec.lb).cast::<()>();
+    assert_eq!(lb, Arc::as_ptr(&parts.round_robin).cast::<()>());
+}
+
+fn typed(options: TypedOptions) -> Cluster {
+    let mut cluster = plain();
+    cluster.typed_extension_protocol_options =
+        HashMap::from([(KEY.to_owned(), any::pack(&options))]);
+    cluster
+}
+
+fn http1(options: Http1ProtocolOptions) -> Option<UpstreamProtocolOptions> {
+    Some(UpstreamProtocolOptions::ExplicitHttpConfig(
+        ExplicitHttpConfig {
+            protocol_config: Some(ProtocolConfig::HttpProtocolOptions(options)),
+        },
+    ))
+}
+
+#[test]
+fn typed_http_options() {
+    let spec = ok(typed(TypedOptions {
+        common_http_protocol_options: Some(HttpProtocolOptions {
+            idle_timeout: Some(protobuf::Duration::default()),
+            max_connection_duration: Some(protobuf::Duration {
+                seconds: 9,
+                nanos: 0,
+            }),
+            max_requests_per_connection: Some(UInt32Value { value: 3 }),
+            max_headers_count: Some(UInt32Value { value: 7 }),
+            max_response_headers_kb: Some(UInt32Value { value: 2 }),
+            ..Default::default()
+        }),
+        upstream_protocol_options: http1(Http1ProtocolOptions {
+            enable_trailers: true,
+            ..Default::default()
+        }),
+        ..Default::default()
+    }));
+    assert_eq!(spec.http.idle_timeout, None, "zero is for ever");
+    assert_eq!(
+        spec.http.max_connection_duration,
+        Some(Duration::from_secs(9))
+    );
+    assert_eq!(spec.http.max_requests_per_connection, Some(3));
+    assert_eq!(
+        (spec.http.h1.max_headers, spec.http.h1.max_head_bytes),
+        (7, 2048)
+    );
+    assert!(spec.http.h1.enable_trailers);
+}
+
+#[test]
+fn what_is_not_implemented_is_refused_with_its_path() {
+    let mut message = typed(TypedOptions {
+        upstream_protocol_options: Some(UpstreamProtocolOptions::AutoConfig(Default::default())),
+        ..Default::default()
+    });
+    message.circuit_breakers = Some(CircuitBreakers {
+        thresholds: vec![circuit_breakers::Thresholds {
+            retry_budget: Some(Default::default()),
+            ..Default::default()
+        }],
+        ..Default::default()
+    });
+    message.cluster_discovery_type = Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into()));
+    let shown = errors(message);
+    let paths: Vec<&str> = shown
+        .iter()
+        .filter_map(|error| error.split(": ").next())
+        .collect();
+    let auto = format!("typed_extension_protocol_options[{KEY:?}].auto_config");
+    assert_eq!(
+        paths,
+        [
+            "type",
+            "circuit_breakers.thresholds[0].retry_budget",
+            auto.as_str()
+        ]
+    );
+    assert!(errors(typed(TypedOptions::default()))[0].contains("value is required"));
+}
+
+#[test]
+fn the_first_threshold_of_a_priority_counts() {
+    let threshold = |priority, value| circuit_breakers::Thresholds {
+        priority,
+        max_requests: Some(UInt32Value { value }),
+        ..Default::default()
+    };
+    let mut message = plain();
+    message.circuit_breakers = Some(CircuitBreakers {
+        thresholds: vec![threshold(1, 5), threshold(0, 6), threshold(0, 7)],
+        ..Default::default()
+    });
+    let spec = ok(message);
+    assert_eq!(spec.thresholds[0].max_requests, 6);
+    assert_eq!(spec.thresholds[1].max_requests, 5);
+    assert_eq!(spec.thresholds[1].max_retries, 3);
+}
+
+#[test]
+fn policies_as_extensions() {
+    let policy = |config| load_balancing_policy::Policy {
+        typed_extension_config: Some(TypedExtensionConfig {
+            name: "p".into(),
+            typed_config: Some(config),
+        }),
+    };
+    let unknown = policy(nuncio_config::api::Any {
+        type_url: "x/y.Z".into(),
+        value: Vec::new(),
+    });
+    let known = policy(any::pack(&RoundRobin::default()));
+    let mut message = plain();
+    message.load_balancing_policy = Some(LoadBalancingPolicy {
+        policies: vec![unknown.clone(), known],
+    });
+    assert_eq!(
+        ok(message).lb.name(),
+        "envoy.load_balancing_policies.round_robin"
+    );
+    let mut message = plain();
+    message.load_balancing_policy = Some(LoadBalancingPolicy {
+        policies: vec![unknown],
+    });
+    let shown = errors(message);
+    assert!(
+        shown[0].contains("didn't find a registered load balancer factory with names from [p]")
+    );
+}
+
+#[test]
+fn names_need_dns() {
+    let spec = ok(cluster(
+        "a",
+        DiscoveryType::StrictDns,
+        vec![endpoint("a.test", 80), endpoint("::1", 80)],
+    ));
+    let addresses: Vec<_> = spec.localities[0]
+        .endpoints
+        .iter()
+        .map(|e| e.address.clone())
+        .collect();
+    assert_eq!(addresses[0], EndpointAddress::Name("a.test".into(), 80));
+    assert!(matches!(addresses[1], EndpointAddress::Literal(_)));
+    let dns = spec.dns.unwrap();
+    assert_eq!(
+        (dns.refresh_rate, dns.lookup_family),
+        (Duration::from_secs(5), LookupFamily::Auto)
+    );
+}
+
+#[test]
+fn metadata_is_kept() {
+    let value = Value {
+        kind: Some(Kind::StringValue("v".into())),
+    };
+    let fields = Struct {
+        fields: HashMap::from([("k".to_owned(), value.clone())]),
+    };
+    let mut message = plain();
+    message.metadata = Some(Metadata {
+        filter_metadata: HashMap::from([("ns".to_owned(), fields)]),
+        ..Default::default()
+    });
+    assert_eq!(ok(message).metadata.unwrap().get("ns", ["k"]), Some(&value));
+}

@@ -57,6 +57,8 @@ pub struct ClusterManager {
     parts: SharedParts,
     /// Resolves names; without one (validation) nothing is resolved and every cluster counts as ready.
     resolver: Option<Arc<dyn DnsResolver>>,
+    /// The one empty `version_info`.
+    no_version: Arc<str>,
     state: Mutex<State>,
 }
 
@@ -108,6 +110,7 @@ impl ClusterManager {
             slot,
             parts: SharedParts::default(),
             resolver,
+            no_version: Arc::from(""),
             state: Mutex::default(),
         })
     }
@@ -240,6 +243,7 @@ impl ClusterManager {
         if is_new && state.init.stage() != InitStage::Done {
             // Part of start-up: counts as active, and is shown to workers when it is ready.
             let entry = state.clusters.entry(id).or_default();
+            version.show_membership();
             entry.active = Some(version);
             self.stats.inc(ManagerStats::CLUSTER_ADDED);
             if is_ready || !wait {
@@ -338,6 +342,7 @@ impl ClusterManager {
             changed: true,
             membership: false,
         });
+        version.show_membership();
         self.stats.inc(ManagerStats::CLUSTER_UPDATED);
         self.show(&state, id);
     }
@@ -448,20 +453,21 @@ impl ClusterManager {
                 (hosts, None)
             }
         };
-        let mut version = Version {
+        if change.membership {
+            info.stats.inc(S::MEMBERSHIP_CHANGE);
+        }
+        Version {
             info,
-            hosts: Arc::new(nothing),
+            hosts: change.hosts,
             config,
             version_info: match origin {
-                Origin::Static => Arc::from(""),
+                Origin::Static => self.no_version.clone(),
                 Origin::Api { version_info } => version_info.into(),
             },
             last_updated: SystemTime::now(),
             dns: if self.resolver.is_some() { dns } else { None },
             wait_for_warm: spec.wait_for_warm,
-        };
-        version.set_hosts(change);
-        version
+        }
     }
 
     /// The warming version takes the place of the active one.
@@ -574,6 +580,9 @@ impl ClusterManager {
         }
         let is_ready = dns.is_resolved();
         version.dns = Some(dns);
+        if changed && !in_warming {
+            version.show_membership();
+        }
         if in_warming {
             if is_ready {
                 self.activate(&mut state, id);

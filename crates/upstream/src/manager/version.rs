@@ -42,7 +42,8 @@ impl Version {
         self.dns.as_ref().is_none_or(|dns| dns.is_resolved())
     }
 
-    /// Takes over a new set of hosts and counts what has changed; whether anything has.
+    /// Takes over a new set of hosts and counts what has changed; whether anything has. Gauges are the caller's, since a
+    /// warming version does not show its own.
     pub(super) fn set_hosts(&mut self, change: HostChange) -> bool {
         if !change.changed {
             return false;
@@ -51,7 +52,6 @@ impl Version {
         if change.membership {
             self.info.stats.inc(S::MEMBERSHIP_CHANGE);
         }
-        self.show_membership();
         true
     }
 

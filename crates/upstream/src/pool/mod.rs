@@ -414,3 +414,6 @@ enum Swept {
     IdledOut,
     Ended(connection::IdleEnd),
 }
+
+#[cfg(test)]
+mod tests;
