@@ -20,10 +20,12 @@ mod redirect;
 pub mod regex;
 mod rewrite;
 mod table;
+mod worker;
 
 pub use action::{Action, DirectResponse, Forward, MaxStreamDuration, Redirect};
 pub use compile::{CompileContext, compile};
-pub use entry::{DirectReply, RouteEntry, WorkerRouteTable};
+pub use entry::{DirectReply, RouteEntry};
 pub use mutations::HeaderMutations;
 pub use rewrite::update_authority;
 pub use table::{RouteTable, VirtualCluster};
+pub use worker::WorkerRouteTable;

@@ -210,7 +210,8 @@ impl Addition {
         let Some(HeaderValue {
             key,
             value,
-            raw_value,
+            // Envoy has no use for it here either.
+            raw_value: _,
         }) = header
         else {
             return Err(ConfigError::new("header", "value is required"));

@@ -4,6 +4,8 @@
 //! carries out is refused when it is set.
 
 mod action;
+mod answer;
+mod cluster;
 mod filters;
 mod matching;
 mod problems;

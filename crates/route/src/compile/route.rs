@@ -6,7 +6,7 @@ use nuncio_config::api::route::route::Action as Config;
 use nuncio_sdk::PerFilterConfig;
 
 use super::problems::Problems;
-use super::{Scope, action, filters, matching, metadata_of, mutations};
+use super::{Scope, action, answer, filters, matching, metadata_of, mutations};
 use crate::action::{Action, ClusterSpecifier, Forward};
 use crate::table::{BodyLimits, Extras, Route};
 
@@ -62,10 +62,10 @@ pub(super) fn compile(
             action::forward(config, name, levels, scope, problems)
         }),
         Some(Config::Redirect(config)) => {
-            problems.within("redirect", |problems| action::redirect(config, problems))
+            problems.within("redirect", |problems| answer::redirect(config, problems))
         }
         Some(Config::DirectResponse(config)) => problems.within("direct_response", |problems| {
-            action::direct_response(config, scope, problems)
+            answer::direct_response(config, scope, problems)
         }),
         Some(Config::NonForwardingAction(NonForwardingAction {})) => {
             // As in Envoy, the router finds no cluster there.

@@ -11,6 +11,7 @@ use std::iter::Peekable;
 use std::str::CharIndices;
 
 use regex_syntax::ParserBuilder;
+use regex_syntax::ast::{self, ErrorKind};
 use regex_syntax::hir::Hir;
 
 /// RE2's limit of one counted repetition.
@@ -25,11 +26,30 @@ pub(super) fn parse(pattern: &str) -> Result<Hir, String> {
         .build()
         .parse(&translated)
         .map_err(|error| match error {
-            regex_syntax::Error::Parse(error) => error.kind().to_string(),
+            regex_syntax::Error::Parse(error) => in_words_of_re2(&error, pattern),
             regex_syntax::Error::Translate(error) => error.kind().to_string(),
             other => other.to_string(),
         })
 }
+
+fn in_words_of_re2(error: &ast::Error, pattern: &str) -> String {
+    match error.kind() {
+        ErrorKind::GroupUnclosed => format!("missing ): {pattern}"),
+        ErrorKind::GroupUnopened => format!("unexpected ): {pattern}"),
+        ErrorKind::RepetitionMissing => {
+            let operator = error.pattern().get(error.span().start.offset..);
+            let operator = operator.and_then(|rest| rest.chars().next()).unwrap_or('*');
+            format!("no argument for repetition operator: {operator}")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Names that may stand between `[:` and `:]`.
+const POSIX_CLASSES: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
+    "space", "upper", "word", "xdigit",
+];
 
 struct Translator<'a> {
     pattern: &'a str,
@@ -242,6 +262,9 @@ impl<'a> Translator<'a> {
             }
             first = false;
             if let Some(name) = posix_class(self.rest()) {
+                if !POSIX_CLASSES.contains(&name.trim_matches(['[', ']', ':', '^'])) {
+                    return Err(format!("invalid character class range: {name}"));
+                }
                 self.out.push_str(name);
                 self.skip_bytes(at + name.len());
                 continue;
@@ -437,6 +460,27 @@ mod tests {
             r"*a",
         ] {
             assert!(parse(pattern).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn errors_are_in_the_words_of_re2() {
+        for (pattern, error) in [
+            ("[b", "missing ]: [b"),
+            ("a**", "bad repetition operator: **"),
+            ("(?=a)", "invalid perl operator: (?="),
+            (r"\y", r"invalid escape sequence: \y"),
+            ("a{1001}", "invalid repetition size: {1001}"),
+            ("(", "missing ): ("),
+            ("a)", "unexpected ): a)"),
+            ("*a", "no argument for repetition operator: *"),
+            ("a|*", "no argument for repetition operator: *"),
+            (r"\1", r"invalid escape sequence: \1"),
+            ("(?x)a", "invalid perl operator: (?x"),
+            ("[[:nope:]]", "invalid character class range: [:nope:]"),
+            ("(?P<a", "invalid named capture group: (?P<a"),
+        ] {
+            assert_eq!(parse(pattern).unwrap_err(), error);
         }
     }
 
