@@ -337,6 +337,53 @@ fn load(file: &Path, name: String) -> Result<Case> {
         {
             bail!("two scenarios are named {:?}", scenario.name);
         }
+        let like = scenario
+            .deviation
+            .as_ref()
+            .and_then(|deviation| deviation.like.as_ref());
+        if let Some(name) =
+            like.filter(|name| !case.scenarios.iter().any(|other| other.name == **name))
+        {
+            bail!(
+                "{:?} deviates like {name:?}, which this case does not have",
+                scenario.name
+            );
+        }
     }
     Ok(case)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_completed() {
+        assert_eq!(whole_head("GET /x"), "GET /x HTTP/1.1\nHost: a\n");
+        assert_eq!(
+            whole_head("GET / HTTP/1.0\nhost: b\nx: y"),
+            "GET / HTTP/1.0\nhost: b\nx: y\n"
+        );
+    }
+
+    #[test]
+    fn every_scenario_is_readable_and_recorded() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for case in load_all(root, &[]).unwrap() {
+            let file = root
+                .join("recorded")
+                .join(&case.name)
+                .with_extension("json");
+            let recorded: Value =
+                serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+            for scenario in &case.scenarios {
+                assert!(
+                    recorded["scenarios"].get(&scenario.name).is_some(),
+                    "{}: {}",
+                    case.name,
+                    scenario.name
+                );
+            }
+        }
+    }
 }

@@ -2,25 +2,16 @@
 
 use serde_json::{Map, Value};
 
-use crate::case::{Case, Scenario};
+use crate::case::Scenario;
 
 /// The recorded observation of `scenario` with its intended deviation applied (for Nuncio; never for Envoy itself).
-pub(crate) fn expectation(
-    case: &Case,
-    scenario: &Scenario,
-    recorded: &Value,
-    deviate: bool,
-) -> Value {
+pub(crate) fn expectation(scenario: &Scenario, recorded: &Value, deviate: bool) -> Value {
     let own = &recorded["scenarios"][&scenario.name];
     let Some(deviation) = scenario.deviation.as_ref().filter(|_| deviate) else {
         return own.clone();
     };
-    let mut expected = match &deviation.like {
-        Some(name) if case.scenarios.iter().any(|other| other.name == *name) => {
-            recorded["scenarios"][name].clone()
-        }
-        _ => own.clone(),
-    };
+    let like = deviation.like.as_ref().unwrap_or(&scenario.name);
+    let mut expected = recorded["scenarios"][like].clone();
     merge(&mut expected, &deviation.expect);
     expected
 }

@@ -143,8 +143,7 @@ fn check(runner: &Runner<'_>, case: &Case, mode: Mode) -> Result<Outcome> {
     let deviate = mode == Mode::Compare;
     let mut expected = recorded.clone();
     for scenario in &case.scenarios {
-        expected["scenarios"][&scenario.name] =
-            compare::expectation(case, scenario, &recorded, deviate);
+        expected["scenarios"][&scenario.name] = compare::expectation(scenario, &recorded, deviate);
     }
     let observed = runner.run(case, Some(&expected));
     let mut outcome = Outcome::default();
