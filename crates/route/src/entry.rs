@@ -182,7 +182,8 @@ impl RouteEntry {
                 mutations.request.apply_to_request(headers, info);
             }
             if let Some(host) = &choice.host_rewrite {
-                crate::update_authority(headers, host.as_bytes(), false, keep_original);
+                // As in Envoy, only the host rewrite of the route itself keeps the original.
+                crate::update_authority(headers, host.as_bytes(), false, false);
             }
         }
         let mut levels = [
