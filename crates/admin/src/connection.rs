@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use nuncio_buffer::Buffer;
 use nuncio_http::date::with_http_date;
@@ -21,14 +21,6 @@ use crate::response::{Body, Response};
 use crate::seats::Seat;
 use crate::thread::Shared;
 
-/// How long a connection may wait for its next request.
-const IDLE: Duration = Duration::from_secs(300);
-/// How long a request may take to arrive, from its first byte to its last.
-const REQUEST: Duration = Duration::from_secs(15);
-/// How long a client may leave a response untouched.
-const STALLED: Duration = Duration::from_secs(30);
-/// How long a client may take to close after the last response.
-const LINGER: Duration = Duration::from_secs(1);
 /// Bytes of one read.
 const READ: usize = 16 * 1024;
 /// Longest form in a request body; other bodies are not kept.
@@ -178,7 +170,8 @@ impl Connection {
                     if self.active.is_none() && self.decoder.is_idle() && self.input.is_empty() {
                         self.wait_for_request().await?;
                     } else {
-                        let until = *deadline.get_or_insert_with(|| Instant::now() + REQUEST);
+                        let until = *deadline
+                            .get_or_insert_with(|| Instant::now() + self.shared.limits.request);
                         match timeout_at(until, self.read()).await {
                             Ok(read) => read?,
                             Err(_) => return Err(End::Slow),
@@ -226,9 +219,9 @@ impl Connection {
     }
 
     async fn wait_for_request(&mut self) -> Result<(), End> {
-        let seat = self.seat.clone();
+        let (seat, limit) = (self.seat.clone(), self.shared.limits.idle);
         tokio::select! {
-            read = timeout(IDLE, self.read()) => match read {
+            read = timeout(limit, self.read()) => match read {
                 Ok(read) => Ok(read?),
                 Err(_) => Err(End::Idle),
             },
@@ -365,7 +358,9 @@ impl Connection {
         while !self.output.is_empty() {
             let (stream, output) = (&mut self.stream, &mut self.output);
             let write = poll_fn(|cx| stream.poll_write(cx, output));
-            let written = timeout(STALLED, write).await.map_err(io::Error::from)??;
+            let written = timeout(self.shared.limits.stalled, write)
+                .await
+                .map_err(io::Error::from)??;
             let counter = HttpSchema::DOWNSTREAM_CX_TX_BYTES_TOTAL;
             self.shared.stats.http.add(counter, written as u64);
         }
@@ -375,7 +370,7 @@ impl Connection {
 
     /// Ends our side and waits for the client to end its own, so that a reset does not overtake the response.
     async fn linger(&mut self) -> ClosedBy {
-        let stream = &mut self.stream;
+        let (stream, limit) = (&mut self.stream, self.shared.limits.linger);
         if poll_fn(|cx| stream.poll_shutdown_write(cx)).await.is_err() {
             return ClosedBy::Remote;
         }
@@ -387,7 +382,7 @@ impl Connection {
                 }
             }
         };
-        match timeout(LINGER, rest).await {
+        match timeout(limit, rest).await {
             Ok(()) => ClosedBy::Remote,
             Err(_) => {
                 let counter = HttpSchema::DOWNSTREAM_CX_DELAYED_CLOSE_TIMEOUT;

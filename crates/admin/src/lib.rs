@@ -11,6 +11,7 @@ mod dispatch;
 mod endpoints;
 mod handlers;
 mod json;
+mod limits;
 mod memory;
 mod own_stats;
 mod request;
@@ -18,6 +19,8 @@ mod response;
 mod seats;
 mod server_stats;
 mod state;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 pub use config::AdminConfig;

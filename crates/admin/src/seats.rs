@@ -6,12 +6,11 @@ use std::rc::Rc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Most connections at once.
-pub(crate) const MAX_CONNECTIONS: usize = 128;
-
 /// All connections of the interface.
-#[derive(Default)]
-pub(crate) struct Seats(RefCell<Vec<Rc<Seat>>>);
+pub(crate) struct Seats {
+    most: usize,
+    taken: RefCell<Vec<Rc<Seat>>>,
+}
 
 /// One connection's place.
 pub(crate) struct Seat {
@@ -22,11 +21,19 @@ pub(crate) struct Seat {
 }
 
 impl Seats {
+    /// Places for `most` connections.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            most,
+            taken: RefCell::default(),
+        }
+    }
+
     /// A place for a new connection. When all are taken, the connection that has been idle for longest is told to go;
     /// `None` if none is idle.
     pub(crate) fn take(&self) -> Option<Rc<Seat>> {
-        let mut seats = self.0.borrow_mut();
-        if seats.len() >= MAX_CONNECTIONS {
+        let mut seats = self.taken.borrow_mut();
+        if seats.len() >= self.most {
             let idle = seats.iter().enumerate();
             let idle = idle.filter_map(|(at, seat)| Some((seat.idle_since.get()?, at)));
             let (_, at) = idle.min()?;
@@ -42,7 +49,9 @@ impl Seats {
 
     /// The connection is gone.
     pub(crate) fn give_back(&self, seat: &Rc<Seat>) {
-        self.0.borrow_mut().retain(|known| !Rc::ptr_eq(known, seat));
+        self.taken
+            .borrow_mut()
+            .retain(|known| !Rc::ptr_eq(known, seat));
     }
 }
 
@@ -52,10 +61,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_longest_idle_goes() {
-        let seats = Seats::default();
-        let all: Vec<_> = (0..MAX_CONNECTIONS)
-            .map(|_| seats.take().unwrap())
-            .collect();
+        let seats = Seats::new(4);
+        let all: Vec<_> = (0..4).map(|_| seats.take().unwrap()).collect();
         all[0].idle_since.set(None);
         let late = seats.take().unwrap();
         // Ends at once: it was told.

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use crate::config::AdminConfig;
 use crate::connection;
 use crate::context::AdminContext;
+use crate::limits::Limits;
 use crate::own_stats::{ListenerSchema, OwnStats};
 use crate::seats::Seats;
 
@@ -54,8 +55,27 @@ pub(crate) struct Shared {
     pub(crate) settings: Arc<H1Settings>,
     pub(crate) stats: OwnStats,
     pub(crate) seats: Seats,
+    pub(crate) limits: Limits,
     /// Where the interface listens.
     pub(crate) address: Address,
+}
+
+impl Shared {
+    /// Makes the admin thread's stats, so call it there.
+    fn new(config: AdminConfig, context: AdminContext, address: Address, limits: Limits) -> Self {
+        Self {
+            stats: OwnStats::new(&context.server.stats),
+            admin: Admin {
+                context,
+                allow_paths: config.allow_paths,
+            },
+            loggers: config.access_loggers,
+            settings: Arc::default(),
+            seats: Seats::new(limits.connections),
+            limits,
+            address,
+        }
+    }
 }
 
 /// The running admin interface. Dropping it ends the thread and waits for that.
@@ -94,6 +114,15 @@ impl Drop for AdminHandle {
 /// # Errors
 /// The address cannot be bound, or the thread or its runtime cannot be made.
 pub fn start(config: AdminConfig, context: AdminContext) -> io::Result<AdminHandle> {
+    start_with(config, context, Limits::default())
+}
+
+/// As [`start`], with other bounds on clients.
+pub(crate) fn start_with(
+    config: AdminConfig,
+    context: AdminContext,
+    limits: Limits,
+) -> io::Result<AdminHandle> {
     let socket = ListenSocket::bind(&config.address, &config.listen)
         .and_then(|socket| socket.listen().map(|()| socket))
         .map_err(|error| io::Error::new(error.error.kind(), error))?;
@@ -105,9 +134,7 @@ pub fn start(config: AdminConfig, context: AdminContext) -> io::Result<AdminHand
         .spawn(move || {
             Store::register_thread(context.server.concurrency + 1);
             let started = runtime().and_then(|runtime| {
-                let _inside = runtime.enter();
-                let listener = socket.into_listener()?;
-                drop(_inside);
+                let listener = runtime.block_on(async { socket.into_listener() })?;
                 Ok((runtime, listener))
             });
             let (runtime, listener) = match started {
@@ -115,7 +142,16 @@ pub fn start(config: AdminConfig, context: AdminContext) -> io::Result<AdminHand
                 Err(error) => return drop(ready.send(Err(error))),
             };
             drop(ready.send(Ok(())));
-            run(runtime, listener, config, context, stopped);
+            let shared = Shared::new(config, context, listener.address().clone(), limits);
+            runtime.block_on(async {
+                tokio::select! {
+                    () = accept(listener, Rc::new(shared)) => {}
+                    // The handle is gone.
+                    _ = stopped => {}
+                }
+            });
+            // Drops the connections; writers then find that nobody reads.
+            runtime.shutdown_background();
         })?;
     let handle = AdminHandle {
         address,
@@ -136,35 +172,6 @@ fn runtime() -> io::Result<LocalRuntime> {
         .thread_name("admin_writer")
         .thread_keep_alive(WRITER_KEEP_ALIVE)
         .build_local(LocalOptions::default())
-}
-
-fn run(
-    runtime: LocalRuntime,
-    listener: Listener,
-    config: AdminConfig,
-    context: AdminContext,
-    stopped: oneshot::Receiver<()>,
-) {
-    let shared = Rc::new(Shared {
-        stats: OwnStats::new(&context.server.stats),
-        admin: Admin {
-            context,
-            allow_paths: config.allow_paths,
-        },
-        loggers: config.access_loggers,
-        settings: Arc::default(),
-        seats: Seats::default(),
-        address: listener.address().clone(),
-    });
-    runtime.block_on(async {
-        tokio::select! {
-            () = accept(listener, shared) => {}
-            // The handle is gone.
-            _ = stopped => {}
-        }
-    });
-    // Drops the connections; writers then find that nobody reads.
-    runtime.shutdown_background();
 }
 
 async fn accept(listener: Listener, shared: Rc<Shared>) {

@@ -5,13 +5,13 @@ use std::time::SystemTime;
 
 use nuncio_config::any;
 use nuncio_config::api::admin::{
-    BootstrapConfigDump, ClustersConfigDump, UpdateFailureState,
+    ClustersConfigDump, UpdateFailureState,
     clusters_config_dump::{DynamicCluster, StaticCluster},
     endpoints_config_dump::StaticEndpointConfig,
     listeners_config_dump::{DynamicListener, DynamicListenerState, StaticListener},
     routes_config_dump::StaticRouteConfig,
 };
-use nuncio_config::api::bootstrap::Bootstrap;
+use nuncio_config::api::core::Node;
 use nuncio_config::api::endpoint::lb_endpoint::HostIdentifier;
 use nuncio_config::api::endpoint::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
@@ -20,13 +20,14 @@ use nuncio_config::api::endpoint::{
 use nuncio_config::api::hcm::{HttpConnectionManager, http_connection_manager::RouteSpecifier};
 use nuncio_config::api::listener::Listener;
 use nuncio_config::api::listener::filter::ConfigType;
-use nuncio_config::api::protobuf::UInt32Value;
+use nuncio_config::api::protobuf::{Timestamp, UInt32Value};
 use nuncio_config::api::route::RouteConfiguration;
 use nuncio_config::api::{Any, core::HealthStatus};
 use nuncio_downstream as downstream;
 use nuncio_route::regex::Regex;
 use nuncio_upstream::{ClusterStatus, DumpedCluster, Health};
 use prost::Message;
+use prost::encoding::{self, DecodeContext};
 
 use super::dump_section::{List, Resource, Section};
 use crate::handlers::{clusters, proto_address};
@@ -141,20 +142,43 @@ fn sections(admin: &Admin, name_regex: Option<&Regex>, with_endpoints: bool) -> 
 
 fn bootstrap(admin: &Admin) -> Section {
     let context = &admin.context;
-    // As in `/server_info`, the node is the completed one.
-    let bootstrap = Bootstrap::decode(&*context.bootstrap).unwrap_or_default();
-    let dump = BootstrapConfigDump {
-        bootstrap: Some(Bootstrap {
-            node: Some(context.node.clone()),
-            ..bootstrap
-        }),
-        last_updated: Some(timestamp(context.state.started_at())),
-    };
     Section {
-        message: "envoy.admin.v3.BootstrapConfigDump",
-        fields: dump.encode_to_vec(),
-        lists: Vec::new(),
+        fields: encode_bootstrap(
+            &context.bootstrap,
+            &context.node,
+            timestamp(context.state.started_at()),
+        ),
+        ..Section::empty("envoy.admin.v3.BootstrapConfigDump")
     }
+}
+
+/// Field numbers of `BootstrapConfigDump`, and of `Bootstrap`.
+const BOOTSTRAP: u32 = 1;
+const LAST_UPDATED: u32 = 2;
+const NODE: u32 = 1;
+
+/// A `BootstrapConfigDump`: the bootstrap with its node replaced by the completed one, as in Envoy. It is not decoded: with many
+/// clusters it is large.
+fn encode_bootstrap(bootstrap: &[u8], node: &Node, last_updated: Timestamp) -> Vec<u8> {
+    let mut inner = Vec::with_capacity(bootstrap.len());
+    let mut rest = bootstrap;
+    while !rest.is_empty() {
+        let field = rest;
+        let Ok((tag, wire_type)) = encoding::decode_key(&mut rest) else {
+            break;
+        };
+        if encoding::skip_field(wire_type, tag, &mut rest, DecodeContext::default()).is_err() {
+            break;
+        }
+        if tag != NODE {
+            inner.extend_from_slice(&field[..field.len() - rest.len()]);
+        }
+    }
+    encoding::message::encode(NODE, node, &mut inner);
+    let mut dump = Vec::with_capacity(inner.len() + 32);
+    encoding::bytes::encode(BOOTSTRAP, &inner, &mut dump);
+    encoding::message::encode(LAST_UPDATED, &last_updated, &mut dump);
+    dump
 }
 
 fn clusters_section(admin: &Admin, passes: impl Fn(&str) -> bool) -> Section {

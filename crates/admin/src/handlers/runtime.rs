@@ -1,6 +1,6 @@
 //! `/runtime`: the layers of the bootstrap. They have no values yet (the configuration refuses them).
 
-use nuncio_config::api::bootstrap::{Bootstrap, LayeredRuntime};
+use nuncio_config::api::bootstrap::LayeredRuntime;
 use prost::Message;
 
 use crate::request::Request;
@@ -47,8 +47,15 @@ pub(crate) fn modify(admin: &Admin, request: &Request) -> Response {
     Response::error(503, "No admin layer specified")
 }
 
+/// What is wanted of an `envoy.config.bootstrap.v3.Bootstrap`; the rest may be large.
+#[derive(Clone, PartialEq, Message)]
+struct WithRuntime {
+    #[prost(message, optional, tag = "17")]
+    layered_runtime: Option<LayeredRuntime>,
+}
+
 fn layers(admin: &Admin) -> LayeredRuntime {
-    let bootstrap = Bootstrap::decode(&*admin.context.bootstrap).unwrap_or_default();
+    let bootstrap = WithRuntime::decode(&*admin.context.bootstrap).unwrap_or_default();
     bootstrap.layered_runtime.unwrap_or_default()
 }
 
