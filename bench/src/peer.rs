@@ -1,0 +1,127 @@
+//! The proxies: how each is configured and started, and when it is ready.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::binaries::Binaries;
+use crate::configs::{Setup, envoy, haproxy, nginx};
+use crate::http;
+use crate::process::{Process, command};
+
+const READY_LIMIT: Duration = Duration::from_secs(120);
+
+/// A proxy that can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Peer {
+    Nuncio,
+    Envoy,
+    Nginx,
+    Haproxy,
+}
+
+impl Peer {
+    /// In the order of turns and tables.
+    pub(crate) const ALL: [Self; 4] = [Self::Nuncio, Self::Envoy, Self::Nginx, Self::Haproxy];
+
+    /// As written on the command line, in tables and in results.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nuncio => "nuncio",
+            Self::Envoy => "envoy",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+        }
+    }
+
+    /// Takes Envoy's configuration and has its admin interface.
+    pub(crate) fn speaks_envoy(self) -> bool {
+        matches!(self, Self::Nuncio | Self::Envoy)
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Peer {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match Self::ALL.into_iter().find(|peer| peer.name() == name) {
+            Some(peer) => Ok(peer),
+            None => bail!("no proxy is called {name}"),
+        }
+    }
+}
+
+/// A running proxy.
+pub(crate) struct Proxy {
+    pub(crate) process: Process,
+    /// Port of its listener.
+    pub(crate) port: u16,
+    /// From its start until it said that it is ready.
+    pub(crate) start_up: Duration,
+}
+
+/// How to start a proxy.
+pub(crate) struct Start<'a> {
+    pub(crate) binaries: &'a Binaries,
+    pub(crate) cores: &'a [usize],
+    pub(crate) setup: &'a Setup,
+    /// The bootstrap of those that speak Envoy, when it is not the plain one.
+    pub(crate) bootstrap: Option<String>,
+    /// Workers of those that speak Envoy.
+    pub(crate) workers: usize,
+    /// Configuration and output go here.
+    pub(crate) folder: &'a Path,
+}
+
+impl Start<'_> {
+    /// Starts `peer` and waits until it is ready to serve.
+    pub(crate) fn run(self, peer: Peer) -> Result<Proxy> {
+        fs::create_dir_all(self.folder)?;
+        let mut command = command(&self.binaries.program(peer), self.cores);
+        match peer {
+            Peer::Nuncio | Peer::Envoy => {
+                let file = self.folder.join("envoy.yaml");
+                let text = self.bootstrap.unwrap_or_else(|| envoy::plain(self.setup));
+                fs::write(&file, text)?;
+                command.arg("-c").arg(file);
+                command.args(["--concurrency", &self.workers.to_string()]);
+                command.args(["--disable-hot-restart", "-l", "warning"]);
+            }
+            Peer::Nginx => {
+                let text = nginx::proxy(self.setup, self.folder);
+                fs::write(self.folder.join("nginx.conf"), text)?;
+                command.args(nginx::arguments(self.folder));
+            }
+            Peer::Haproxy => {
+                let file = self.folder.join("haproxy.cfg");
+                fs::write(&file, haproxy::proxy(self.setup))?;
+                command.arg("-db").arg("-f").arg(file);
+            }
+        }
+        let (listener, admin) = (self.setup.listener, self.setup.admin);
+        let started = Instant::now();
+        let mut process = Process::start(peer.name(), &mut command, self.folder)?;
+        process.wait_until(READY_LIMIT, || {
+            if peer.speaks_envoy() {
+                http::status(admin, "localhost", "/ready").is_ok_and(|status| status == 200)
+            } else {
+                std::net::TcpStream::connect(("127.0.0.1", listener)).is_ok()
+            }
+        })?;
+        Ok(Proxy {
+            process,
+            port: listener,
+            start_up: started.elapsed(),
+        })
+    }
+}
