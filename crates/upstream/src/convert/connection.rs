@@ -110,8 +110,11 @@ fn socket_option(message: OptionMessage, errors: &mut Errors) -> Option<SocketOp
         ip_version,
         value,
     } = message;
-    errors.refuse_if(r#type.is_some(), "type");
     errors.refuse_if(ip_version != 0, "ip_version");
+    // An option for datagram sockets alone is not for these.
+    if r#type.is_some_and(|kind| kind.stream.is_none() && kind.datagram.is_some()) {
+        return None;
+    }
     let state = match state {
         0 => SocketState::PreBind,
         1 => SocketState::Bound,

@@ -146,7 +146,9 @@ impl ClusterManager {
             ..ConfigDump::default()
         };
         for entry in state.clusters.values() {
-            let Entry { active, warming } = &**entry;
+            let Entry {
+                active, warming, ..
+            } = &**entry;
             if let Some(version) = active {
                 let list = if version.info.added_via_api {
                     &mut dump.dynamic_active_clusters

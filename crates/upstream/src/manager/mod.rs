@@ -1,15 +1,15 @@
 //! The cluster manager: lives on the main thread, owns all clusters, tells the workers what changes. See `LIFECYCLE.md`.
 
 mod admin;
+mod build;
 mod init;
+mod resolved;
 mod shared;
 mod version;
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::SystemTime;
 
 use nuncio_config::ConfigError;
 use nuncio_config::api::cluster::Cluster;
@@ -18,12 +18,11 @@ use nuncio_sdk::{ClusterId, ServerContext};
 use nuncio_stats::Group;
 use prost::Message;
 
-use crate::breaker::{Breakers, Priority, Thresholds};
-use crate::convert::{self, ClusterSpec, SharedParts};
-use crate::dns::{DnsHosts, DnsResolver, ResolveError, Resolved};
+use crate::convert::{self, SharedParts};
+use crate::dns::DnsResolver;
 use crate::host_set::PrioritySet;
-use crate::info::{ClusterInfo, ClusterKind};
-use crate::stats::{ClusterStats as S, ManagerStats, RemainingStats};
+use crate::info::ClusterInfo;
+use crate::stats::ManagerStats;
 use crate::worker::WorkerClusters;
 
 pub use admin::{ClusterStatus, ConfigDump, DumpedCluster, HostStatus};
@@ -31,6 +30,7 @@ pub use init::{InitPhase, InitStage};
 pub(crate) use shared::{Shared, Snapshot};
 pub(crate) use version::{HostChange, build_hosts};
 
+use build::{Made, connection_hash};
 use init::Init;
 use version::Version;
 
@@ -81,6 +81,8 @@ struct Entry {
     active: Option<Version>,
     /// Will replace the active one when it is ready.
     warming: Option<Box<Version>>,
+    /// Whether the gauges count an active and a warming version.
+    counted: (bool, bool),
 }
 
 impl Entry {
@@ -263,7 +265,9 @@ impl ClusterManager {
                 self.activate(&mut state, id);
             }
         }
-        self.show_counts(&state);
+        if let Some(entry) = state.clusters.get_mut(&id) {
+            self.count(entry);
+        }
         self.advance(state);
         Ok(true)
     }
@@ -274,18 +278,21 @@ impl ClusterManager {
             return false;
         };
         let mut state = self.state();
-        let via_api = |entry: &Box<Entry>| entry.newest().is_some_and(|v| v.info.added_via_api);
-        if !state.clusters.get(&id).is_some_and(via_api) {
+        let newest = state.clusters.get(&id).and_then(|entry| entry.newest());
+        if !newest.is_some_and(|version| version.info.added_via_api) {
             return false;
         }
-        let removed = state.clusters.remove(&id);
+        let Some(mut removed) = state.clusters.remove(&id) else {
+            return false;
+        };
+        let versions = (removed.active.take(), removed.warming.take());
+        self.count(&mut removed);
         state.init.remove(id);
         self.stats.inc(ManagerStats::CLUSTER_REMOVED);
         self.tell(id, None);
-        self.show_counts(&state);
         self.advance(state);
         // Dropped without the lock: hosts, stats and resolutions end here.
-        drop(removed);
+        drop(versions);
         true
     }
 
@@ -370,106 +377,6 @@ impl ClusterManager {
         Cluster::decode(&*config).is_ok_and(|old| old == *cluster)
     }
 
-    fn make_version(&self, entry: &Entry, spec: ClusterSpec, made: Made<'_>) -> Version {
-        let Made {
-            id,
-            config,
-            connection_hash,
-            origin,
-            serial,
-        } = made;
-        let name = self
-            .server
-            .cluster_names
-            .name(id)
-            .unwrap_or_else(|| spec.name.as_str().into());
-        let observability_name: Arc<str> = spec
-            .alt_stat_name
-            .as_deref()
-            .map_or_else(|| name.clone(), Arc::from);
-        let stats = self
-            .server
-            .stats
-            .group(format!("cluster.{observability_name}"), S::SCHEMA);
-        // Budgets, and hosts with their counts, go on in the new version.
-        let before = entry.active.as_ref();
-        let breakers = before
-            .filter(|old| Arc::ptr_eq(&old.info.stats, &stats))
-            .map(|old| &old.info.breakers)
-            .filter(|breakers| breakers.can_take_over(&spec.thresholds))
-            .cloned()
-            .unwrap_or_else(|| {
-                let prefix = stats.prefix().clone();
-                Arc::new(Breakers::new(
-                    &spec.thresholds,
-                    &*stats,
-                    |priority: Priority| {
-                        let prefix = format!("{prefix}.circuit_breakers.{}", priority.as_str());
-                        self.server.stats.group(prefix, RemainingStats::SCHEMA)
-                    },
-                ))
-            });
-        let is_default = spec.thresholds == <[Thresholds; 2]>::default();
-        let info = Arc::new(ClusterInfo {
-            id,
-            name,
-            observability_name,
-            kind: spec.kind,
-            connect_timeout: spec.connect_timeout,
-            per_connection_buffer_limit: spec.per_connection_buffer_limit,
-            http: spec.http,
-            connect: spec.connect,
-            lb: spec.lb,
-            priorities: spec.priorities,
-            thresholds: (!is_default).then(|| Box::new(spec.thresholds)),
-            breakers,
-            stats,
-            metadata: spec.metadata,
-            added_via_api: origin != Origin::Static,
-            connection_hash,
-        });
-        let nothing = PrioritySet::empty();
-        let before = before.map_or(&nothing, |old| &*old.hosts);
-        let (change, dns) = match (spec.kind, spec.dns) {
-            (ClusterKind::StrictDns, Some(options)) => {
-                let mut dns = DnsHosts::new(spec.localities, options, info.priorities, serial);
-                if let Some(resolver) = &self.resolver {
-                    dns.start(&self.this, id, resolver, &info.stats);
-                }
-                (dns.build(before), Some(Box::new(dns)))
-            }
-            _ => {
-                let hosts = version::build_hosts(
-                    &spec.localities,
-                    info.priorities,
-                    before,
-                    version::literal,
-                    false,
-                );
-                let count = hosts.count() as u64;
-                if count > 0 {
-                    info.stats.add(S::TOTAL_MATCH_COUNT, count);
-                }
-                (hosts, None)
-            }
-        };
-        if change.membership {
-            info.stats.inc(S::MEMBERSHIP_CHANGE);
-        }
-        Version {
-            info,
-            hosts: change.hosts,
-            config,
-            version_info: match origin {
-                Origin::Static => self.no_version.clone(),
-                Origin::Api { version_info } => version_info.into(),
-            },
-            last_updated: SystemTime::now(),
-            dns: if self.resolver.is_some() { dns } else { None },
-            wait_for_warm: spec.wait_for_warm,
-        }
-    }
-
     /// The warming version takes the place of the active one.
     fn activate(&self, state: &mut State, id: ClusterId) {
         let Some(entry) = state.clusters.get_mut(&id) else {
@@ -515,21 +422,20 @@ impl ClusterManager {
         }
     }
 
-    fn show_counts(&self, state: &State) {
-        let active = state
-            .clusters
-            .values()
-            .filter(|entry| entry.active.is_some())
-            .count();
-        let warming = state
-            .clusters
-            .values()
-            .filter(|entry| entry.warming.is_some())
-            .count();
-        self.stats
-            .gauge_set(ManagerStats::ACTIVE_CLUSTERS, active as u64);
-        self.stats
-            .gauge_set(ManagerStats::WARMING_CLUSTERS, warming as u64);
+    /// Counts a cluster in `active_clusters` and `warming_clusters` as it is now.
+    fn count(&self, entry: &mut Entry) {
+        let now = (entry.active.is_some(), entry.warming.is_some());
+        let before = std::mem::replace(&mut entry.counted, now);
+        for (gauge, was, is) in [
+            (ManagerStats::ACTIVE_CLUSTERS, before.0, now.0),
+            (ManagerStats::WARMING_CLUSTERS, before.1, now.1),
+        ] {
+            match (was, is) {
+                (false, true) => self.stats.gauge_add(gauge, 1),
+                (true, false) => self.stats.gauge_sub(gauge, 1),
+                _ => {}
+            }
+        }
     }
 
     /// Goes on with initialization, and calls who waits for its end, without the lock.
@@ -544,134 +450,10 @@ impl ClusterManager {
         }
     }
 
-    /// An answer of the resolver for name number `target` of a version. Returns when to ask again; `None` when the version
-    /// is gone.
-    pub(crate) fn on_resolved(
-        &self,
-        id: ClusterId,
-        serial: u64,
-        target: usize,
-        result: Result<Resolved, ResolveError>,
-    ) -> Option<std::time::Duration> {
-        let mut state = self.state();
-        let entry = state.clusters.get_mut(&id)?;
-        let is_it = |version: &&mut Version| {
-            version
-                .dns
-                .as_ref()
-                .is_some_and(|dns| dns.serial() == serial)
-        };
-        let in_warming = entry.warming.as_deref_mut().filter(is_it).is_some();
-        let Entry { active, warming } = &mut **entry;
-        let version = if in_warming {
-            warming.as_deref_mut()
-        } else {
-            active.as_mut().filter(is_it)
-        }?;
-        let mut dns = version.dns.take()?;
-        let was_ready = dns.is_resolved();
-        let next = dns.answer(target, result, &version.info);
-        let mut changed = false;
-        if let Some(change) = next.rebuild.then(|| dns.build(&version.hosts)) {
-            changed = version.set_hosts(change);
-        }
-        if next.rebuild && !changed {
-            version.info.stats.inc(S::UPDATE_NO_REBUILD);
-        }
-        let is_ready = dns.is_resolved();
-        version.dns = Some(dns);
-        if changed && !in_warming {
-            version.show_membership();
-        }
-        if in_warming {
-            if is_ready {
-                self.activate(&mut state, id);
-                self.show_counts(&state);
-            }
-        } else if is_ready && (changed || !was_ready) {
-            if was_ready {
-                self.stats.inc(ManagerStats::CLUSTER_UPDATED);
-            }
-            self.show(&state, id);
-        }
-        if is_ready {
-            state.init.remove(id);
-        }
-        self.advance(state);
-        Some(next.wait)
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic in between leaves a cluster half changed, not the map broken.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What a version is made of beside its specification.
-struct Made<'a> {
-    id: ClusterId,
-    config: Arc<[u8]>,
-    connection_hash: u64,
-    origin: Origin<'a>,
-    serial: u64,
-}
-
-/// A hash of all fields that decide what a connection is like; what only decides where requests go is left out.
-fn connection_hash(cluster: &Cluster) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let mut part = |bytes: Vec<u8>| bytes.hash(&mut hasher);
-    part(
-        cluster
-            .upstream_bind_config
-            .as_ref()
-            .map(Message::encode_to_vec)
-            .unwrap_or_default(),
-    );
-    part(
-        cluster
-            .upstream_connection_options
-            .as_ref()
-            .map(Message::encode_to_vec)
-            .unwrap_or_default(),
-    );
-    part(
-        cluster
-            .transport_socket
-            .as_ref()
-            .map(Message::encode_to_vec)
-            .unwrap_or_default(),
-    );
-    #[expect(deprecated, reason = "deprecated fields are still read")]
-    {
-        part(
-            cluster
-                .common_http_protocol_options
-                .as_ref()
-                .map(Message::encode_to_vec)
-                .unwrap_or_default(),
-        );
-        part(
-            cluster
-                .http_protocol_options
-                .as_ref()
-                .map(Message::encode_to_vec)
-                .unwrap_or_default(),
-        );
-        part(
-            cluster
-                .max_requests_per_connection
-                .as_ref()
-                .map(Message::encode_to_vec)
-                .unwrap_or_default(),
-        );
-    }
-    let mut typed: Vec<_> = cluster.typed_extension_protocol_options.iter().collect();
-    typed.sort_by_key(|(key, _)| key.as_str());
-    for (key, value) in typed {
-        part(key.clone().into_bytes());
-        part(value.encode_to_vec());
-    }
-    hasher.finish()
 }
 
 #[cfg(test)]

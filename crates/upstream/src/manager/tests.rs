@@ -8,8 +8,10 @@ use nuncio_config::api::core::HealthStatus;
 use nuncio_config::api::protobuf::UInt32Value;
 
 use super::*;
+use crate::breaker::Priority;
 use crate::host::{HealthFlags, Host};
 use crate::lb::LbContext;
+use crate::stats::ClusterStats as S;
 use crate::testing::{
     Script, cluster, endpoint, manager, manager_with, port, run_paused, static_cluster,
 };

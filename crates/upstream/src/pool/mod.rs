@@ -72,6 +72,10 @@ pub(crate) struct Pool {
     /// For connections that are made from now on.
     info: RefCell<Arc<ClusterInfo>>,
     /// The last one was used last, and is used first.
+    #[expect(
+        clippy::vec_box,
+        reason = "a connection moves to its request and back: as a pointer"
+    )]
     idle: RefCell<Vec<Box<ClientConnection>>>,
     /// First come, first served.
     waiters: RefCell<VecDeque<Rc<Waiter>>>,

@@ -1,0 +1,158 @@
+//! Measures what the crate promises: memory of 10,000 clusters of 4 endpoints, and the time to take an idle connection and to give it back.
+//!
+//! `cargo run --release -p nuncio-upstream --example footprint`
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant as StdInstant;
+
+use nuncio_config::api::cluster::Cluster;
+use nuncio_config::api::core::{Address, SocketAddress, address, socket_address::PortSpecifier};
+use nuncio_config::api::endpoint::{
+    ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier,
+};
+use nuncio_event::{Dispatchers, Instant};
+use nuncio_sdk::{ClusterNames, Extensions, LocalInfo, ServerContext, Services};
+use nuncio_stats::Store;
+use nuncio_upstream::lb::LbContext;
+use nuncio_upstream::{Acquire, ClusterManager, Priority};
+
+/// The system's allocator, which counts what is in use as requested (without its own overhead).
+struct Counting;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+#[expect(
+    unsafe_code,
+    reason = "an allocator is an unsafe trait; every call goes to the system's unchanged"
+)]
+// SAFETY: forwards all arguments unchanged to `System`, which upholds the contract.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        IN_USE.fetch_add(layout.size(), Relaxed);
+        CALLS.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promise is `System`'s condition.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: `ptr` came from `System` with this layout.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn cluster(name: &str, ports: &[u16]) -> Cluster {
+    let endpoint = |port: &u16| LbEndpoint {
+        host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
+            address: Some(Address {
+                address: Some(address::Address::SocketAddress(SocketAddress {
+                    address: "127.0.0.1".into(),
+                    port_specifier: Some(PortSpecifier::PortValue((*port).into())),
+                    ..Default::default()
+                })),
+            }),
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    Cluster {
+        name: name.into(),
+        load_assignment: Some(ClusterLoadAssignment {
+            cluster_name: name.into(),
+            endpoints: vec![LocalityLbEndpoints {
+                lb_endpoints: ports.iter().map(endpoint).collect(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn manager() -> Arc<ClusterManager> {
+    let server = Arc::new(ServerContext {
+        stats: Arc::new(Store::new(1)),
+        extensions: Extensions::default(),
+        local_info: LocalInfo::default(),
+        cluster_names: ClusterNames::default(),
+        concurrency: 1,
+        services: Services::default(),
+    });
+    let manager = ClusterManager::new(server, &Dispatchers::none(), None);
+    manager.install_here();
+    manager
+}
+
+fn footprint(endpoints: u16) -> usize {
+    const COUNT: usize = 10_000;
+    let manager = manager();
+    let before = IN_USE.load(Relaxed);
+    let begun = StdInstant::now();
+    let ports: Vec<u16> = (1000..1000 + endpoints).collect();
+    let clusters = (0..COUNT).map(|index| (index, cluster(&format!("cluster_{index}"), &ports)));
+    manager.initialize(clusters, false).expect("good clusters");
+    let each = (IN_USE.load(Relaxed) - before) / COUNT;
+    println!(
+        "{COUNT} clusters of {endpoints} endpoints: {each} bytes each, {:?} in all",
+        begun.elapsed()
+    );
+    each
+}
+
+async fn fast_path() {
+    let upstream = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let port = upstream.local_addr().expect("bound").port();
+    let manager = manager();
+    manager
+        .initialize([(0, cluster("x", &[port]))], false)
+        .expect("a good cluster");
+    let id = manager.active_info("x").expect("active").id;
+    let clusters = manager.on_this_thread();
+    let cluster = clusters.get(id).expect("active");
+    let host = cluster.choose_host(&LbContext::default()).expect("a host");
+    let Acquire::Pending(mut pending) = cluster.acquire(&host, Priority::Default) else {
+        panic!("the first connection must be made");
+    };
+    let first = std::future::poll_fn(|cx| pending.poll(cx))
+        .await
+        .expect("connected");
+    let now = Instant::now();
+    first.release(now);
+    const ROUNDS: u32 = 1_000_000;
+    let calls = CALLS.load(Relaxed);
+    let begun = StdInstant::now();
+    for _ in 0..ROUNDS {
+        let cluster = clusters.get(black_box(id)).expect("active");
+        let host = cluster.choose_host(&LbContext::default()).expect("a host");
+        match cluster.acquire(&host, Priority::Default) {
+            Acquire::Ready(connection) => black_box(connection).release(now),
+            other => panic!("{other:?}"),
+        }
+    }
+    let each = begun.elapsed() / ROUNDS;
+    println!(
+        "cluster, host, acquire, release: {each:?}, {} allocations",
+        CALLS.load(Relaxed) - calls
+    );
+}
+
+fn main() {
+    let none = footprint(0);
+    let four = footprint(4);
+    println!("per endpoint: {} bytes", (four - none) / 4);
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder
+        .enable_all()
+        .build_local(Default::default())
+        .expect("a runtime");
+    runtime.block_on(fast_path());
+}

@@ -1,0 +1,188 @@
+//! From a compiled specification to a version of a cluster.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use nuncio_config::api::cluster::Cluster;
+use nuncio_sdk::ClusterId;
+use prost::Message;
+
+use super::version::{self, Version};
+use super::{ClusterManager, Entry, Origin};
+use crate::breaker::{Breakers, Priority, Thresholds};
+use crate::convert::ClusterSpec;
+use crate::dns::DnsHosts;
+use crate::host_set::PrioritySet;
+use crate::info::{ClusterInfo, ClusterKind};
+use crate::stats::{ClusterStats as S, RemainingStats};
+
+/// What a version is made of beside its specification.
+pub(super) struct Made<'a> {
+    pub(super) id: ClusterId,
+    pub(super) config: Arc<[u8]>,
+    pub(super) connection_hash: u64,
+    pub(super) origin: Origin<'a>,
+    pub(super) serial: u64,
+}
+
+/// A hash of all fields that decide what a connection is like; what only decides where requests go is left out.
+pub(super) fn connection_hash(cluster: &Cluster) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut part = |bytes: Vec<u8>| bytes.hash(&mut hasher);
+    part(
+        cluster
+            .upstream_bind_config
+            .as_ref()
+            .map(Message::encode_to_vec)
+            .unwrap_or_default(),
+    );
+    part(
+        cluster
+            .upstream_connection_options
+            .as_ref()
+            .map(Message::encode_to_vec)
+            .unwrap_or_default(),
+    );
+    part(
+        cluster
+            .transport_socket
+            .as_ref()
+            .map(Message::encode_to_vec)
+            .unwrap_or_default(),
+    );
+    #[expect(deprecated, reason = "deprecated fields are still read")]
+    {
+        part(
+            cluster
+                .common_http_protocol_options
+                .as_ref()
+                .map(Message::encode_to_vec)
+                .unwrap_or_default(),
+        );
+        part(
+            cluster
+                .http_protocol_options
+                .as_ref()
+                .map(Message::encode_to_vec)
+                .unwrap_or_default(),
+        );
+        part(
+            cluster
+                .max_requests_per_connection
+                .as_ref()
+                .map(Message::encode_to_vec)
+                .unwrap_or_default(),
+        );
+    }
+    let mut typed: Vec<_> = cluster.typed_extension_protocol_options.iter().collect();
+    typed.sort_by_key(|(key, _)| key.as_str());
+    for (key, value) in typed {
+        part(key.clone().into_bytes());
+        part(value.encode_to_vec());
+    }
+    hasher.finish()
+}
+
+impl ClusterManager {
+    /// A version that goes on with what belongs to the name: budgets, hosts, stats.
+    pub(super) fn make_version(&self, entry: &Entry, spec: ClusterSpec, made: Made<'_>) -> Version {
+        let Made {
+            id,
+            config,
+            connection_hash,
+            origin,
+            serial,
+        } = made;
+        let name = self
+            .server
+            .cluster_names
+            .name(id)
+            .unwrap_or_else(|| spec.name.as_str().into());
+        let observability_name: Arc<str> = spec
+            .alt_stat_name
+            .as_deref()
+            .map_or_else(|| name.clone(), Arc::from);
+        let stats = self
+            .server
+            .stats
+            .group(format!("cluster.{observability_name}"), S::SCHEMA);
+        // Budgets, and hosts with their counts, go on in the new version.
+        let before = entry.active.as_ref();
+        let breakers = before
+            .filter(|old| Arc::ptr_eq(&old.info.stats, &stats))
+            .map(|old| &old.info.breakers)
+            .filter(|breakers| breakers.can_take_over(&spec.thresholds))
+            .cloned()
+            .unwrap_or_else(|| {
+                let prefix = stats.prefix().clone();
+                Arc::new(Breakers::new(
+                    &spec.thresholds,
+                    &*stats,
+                    |priority: Priority| {
+                        let prefix = format!("{prefix}.circuit_breakers.{}", priority.as_str());
+                        self.server.stats.group(prefix, RemainingStats::SCHEMA)
+                    },
+                ))
+            });
+        let is_default = spec.thresholds == <[Thresholds; 2]>::default();
+        let info = Arc::new(ClusterInfo {
+            id,
+            name,
+            observability_name,
+            kind: spec.kind,
+            connect_timeout: spec.connect_timeout,
+            per_connection_buffer_limit: spec.per_connection_buffer_limit,
+            http: spec.http,
+            connect: spec.connect,
+            lb: spec.lb,
+            priorities: spec.priorities,
+            thresholds: (!is_default).then(|| Box::new(spec.thresholds)),
+            breakers,
+            stats,
+            metadata: spec.metadata,
+            added_via_api: origin != Origin::Static,
+            connection_hash,
+        });
+        let nothing = PrioritySet::empty();
+        let before = before.map_or(&nothing, |old| &*old.hosts);
+        let (change, dns) = match (spec.kind, spec.dns) {
+            (ClusterKind::StrictDns, Some(options)) => {
+                let mut dns = DnsHosts::new(spec.localities, options, info.priorities, serial);
+                if let Some(resolver) = &self.resolver {
+                    dns.start(&self.this, id, resolver, &info.stats);
+                }
+                (dns.build(before), Some(Box::new(dns)))
+            }
+            _ => {
+                let hosts = version::build_hosts(
+                    &spec.localities,
+                    info.priorities,
+                    before,
+                    version::literal,
+                    false,
+                );
+                let count = hosts.count() as u64;
+                if count > 0 {
+                    info.stats.add(S::TOTAL_MATCH_COUNT, count);
+                }
+                (hosts, None)
+            }
+        };
+        if change.membership {
+            info.stats.inc(S::MEMBERSHIP_CHANGE);
+        }
+        Version {
+            info,
+            hosts: change.hosts,
+            config,
+            version_info: match origin {
+                Origin::Static => self.no_version.clone(),
+                Origin::Api { version_info } => version_info.into(),
+            },
+            last_updated: SystemTime::now(),
+            dns: if self.resolver.is_some() { dns } else { None },
+            wait_for_warm: spec.wait_for_warm,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What follows an answer of the resolver.
+
+use std::time::Duration;
+
+use nuncio_sdk::ClusterId;
+
+use super::version::Version;
+use super::{ClusterManager, Entry};
+use crate::dns::{ResolveError, Resolved};
+use crate::stats::{ClusterStats as S, ManagerStats};
+
+impl ClusterManager {
+    /// An answer of the resolver for name number `target` of a version. Returns when to ask again; `None` when the version
+    /// is gone.
+    pub(crate) fn on_resolved(
+        &self,
+        id: ClusterId,
+        serial: u64,
+        target: usize,
+        result: Result<Resolved, ResolveError>,
+    ) -> Option<Duration> {
+        let mut state = self.state();
+        let entry = state.clusters.get_mut(&id)?;
+        let is_it = |version: &&mut Version| {
+            version
+                .dns
+                .as_ref()
+                .is_some_and(|dns| dns.serial() == serial)
+        };
+        let in_warming = entry.warming.as_deref_mut().filter(is_it).is_some();
+        let Entry {
+            active, warming, ..
+        } = &mut **entry;
+        let version = if in_warming {
+            warming.as_deref_mut()
+        } else {
+            active.as_mut().filter(is_it)
+        }?;
+        let mut dns = version.dns.take()?;
+        let was_ready = dns.is_resolved();
+        let next = dns.answer(target, result, &version.info);
+        let mut changed = false;
+        if let Some(change) = next.rebuild.then(|| dns.build(&version.hosts)) {
+            changed = version.set_hosts(change);
+        }
+        if next.rebuild && !changed {
+            version.info.stats.inc(S::UPDATE_NO_REBUILD);
+        }
+        let is_ready = dns.is_resolved();
+        version.dns = Some(dns);
+        if changed && !in_warming {
+            version.show_membership();
+        }
+        if in_warming {
+            if is_ready {
+                self.activate(&mut state, id);
+                if let Some(entry) = state.clusters.get_mut(&id) {
+                    self.count(entry);
+                }
+            }
+        } else if is_ready && (changed || !was_ready) {
+            if was_ready {
+                self.stats.inc(ManagerStats::CLUSTER_UPDATED);
+            }
+            self.show(&state, id);
+        }
+        if is_ready {
+            state.init.remove(id);
+        }
+        self.advance(state);
+        Some(next.wait)
+    }
+}
