@@ -33,7 +33,10 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("dns_refresh_rate", Implemented),
             ("dns_jitter", Implemented),
             ("dns_failure_refresh_rate", Implemented),
-            ("respect_dns_ttl", Implemented),
+            (
+                "respect_dns_ttl",
+                Refused("the system's resolver does not tell how long an answer is good for"),
+            ),
             ("dns_lookup_family", Implemented),
             ("wait_for_warm_on_init", Implemented),
             (
@@ -73,10 +76,7 @@ pub(super) const MESSAGES: &[Entry] = &[
     message(
         "envoy.config.cluster.v3.Cluster.CommonLbConfig",
         &[
-            (
-                "healthy_panic_threshold",
-                Harmless("every host is healthy: health checks and outlier detection are refused"),
-            ),
+            ("healthy_panic_threshold", Implemented),
             (
                 "update_merge_window",
                 Harmless("merges health changes, and there are none"),
@@ -111,7 +111,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("max_connections", Implemented),
             ("max_pending_requests", Implemented),
             ("max_requests", Implemented),
-            ("max_retries", Harmless("there are no retries yet")),
+            ("max_retries", Implemented),
             ("track_remaining", Implemented),
             ("max_connection_pools", Implemented),
         ],
@@ -126,12 +126,14 @@ pub(super) const MESSAGES: &[Entry] = &[
     ),
     message(
         "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy",
-        &[(
-            "overprovisioning_factor",
-            Harmless(
-                "scales with the share of healthy hosts; without health checks that is all of them",
+        &[
+            ("overprovisioning_factor", Implemented),
+            (
+                "endpoint_stale_after",
+                Harmless("a static assignment does not go stale"),
             ),
-        )],
+            ("weighted_priority_health", Implemented),
+        ],
     ),
     message(
         "envoy.config.endpoint.v3.LocalityLbEndpoints",
@@ -152,10 +154,7 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             ("endpoint", Implemented),
             ("health_status", Implemented),
-            (
-                "metadata",
-                Harmless("feeds subset balancing, which is refused"),
-            ),
+            ("metadata", Implemented),
             ("load_balancing_weight", Implemented),
         ],
     ),
