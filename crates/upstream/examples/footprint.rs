@@ -2,10 +2,8 @@
 //!
 //! `cargo run --release -p nuncio-upstream --example footprint`
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant as StdInstant;
 
 use nuncio_config::api::cluster::Cluster;
@@ -19,34 +17,12 @@ use nuncio_stats::Store;
 use nuncio_upstream::lb::LbContext;
 use nuncio_upstream::{Acquire, ClusterManager, Priority};
 
-/// The system's allocator, which counts what is in use as requested (without its own overhead).
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static CALLS: AtomicUsize = AtomicUsize::new(0);
-
-#[expect(
-    unsafe_code,
-    reason = "an allocator is an unsafe trait; every call goes to the system's unchanged"
-)]
-// SAFETY: forwards all arguments unchanged to `System`, which upholds the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        IN_USE.fetch_add(layout.size(), Relaxed);
-        CALLS.fetch_add(1, Relaxed);
-        // SAFETY: the caller's promise is `System`'s condition.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: `ptr` came from `System` with this layout.
-        unsafe { System.dealloc(ptr, layout) }
-    }
+/// Resident memory of this process, in bytes.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(0usize) * 4096
 }
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn cluster(name: &str, ports: &[u16]) -> Cluster {
     let endpoint = |port: &u16| LbEndpoint {
@@ -90,20 +66,20 @@ fn manager() -> Arc<ClusterManager> {
     manager
 }
 
-fn footprint(endpoints: u16) -> usize {
+fn footprint(endpoints: u16) -> (usize, Arc<ClusterManager>) {
     const COUNT: usize = 10_000;
     let manager = manager();
-    let before = IN_USE.load(Relaxed);
+    let before = resident();
     let begun = StdInstant::now();
     let ports: Vec<u16> = (1000..1000 + endpoints).collect();
     let clusters = (0..COUNT).map(|index| (index, cluster(&format!("cluster_{index}"), &ports)));
     manager.initialize(clusters, false).expect("good clusters");
-    let each = (IN_USE.load(Relaxed) - before) / COUNT;
+    let each = (resident() - before) / COUNT;
     println!(
         "{COUNT} clusters of {endpoints} endpoints: {each} bytes each, {:?} in all",
         begun.elapsed()
     );
-    each
+    (each, manager)
 }
 
 async fn fast_path() {
@@ -128,7 +104,6 @@ async fn fast_path() {
     let now = Instant::now();
     first.release(now);
     const ROUNDS: u32 = 1_000_000;
-    let calls = CALLS.load(Relaxed);
     let begun = StdInstant::now();
     for _ in 0..ROUNDS {
         let cluster = clusters.get(black_box(id)).expect("active");
@@ -139,15 +114,13 @@ async fn fast_path() {
         }
     }
     let each = begun.elapsed() / ROUNDS;
-    println!(
-        "cluster, host, acquire, release: {each:?}, {} allocations",
-        CALLS.load(Relaxed) - calls
-    );
+    println!("cluster, host, acquire, release: {each:?}");
 }
 
 fn main() {
-    let none = footprint(0);
-    let four = footprint(4);
+    // Both are kept, so that the second finds no memory of the first.
+    let (none, _first) = footprint(0);
+    let (four, _second) = footprint(4);
     println!("per endpoint: {} bytes", (four - none) / 4);
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder
