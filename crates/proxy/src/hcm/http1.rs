@@ -25,6 +25,8 @@ const FIRST_READ: usize = 4 * 1024;
 const LARGEST_READ: usize = 64 * 1024;
 /// How much of the next requests is read while one is being served: enough to notice that the peer left.
 const READ_AHEAD: usize = 16 * 1024;
+/// Steps of reading and decoding before the upstream gets its turn.
+const READS: usize = 8;
 /// Rounds of work before other tasks of the worker get their turn.
 const ROUNDS: usize = 32;
 
@@ -44,6 +46,13 @@ enum Phase {
 enum Ended {
     Locally,
     ByPeer,
+}
+
+/// Which ways of the socket have said `Pending` since the task was woken: asking again would tell nothing new.
+#[derive(Clone, Copy, Debug, Default)]
+struct Blocked {
+    read: bool,
+    write: bool,
 }
 
 pub(super) struct ServerConnection {
@@ -68,6 +77,7 @@ pub(super) struct ServerConnection {
     /// Since when written bytes wait for the peer.
     flush_since: Option<Instant>,
     read_size: usize,
+    blocked: Blocked,
     requests: u32,
     reading_paused: bool,
 }
@@ -102,6 +112,7 @@ impl ServerConnection {
             close_at: None,
             flush_since: None,
             read_size: FIRST_READ,
+            blocked: Blocked::default(),
             requests: 0,
             reading_paused: false,
             worker,
@@ -115,6 +126,10 @@ impl ServerConnection {
         let now = clock::now();
         if self.down.handle.poll_close(cx).is_ready() {
             self.close_now(Ended::Locally, "local_connection_close");
+        }
+        self.blocked = Blocked::default();
+        if let Some(stream) = &mut self.stream {
+            stream.router.wake_up();
         }
         for round in 0.. {
             if self.phase == Phase::Closed {
@@ -141,19 +156,15 @@ impl ServerConnection {
         Poll::Pending
     }
 
-    /// One round of an open connection. Returns whether anything moved.
+    /// One round of an open connection: request, upstream, response. Returns whether anything moved.
     fn serve(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let mut progress = false;
+        let mut progress = self.read(cx, now);
         if let Some(stream) = &mut self.stream {
             let room = self.write.len() < self.down.buffer_limit as usize;
             progress |= stream.poll(cx, room, now);
             progress |= self.take_output(now);
         }
-        progress |= self.flush(cx, now);
-        if self.phase == Phase::Open {
-            progress |= self.read(cx, now);
-        }
-        progress
+        progress | self.flush(cx, now)
     }
 
     /// Encodes what the stream has ready.
@@ -253,7 +264,7 @@ impl ServerConnection {
 
     /// Writes what is encoded. Returns whether bytes went out.
     fn flush(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        if self.write.is_empty() {
+        if self.write.is_empty() || self.blocked.write {
             return false;
         }
         match self.down.io.poll_write(cx, &mut self.write) {
@@ -279,22 +290,41 @@ impl ServerConnection {
                 false
             }
             Poll::Pending => {
+                self.blocked.write = true;
                 self.flush_since.get_or_insert(now);
                 false
             }
         }
     }
 
-    /// Decodes what was read, and reads more where more is wanted. Returns whether anything came.
+    /// Decodes what was read, and reads more where more is wanted, until the request is complete or nothing more is
+    /// there. Returns whether anything came.
     fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        if self.wants_decode() {
-            if self.decode(now) {
-                return true;
+        let mut moved = false;
+        for _ in 0..READS {
+            if self.phase != Phase::Open {
+                return moved;
             }
-        } else if self.down.read.len() >= READ_AHEAD {
-            return self.pause_reading(true);
+            if self.wants_decode() {
+                if self.decode(now) {
+                    moved = true;
+                    continue;
+                }
+            } else if self.down.read.len() >= READ_AHEAD {
+                self.pause_reading(true);
+                return moved;
+            }
+            self.pause_reading(false);
+            if self.blocked.read || !self.receive(cx, now) {
+                return moved;
+            }
+            moved = true;
         }
-        self.pause_reading(false);
+        moved
+    }
+
+    /// Reads once. Returns whether bytes came.
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         match self
             .down
             .io
@@ -314,6 +344,7 @@ impl ServerConnection {
                 }
                 if let Some(stream) = &mut self.stream {
                     stream.info.wire_bytes_received += read as u64;
+                    stream.touch(now);
                 }
                 true
             }
@@ -322,7 +353,10 @@ impl ServerConnection {
                 self.close_now(Ended::ByPeer, "downstream_remote_disconnect");
                 false
             }
-            Poll::Pending => false,
+            Poll::Pending => {
+                self.blocked.read = true;
+                false
+            }
         }
     }
 
@@ -335,7 +369,7 @@ impl ServerConnection {
         }
     }
 
-    fn pause_reading(&mut self, pause: bool) -> bool {
+    fn pause_reading(&mut self, pause: bool) {
         if self.reading_paused != pause {
             self.reading_paused = pause;
             self.hcm.stats.inc(if pause {
@@ -344,7 +378,6 @@ impl ServerConnection {
                 HttpStats::DOWNSTREAM_FLOW_CONTROL_RESUMED_READING_TOTAL
             });
         }
-        false
     }
 
     /// Takes one event from what was read. Returns whether there was one.

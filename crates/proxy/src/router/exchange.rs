@@ -24,6 +24,9 @@ pub(super) struct Exchange {
     /// The response's final headers have come.
     pub(super) started: bool,
     read_size: usize,
+    /// The socket has said `Pending` since the task was woken.
+    read_blocked: bool,
+    write_blocked: bool,
 }
 
 impl Exchange {
@@ -33,7 +36,14 @@ impl Exchange {
             encoded_end,
             started: false,
             read_size: FIRST_READ,
+            read_blocked: false,
+            write_blocked: false,
         }
+    }
+
+    pub(super) fn wake_up(&mut self) {
+        self.read_blocked = false;
+        self.write_blocked = false;
     }
 
     /// Encodes a piece of the request's body.
@@ -194,7 +204,7 @@ impl Stream {
 impl Exchange {
     fn step(&mut self, cx: &mut Context<'_>, may_read: bool, response: &mut Message) -> Step {
         let mut moved = false;
-        if self.unsent() > 0 {
+        if self.unsent() > 0 && !self.write_blocked {
             match self.connection.poll_write(cx, &mut Buffer::new()) {
                 Poll::Ready(Ok(_)) => {
                     moved = true;
@@ -207,7 +217,7 @@ impl Exchange {
                     return Step::Failed(Reset::ConnectionTermination);
                 }
                 Poll::Ready(Err(_)) => self.connection.write.clear(),
-                Poll::Pending => {}
+                Poll::Pending => self.write_blocked = true,
             }
         }
         if !may_read {
@@ -227,6 +237,9 @@ impl Exchange {
                 }
             }
         }
+        if self.read_blocked {
+            return if moved { Step::Moved } else { Step::Wait };
+        }
         match self.connection.poll_read(cx, self.read_size) {
             Poll::Ready(Ok(0) | Err(_)) => self.on_eof(),
             Poll::Ready(Ok(read)) => {
@@ -235,8 +248,10 @@ impl Exchange {
                 }
                 Step::Moved
             }
-            Poll::Pending if moved => Step::Moved,
-            Poll::Pending => Step::Wait,
+            Poll::Pending => {
+                self.read_blocked = true;
+                if moved { Step::Moved } else { Step::Wait }
+            }
         }
     }
 

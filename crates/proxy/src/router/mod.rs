@@ -132,4 +132,11 @@ impl RouterState {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
+
+    /// The task was woken: what was `Pending` may not be any more.
+    pub(crate) fn wake_up(&mut self) {
+        if let Upstream::Active(exchange) = &mut self.upstream {
+            exchange.wake_up();
+        }
+    }
 }
