@@ -1,0 +1,219 @@
+//! The process: what it refuses, what it answers to signals, what its flags do.
+
+mod support;
+
+use std::fs;
+use std::process::Output;
+
+use rustix::process::Signal;
+use support::{Sandbox, program, wait_for_text};
+
+/// What makes a file as soon as it is started.
+const HEAD: &str = r#"admin:
+  address: {socket_address: {address: 127.0.0.1, port_value: 9901}}
+static_resources:
+  listeners:
+  - name: front
+    address: {pipe: {path: /tmp/nuncio-front.sock}}
+"#;
+
+/// Bootstraps with mistakes of one kind each, and for each mistake its line, its path and a word of what is said.
+const BAD: &[(&str, &[(u32, &str, &str)])] = &[
+    (
+        "    filter_chain: []
+  clusters:
+  - name: one
+    type: STATICK
+  - name: two
+    connect_timeout: 1x
+",
+        &[
+            (7, "static_resources.listeners[0]", "\"filter_chains\""),
+            (10, "static_resources.clusters[0].type", "\"STATIC\""),
+            (12, "static_resources.clusters[1].connect_timeout", "1x"),
+        ],
+    ),
+    (
+        "  clusters:
+  - name: one
+    connect_timeout: 0s
+    load_assignment:
+      cluster_name: one
+      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 70000}}}}]}]
+  - name: two
+    lb_policy: MAGLEV
+    load_assignment: {cluster_name: two}
+",
+        &[
+            (9, "static_resources.clusters[0].connect_timeout", "greater than"),
+            (12, "socket_address.port_value", "65535"),
+            (14, "static_resources.clusters[1].lb_policy", "unsupported"),
+        ],
+    ),
+];
+
+fn run(sandbox: &Sandbox, args: &[&str]) -> Output {
+    program()
+        .arg("-c")
+        .arg(&sandbox.config)
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Every mistake is told with its line and its path, in serve and in validate mode, and nothing was started.
+#[test]
+fn a_bad_bootstrap_is_refused_with_all_its_errors() {
+    for (bad, mistakes) in BAD {
+        for args in [&[][..], &["--mode", "validate"]] {
+            let sandbox = Sandbox::of_text("bad.yaml", &format!("{HEAD}{bad}"));
+            let output = run(&sandbox, args);
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+            let log = stderr(&output);
+            for (line, path, what) in *mistakes {
+                let place = format!("{}:{line}:", sandbox.config.display());
+                for part in [&place, *path, *what] {
+                    assert!(log.contains(part), "{part} is not in\n{log}");
+                }
+            }
+            let count = format!("the configuration was refused: {} errors", mistakes.len());
+            assert!(log.contains(&count), "{log}");
+            assert!(!sandbox.file("nuncio-front.sock").exists());
+            assert!(!log.contains("starting main dispatch loop"), "{log}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_refused() {
+    let output = program().args(["-c", "no/such.yaml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no/such.yaml"), "{output:?}");
+}
+
+#[test]
+fn a_wrong_flag_is_refused() {
+    let output = program().arg("--no-such-flag").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("--no-such-flag"), "{output:?}");
+}
+
+#[test]
+fn validate_says_so_and_starts_nothing() {
+    let sandbox = Sandbox::of_example("unix-socket.yaml");
+    let output = run(&sandbox, &["--mode", "validate"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let expected = format!("configuration '{}' OK", sandbox.config.display());
+    assert!(said.contains(&expected), "{said}");
+    assert!(!sandbox.file("nuncio-example.sock").exists());
+}
+
+#[test]
+fn terminate_and_interrupt_end_it_cleanly() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut proxy = Sandbox::of_example("quickstart.yaml").start(&[]);
+        proxy.signal(signal);
+        assert_eq!(proxy.wait().code(), Some(0), "{}", proxy.log());
+        assert!(proxy.log().contains("exiting"), "{}", proxy.log());
+    }
+}
+
+#[test]
+fn a_hang_up_changes_nothing() {
+    let proxy = Sandbox::of_example("quickstart.yaml").start(&[]);
+    proxy.signal(Signal::HUP);
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(proxy.request(10000, request).status, 200);
+}
+
+/// SIGUSR1 reopens access logs and the application log, so that both can be rotated.
+#[test]
+fn usr1_reopens_the_logs() {
+    let sandbox = Sandbox::of_example("access-log.yaml");
+    let application = sandbox.file("application.log");
+    let path = application.to_str().unwrap().to_owned();
+    // With a log path, standard error no longer tells when it serves: the line comes from the file.
+    let log = sandbox.file("nuncio-text.log");
+    let (moved, moved_application) = (sandbox.file("1.log"), sandbox.file("2.log"));
+    let proxy = sandbox.start_logging_to(
+        &application,
+        &["--file-flush-interval-msec", "50", "--log-path", &path],
+    );
+    let get = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(proxy.request(10000, &request).status, 200);
+    };
+
+    get("/first");
+    wait_for_text(&log, "/first");
+    fs::rename(&log, &moved).unwrap();
+    fs::rename(&application, &moved_application).unwrap();
+    // What is written before the signal still belongs to the old file.
+    get("/second");
+    wait_for_text(&moved, "/second");
+    proxy.signal(Signal::USR1);
+    wait_for_text(&moved_application, "SIGUSR1");
+    // The new file is there before anything is written to it.
+    wait_for_text(&log, "");
+    wait_for_text(&application, "");
+    get("/third");
+    assert!(!wait_for_text(&log, "/third").contains("/second"));
+    assert!(!fs::read_to_string(&moved).unwrap().contains("/third"));
+}
+
+/// Logs are complete when the process has ended, however long the flush interval is.
+#[test]
+fn nothing_of_the_log_is_lost_at_the_end() {
+    let mut proxy = Sandbox::of_example("access-log.yaml").start(&[]);
+    for number in 0..20 {
+        let request = format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n");
+        proxy.request(10000, &request);
+    }
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.wait().code(), Some(0));
+    let log = fs::read_to_string(proxy.sandbox.file("nuncio-text.log")).unwrap();
+    assert_eq!(log.lines().count(), 20, "{log}");
+}
+
+/// `--config-yaml` is merged over the file: lists grow, scalars are replaced.
+#[test]
+fn config_yaml_is_merged_over_the_file() {
+    let sandbox = Sandbox::of_example("unix-socket.yaml");
+    let more = format!(
+        "static_resources: {{clusters: [{{name: more, type: STATIC, load_assignment: {{cluster_name: more}}}}], \
+         listeners: [{{name: more, address: {{pipe: {{path: {}}}}}, filter_chains: [{{filters: [{{name: hcm, typed_config: {{\
+         '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, \
+         stat_prefix: more, \
+         route_config: {{virtual_hosts: [{{name: more, domains: ['*'], routes: [{{match: {{prefix: /}}, route: {{cluster: more}}}}]}}]}}, \
+         http_filters: [{{name: router, typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}]\
+         }}}}]}}]}}]}}",
+        sandbox.file("more.sock").display()
+    );
+    let proxy = sandbox.start(&["--config-yaml", &more]);
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(proxy.request(10000, request).status, 200);
+    let stream = std::os::unix::net::UnixStream::connect(proxy.sandbox.file("more.sock")).unwrap();
+    let response = support::client::exchange(stream, request).unwrap();
+    assert_eq!(
+        (response.status, &*response.body),
+        (503, "no healthy upstream")
+    );
+}
+
+#[test]
+fn the_admin_address_is_written_to_a_file() {
+    let sandbox = Sandbox::of_example("quickstart.yaml");
+    let file = sandbox.file("admin-address");
+    let path = file.to_str().unwrap().to_owned();
+    let proxy = sandbox.start(&["--admin-address-path", &path]);
+    let address = wait_for_text(&file, ":");
+    let port = proxy.sandbox.ports.of(9901);
+    assert_eq!(address, format!("127.0.0.1:{port}"));
+    let ready = proxy.admin("/ready");
+    assert_eq!((ready.status, &*ready.body), (200, "LIVE\n"));
+}
