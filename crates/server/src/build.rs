@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use nuncio_access_log::{AccessLogManager, FilterMatchers, FlushOptions};
+use nuncio_admin::AdminConfig;
 use nuncio_config::api::bootstrap::Bootstrap;
 use nuncio_config::{ConfigError, Diagnostic, LoadedBootstrap};
 use nuncio_downstream::{ListenerManager, ManagerOptions, Origin, UpdateError};
 use nuncio_event::Dispatchers;
 use nuncio_route::matchers::{HeaderMatcher, MetadataMatcher};
-use nuncio_sdk::{Extensions, LocalInfo, ServerContext};
-use nuncio_stats::Store;
+use nuncio_sdk::{Extensions, FactoryContext, LocalInfo, ServerContext};
+use nuncio_stats::{StatsConfig, Store};
 use nuncio_upstream::ClusterManager;
 use nuncio_upstream::dns::{DnsResolver, SystemResolver};
 
 use crate::local_address::local_address;
 use crate::options::Options;
+use crate::stats_config::stats_config;
 
 /// Most bytes that a worker may hold back for one log file.
 const LOG_BUFFER_LIMIT: usize = 16 * 1024 * 1024;
@@ -25,6 +27,8 @@ pub(crate) struct Parts {
     pub(crate) clusters: Arc<ClusterManager>,
     pub(crate) listeners: ListenerManager,
     pub(crate) logs: Arc<AccessLogManager>,
+    /// Absent without `admin.address`.
+    pub(crate) admin: Option<AdminConfig>,
 }
 
 /// Builds stats, log files, clusters and listeners. `workers` is empty when the configuration is only validated: then
@@ -41,7 +45,23 @@ pub(crate) fn build(
     let bootstrap = loaded.bootstrap();
     let validating = workers.is_empty();
     // Main, workers, admin.
-    let stats = Arc::new(Store::new(options.concurrency + 2));
+    let mut errors = Vec::new();
+    let config = stats_config(bootstrap.stats_config.as_ref(), &options.stats_tags).unwrap_or_else(
+        |found| {
+            errors.extend(found.into_iter().map(|error| error.within("stats_config")));
+            StatsConfig::default()
+        },
+    );
+    let stats = match Store::with_config(options.concurrency + 2, config) {
+        Ok(stats) => Arc::new(stats),
+        Err(unknown) => {
+            errors.push(ConfigError::new(
+                "stats_config.stats_tags",
+                unknown.to_string(),
+            ));
+            return Err(diagnose(errors));
+        }
+    };
     let logs = Arc::new(AccessLogManager::new(
         &stats,
         options.concurrency,
@@ -68,10 +88,12 @@ pub(crate) fn build(
     };
     let clusters = ClusterManager::new(context.clone(), workers, resolver);
     context.services.insert(clusters.clone());
-    let mut errors = clusters
-        .initialize(loaded.clusters(), false)
-        .err()
-        .unwrap_or_default();
+    errors.extend(
+        clusters
+            .initialize(loaded.clusters(), false)
+            .err()
+            .unwrap_or_default(),
+    );
 
     let listeners = ListenerManager::new(
         context.clone(),
@@ -87,7 +109,9 @@ pub(crate) fn build(
             true => nuncio_downstream::compile(&Arc::new(listener), &context, None)
                 .map(drop)
                 .map_err(UpdateError::Config),
-            false => listeners.add_or_update(listener, Origin::Static, None).map(drop),
+            false => listeners
+                .add_or_update(listener, Origin::Static, None)
+                .map(drop),
         };
         let path = format!("static_resources.listeners[{index}]");
         match result {
@@ -98,10 +122,25 @@ pub(crate) fn build(
             Err(other) => errors.push(ConfigError::new(path, other.to_string())),
         }
     }
+    let admin = match &bootstrap.admin {
+        None => None,
+        Some(admin) => {
+            let cx = FactoryContext {
+                server: &context,
+                stat_prefix: "",
+                name: "admin",
+            };
+            AdminConfig::new(admin, &cx).unwrap_or_else(|found| {
+                errors.extend(found.into_iter().map(|error| error.within("admin")));
+                None
+            })
+        }
+    };
     if !errors.is_empty() {
         return Err(diagnose(errors));
     }
     Ok(Parts {
+        admin,
         context,
         clusters,
         listeners,

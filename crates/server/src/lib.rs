@@ -3,11 +3,14 @@
 //! [`run`] is the whole program behind the command line. `extensions.rs` lists the built-in extensions; a program with
 //! extensions of its own calls [`run_with`].
 
+mod admin;
 mod build;
 mod extensions;
 mod local_address;
 mod main_loop;
+mod observer;
 mod options;
+mod stats_config;
 
 use std::process::ExitCode;
 

@@ -5,14 +5,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nuncio_admin::{AdminAction, ServerState, ServerStats};
 use nuncio_app_log::{AppLog, Level};
 use nuncio_config::{Diagnostic, LoadedBootstrap, convert};
 use nuncio_downstream::DrainScope;
-use nuncio_event::{Dispatchers, NoObserver, Workers};
+use nuncio_event::watchdog::{Watchdog, WatchdogConfig};
+use nuncio_event::{Dispatchers, Workers};
 use nuncio_sdk::Extensions;
-use nuncio_stats::Store;
+use nuncio_stats::{Kind, Query, Store, Value};
 use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use crate::admin::{self, AdminParts};
+use crate::observer::ServerObserver;
 
 use crate::build::{Parts, build};
 use crate::options::Options;
@@ -37,7 +43,10 @@ pub(crate) fn start_logging(options: &Options) -> Result<Arc<AppLog>, String> {
         level: default,
         components: nuncio_app_log::parse_component_levels(&options.component_log_level)?,
         path: options.log_path.clone(),
-        format: options.log_format.clone().unwrap_or_else(|| nuncio_app_log::DEFAULT_PATTERN.to_owned()),
+        format: options
+            .log_format
+            .clone()
+            .unwrap_or_else(|| nuncio_app_log::DEFAULT_PATTERN.to_owned()),
         escaped: options.log_format_escaped,
     })
     .map_err(|error| error.to_string())
@@ -68,33 +77,131 @@ pub(crate) fn serve(
     options: &Options,
     extensions: Extensions,
     loaded: LoadedBootstrap,
-    app_log: &AppLog,
+    app_log: &Arc<AppLog>,
 ) -> Result<ExitCode, Failure> {
+    if options.enable_core_dump {
+        enable_core_dump().map_err(Failure::System)?;
+    }
     Store::register_thread(0);
-    let workers = Workers::start(options.concurrency, Arc::new(NoObserver), |worker| {
+    let state = Arc::new(ServerState::new());
+    let observer = Arc::new(ServerObserver::default());
+    let workers = Workers::start(options.concurrency, observer.clone(), |worker| {
         Store::register_thread(worker.index() + 1);
     })
     .map_err(Failure::System)?;
+    let watchdog = Watchdog::start(
+        WatchdogConfig::default(),
+        workers.heartbeats(),
+        observer.clone(),
+    )
+    .map_err(Failure::System)?;
     let runtime = runtime().map_err(Failure::System)?;
-    let parts = runtime
+    let mut parts = runtime
         .block_on(async { build(options, extensions, &loaded, workers.dispatchers()) })
         .map_err(Failure::Config)?;
+    let connections = parts.context.stats.clone();
+    let stats = Arc::new(ServerStats::new(
+        &parts.context,
+        state.clone(),
+        options.restart_epoch,
+        0,
+        move || open_connections(&connections),
+    ));
+    observer.set_stats(stats.clone());
+    parts
+        .context
+        .stats
+        .counter("server.static_unknown_fields")
+        .add(loaded.unknown_fields as u64);
+
+    let (actions, requests) = mpsc::unbounded_channel();
     let bootstrap = loaded.bootstrap();
+    let admin = match parts.admin.take() {
+        None => None,
+        Some(config) => Some(
+            runtime
+                .block_on(async {
+                    admin::start(
+                        config,
+                        AdminParts {
+                            options,
+                            parts: &parts,
+                            state: state.clone(),
+                            stats: stats.clone(),
+                            bootstrap: Arc::from(loaded.raw.as_slice()),
+                            node: bootstrap.node.clone().unwrap_or_default(),
+                            app_log: app_log.clone(),
+                            actions,
+                        },
+                    )
+                })
+                .map_err(Failure::System)?,
+        ),
+    };
     // The text and the decoded messages are not needed any more.
     drop(loaded);
     let flush = convert::opt_duration(bootstrap.stats_flush_interval.as_ref())
         .ok()
         .flatten()
         .unwrap_or(STATS_FLUSH);
+    let server = Server {
+        parts: &parts,
+        app_log,
+        options,
+        state,
+        stats,
+    };
     runtime
-        .block_on(main_loop(&parts, app_log, flush))
+        .block_on(server.run(requests, flush))
         .map_err(Failure::System)?;
-    if let Err(error) = workers.stop(STOP_BOUND) {
-        log::error!(target: "main", "{error}");
+    if let Some(admin) = admin {
+        admin.stop();
     }
+    drop(watchdog);
+    let stopped = workers.stop(STOP_BOUND);
     parts.logs.shutdown();
     log::info!(target: "main", "exiting");
-    Ok(ExitCode::SUCCESS)
+    match stopped {
+        Ok(()) if !observer.worker_lost() => Ok(ExitCode::SUCCESS),
+        Ok(()) => Ok(ExitCode::FAILURE),
+        Err(error) => {
+            log::error!(target: "main", "{error}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Open downstream connections of all listeners.
+fn open_connections(stats: &Store) -> u64 {
+    let is_active = |name: &str| {
+        name.strip_prefix("listener.").is_some_and(|rest| {
+            rest.ends_with(".downstream_cx_active")
+                && !rest.contains(".worker_")
+                && !rest.starts_with("admin.")
+        })
+    };
+    let mut total = 0;
+    let query = Query {
+        filter: Some(&is_active),
+        ..Query::default()
+    };
+    let counted = stats.visit(&[Kind::Gauge], &query, |stat| {
+        if let Value::Gauge(value) = stat.value {
+            total += value;
+        }
+        Ok(())
+    });
+    // The visitor above never fails.
+    debug_assert!(counted.is_ok());
+    total
+}
+
+/// `--enable-core-dump`: no limit to the size of a core file.
+fn enable_core_dump() -> io::Result<()> {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Core);
+    limit.current = limit.maximum;
+    rustix::process::setrlimit(rustix::process::Resource::Core, limit)?;
+    Ok(())
 }
 
 fn runtime() -> io::Result<LocalRuntime> {
@@ -103,43 +210,100 @@ fn runtime() -> io::Result<LocalRuntime> {
         .build_local(Default::default())
 }
 
-async fn main_loop(parts: &Parts, app_log: &AppLog, stats_flush: Duration) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut reopen = signal(SignalKind::user_defined1())?;
-    // Ignored, as in Envoy: a terminal that goes away ends nothing.
-    let _hangup = signal(SignalKind::hangup())?;
+/// The server while it runs.
+struct Server<'a> {
+    parts: &'a Parts,
+    app_log: &'a AppLog,
+    options: &'a Options,
+    state: Arc<ServerState>,
+    stats: Arc<ServerStats>,
+}
 
-    tokio::select! {
-        () = parts.clusters.initialized() => {}
-        _ = terminate.recv() => return Ok(()),
-        _ = interrupt.recv() => return Ok(()),
-    }
-    log::info!(target: "main", "all clusters initialized. initializing init manager");
-    parts.listeners.start_workers().await;
-    log::info!(target: "main", "starting main dispatch loop");
+impl Server<'_> {
+    async fn run(
+        &self,
+        mut requests: UnboundedReceiver<AdminAction>,
+        stats_flush: Duration,
+    ) -> io::Result<()> {
+        let parts = self.parts;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut reopen = signal(SignalKind::user_defined1())?;
+        // Ignored, as in Envoy: a terminal that goes away ends nothing.
+        let _hangup = signal(SignalKind::hangup())?;
 
-    let mut flush = tokio::time::interval(stats_flush);
-    loop {
         tokio::select! {
-            _ = terminate.recv() => {
-                log::warn!(target: "main", "caught ENVOY_SIGTERM");
-                break;
-            }
-            _ = interrupt.recv() => {
-                log::warn!(target: "main", "caught SIGINT");
-                break;
-            }
-            _ = reopen.recv() => {
-                log::info!(target: "main", "caught SIGUSR1. Reopening access logs");
-                parts.logs.reopen();
-                if let Err(error) = app_log.reopen() {
-                    log::error!(target: "main", "{error}");
+            () = parts.clusters.initialized() => {}
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        }
+        log::info!(target: "main", "all clusters initialized. initializing init manager");
+        self.state.set_initializing();
+        parts.listeners.start_workers().await;
+        self.state.set_live();
+        self.stats.initialized();
+        log::info!(target: "main", "starting main dispatch loop");
+
+        let mut flush = tokio::time::interval(stats_flush);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {
+                    log::warn!(target: "main", "caught ENVOY_SIGTERM");
+                    break;
                 }
+                _ = interrupt.recv() => {
+                    log::warn!(target: "main", "caught SIGINT");
+                    break;
+                }
+                _ = reopen.recv() => {
+                    log::info!(target: "main", "caught SIGUSR1. Reopening access logs");
+                    self.reopen_logs();
+                }
+                _ = flush.tick() => {
+                    self.stats.update();
+                    parts.context.stats.merge_histograms();
+                }
+                Some(action) = requests.recv() => match action {
+                    AdminAction::Quit => break,
+                    AdminAction::ReopenLogs => self.reopen_logs(),
+                    AdminAction::DrainListeners { graceful, skip_exit, inbound_only } => {
+                        self.drain_listeners(graceful, skip_exit, inbound_only);
+                    }
+                    // The state, which the interface has set already, is all there is to it so far.
+                    AdminAction::HealthCheckFail | AdminAction::HealthCheckOk => {}
+                },
             }
-            _ = flush.tick() => parts.context.stats.merge_histograms(),
+        }
+        parts.listeners.stop_listeners(DrainScope::All).await;
+        Ok(())
+    }
+
+    fn reopen_logs(&self) {
+        self.parts.logs.reopen();
+        if let Err(error) = self.app_log.reopen() {
+            log::error!(target: "main", "{error}");
         }
     }
-    parts.listeners.stop_listeners(DrainScope::All).await;
-    Ok(())
+
+    fn drain_listeners(&self, graceful: bool, skip_exit: bool, inbound_only: bool) {
+        let scope = if inbound_only {
+            DrainScope::InboundOnly
+        } else {
+            DrainScope::All
+        };
+        let listeners = self.parts.listeners.clone();
+        listeners.drain_listeners(scope);
+        if skip_exit {
+            return;
+        }
+        let wait = if graceful {
+            self.options.drain_time
+        } else {
+            Duration::ZERO
+        };
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(wait).await;
+            listeners.stop_listeners(scope).await;
+        });
+    }
 }
