@@ -185,12 +185,13 @@ fn open_connections(stats: &Store) -> u64 {
         filter: Some(&is_active),
         ..Query::default()
     };
-    let counted = stats.visit(&[Kind::Gauge], &query, |stat| {
-        if let Value::Gauge(value) = stat.value {
-            total += value;
-        }
-        Ok(())
-    });
+    let counted: Result<(), std::convert::Infallible> =
+        stats.visit(&[Kind::Gauge], &query, |stat| {
+            if let Value::Gauge(value) = stat.value {
+                total += value;
+            }
+            Ok(())
+        });
     // The visitor above never fails.
     debug_assert!(counted.is_ok());
     total
