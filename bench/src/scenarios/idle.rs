@@ -7,7 +7,7 @@ use crate::results::Results;
 
 pub(super) const IDLE: Scenario = Scenario {
     name: "idle",
-    about: "one listener, no connection yet: resident memory",
+    about: "one listener, one request answered: resident memory",
     columns: &[compared("rss_mib", "RSS MiB", 1)],
     run,
 };
