@@ -1,6 +1,6 @@
 //! The configuration loader: YAML, JSON and binary protobuf, through decoding, validation and the search for places.
 
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use libfuzzer_sys::fuzz_target;
 

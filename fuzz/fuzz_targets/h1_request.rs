@@ -1,5 +1,5 @@
 //! The HTTP/1 server decoder: no panic, and the same outcome however the input is cut.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 #[path = "../../crates/http/tests/common/mod.rs"]
 mod common;
@@ -9,7 +9,9 @@ use libfuzzer_sys::fuzz_target;
 use nuncio_http::h1::H1Settings;
 
 fuzz_target!(|input: &[u8]| {
-    let Some((&flags, bytes)) = input.split_first() else { return };
+    let Some((&flags, bytes)) = input.split_first() else {
+        return;
+    };
     let settings = || H1Settings {
         enable_trailers: flags & 1 != 0,
         accept_http_10: flags & 2 != 0,

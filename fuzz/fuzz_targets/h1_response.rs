@@ -1,5 +1,5 @@
 //! The HTTP/1 client decoder: no panic, and the same outcome however the input is cut.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 #[path = "../../crates/http/tests/common/mod.rs"]
 mod common;
@@ -9,7 +9,9 @@ use libfuzzer_sys::fuzz_target;
 use nuncio_http::h1::{H1Settings, RequestKind};
 
 fuzz_target!(|input: &[u8]| {
-    let Some((&flags, bytes)) = input.split_first() else { return };
+    let Some((&flags, bytes)) = input.split_first() else {
+        return;
+    };
     let settings = || H1Settings {
         enable_trailers: flags & 1 != 0,
         allow_chunked_length: flags & 2 != 0,
@@ -23,6 +25,12 @@ fuzz_target!(|input: &[u8]| {
         is_upgrade: flags >> 6 == 3,
     };
     let whole = responses(bytes, kind, settings());
-    assert_eq!(whole, responses_in_pieces(bytes.chunks(1), kind, settings()));
-    assert_eq!(whole, responses_in_pieces(bytes.chunks(7), kind, settings()));
+    assert_eq!(
+        whole,
+        responses_in_pieces(bytes.chunks(1), kind, settings())
+    );
+    assert_eq!(
+        whole,
+        responses_in_pieces(bytes.chunks(7), kind, settings())
+    );
 });

@@ -1,5 +1,5 @@
 //! The route matcher: no panic, and the index finds what trying all routes in order finds.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 #[path = "../../crates/route/tests/common/mod.rs"]
 mod common;

@@ -1,0 +1,38 @@
+//! The conformance harness: `conformance/README.md` tells what it does.
+
+use anyhow::Result;
+
+use crate::command::{built, cargo, execute, program};
+
+/// Builds Nuncio and the harness as the tests do, and runs it with these arguments.
+///
+/// # Errors
+/// When something differs or does not build.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    execute(&mut cargo([
+        "build",
+        "--package",
+        "nuncio",
+        "--package",
+        "nuncio-conformance",
+    ]))?;
+    harness(args)
+}
+
+/// Runs all cases against the recordings. Everything is built already.
+///
+/// # Errors
+/// When something differs.
+pub(crate) fn check() -> Result<()> {
+    harness(&[])
+}
+
+/// With the Nuncio of the dev build, unless the caller names another one.
+fn harness(args: &[String]) -> Result<()> {
+    let mut command = program(built("nuncio-conformance")?);
+    command.args(args);
+    if !args.iter().any(|arg| arg == "--nuncio") {
+        command.arg("--nuncio").arg(built("nuncio")?);
+    }
+    execute(&mut command)
+}
