@@ -81,8 +81,6 @@ impl fmt::Write for ChunkWriter {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
-
     use super::*;
 
     async fn collect(mut chunks: Chunks) -> io::Result<Vec<String>> {

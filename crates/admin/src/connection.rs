@@ -1,30 +1,26 @@
 //! One connection: requests are read, answered and logged, one after the other.
 
-use std::future::poll_fn;
+mod receive;
+mod send;
+
 use std::io;
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use nuncio_buffer::Buffer;
-use nuncio_http::date::with_http_date;
 use nuncio_http::h1::{CodecError, ServerDecoder, ServerEncoder};
-use nuncio_http::{Event, HeaderMap, Known, Message};
+use nuncio_http::{HeaderMap, Known, Message};
 use nuncio_net::{Address, Stream, next_connection_id};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
 use crate::access_log::{Finished, RequestLog};
-use crate::chunks::Chunks;
 use crate::dispatch;
 use crate::own_stats::{ClosedBy, HttpSchema};
 use crate::request::{Params, Request};
-use crate::response::{Body, Response};
+use crate::response::Response;
 use crate::seats::Seat;
 use crate::thread::Shared;
-
-/// Bytes of one read.
-const READ: usize = 16 * 1024;
-/// Longest form in a request body; other bodies are not kept.
-const MAX_FORM: usize = 64 * 1024;
+use send::append_date_and_server;
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(stream: Stream, peer: Address, shared: Rc<Shared>, seat: Rc<Seat>) {
@@ -149,98 +145,6 @@ impl Connection {
         }
     }
 
-    /// Reads a request with its body. Its head is then in `self.message`, the answer is the body if it is a form.
-    async fn read_request(&mut self) -> Result<Vec<u8>, End> {
-        self.seat.idle_since.set(Some(Instant::now()));
-        let mut deadline = None;
-        let mut form = Vec::new();
-        loop {
-            match self.decoder.decode(&mut self.input, &mut self.message) {
-                Err(error) => return Err(End::Malformed(error)),
-                Ok(Some(event)) => {
-                    if matches!(event, Event::Headers { .. }) {
-                        self.begin(event.is_end()).await?;
-                    }
-                    self.take_body(&mut form)?;
-                    if event.is_end() {
-                        return Ok(form);
-                    }
-                }
-                Ok(None) => {
-                    if self.active.is_none() && self.decoder.is_idle() && self.input.is_empty() {
-                        self.wait_for_request().await?;
-                    } else {
-                        let until = *deadline
-                            .get_or_insert_with(|| Instant::now() + self.shared.limits.request);
-                        match timeout_at(until, self.read()).await {
-                            Ok(read) => read?,
-                            Err(_) => return Err(End::Slow),
-                        }
-                    }
-                    self.seat.idle_since.set(None);
-                }
-            }
-        }
-    }
-
-    /// The head is complete.
-    async fn begin(&mut self, complete: bool) -> io::Result<()> {
-        self.active = Some(Active {
-            started: (Instant::now(), SystemTime::now()),
-            received: 0,
-            sent: 0,
-        });
-        self.shared.stats.request_begun();
-        if self.decoder.facts().expect_continue && !complete {
-            let mut headers = HeaderMap::new();
-            headers.set_status(100);
-            self.encoder
-                .encode_informational(&self.decoder.facts(), &headers, &mut self.output);
-            self.flush().await?;
-        }
-        Ok(())
-    }
-
-    /// Takes what came of the body: a form is kept, anything else is not wanted.
-    fn take_body(&mut self, form: &mut Vec<u8>) -> Result<(), End> {
-        let data = &mut self.message.data;
-        if let Some(active) = &mut self.active {
-            active.received += data.len() as u64;
-        }
-        let content_type = self.message.headers.get(Known::ContentType);
-        if content_type == Some(b"application/x-www-form-urlencoded") {
-            if form.len() + data.len() > MAX_FORM {
-                return Err(End::TooLarge);
-            }
-            form.extend_from_slice(data);
-        }
-        data.clear();
-        Ok(())
-    }
-
-    async fn wait_for_request(&mut self) -> Result<(), End> {
-        let (seat, limit) = (self.seat.clone(), self.shared.limits.idle);
-        tokio::select! {
-            read = timeout(limit, self.read()) => match read {
-                Ok(read) => Ok(read?),
-                Err(_) => Err(End::Idle),
-            },
-            () = seat.evicted.notified() => Err(End::Idle),
-        }
-    }
-
-    /// Reads something.
-    async fn read(&mut self) -> io::Result<()> {
-        let (stream, input) = (&mut self.stream, &mut self.input);
-        let read = poll_fn(|cx| stream.poll_read(cx, input, READ)).await?;
-        let counter = HttpSchema::DOWNSTREAM_CX_RX_BYTES_TOTAL;
-        self.shared.stats.http.add(counter, read as u64);
-        match read {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
-        }
-    }
-
     fn answer(&mut self, form: Vec<u8>) -> Response {
         let headers = &self.message.headers;
         let method = headers.method().unwrap_or_default();
@@ -254,53 +158,6 @@ impl Connection {
             request.params = Params::of_form(&form);
         }
         dispatch::answer(&self.shared.admin, target, &request)
-    }
-
-    /// Sends a response; `keep` leaves the connection open.
-    async fn respond(&mut self, response: Response, keep: bool) -> io::Result<()> {
-        let mut headers = HeaderMap::new();
-        headers.set_status(response.status);
-        headers.append(Known::ContentType, response.content_type.as_bytes());
-        headers.append(Known::CacheControl, b"no-cache, max-age=0");
-        headers.append("x-content-type-options", b"nosniff");
-        append_date_and_server(&mut headers);
-        if !keep {
-            headers.append(Known::Connection, b"close");
-        }
-        let facts = self.decoder.facts();
-        self.encoder
-            .encode_headers(&facts, &headers, false, &mut self.output);
-        let mut sent = Ok(());
-        match response.body {
-            // Not even made: it may be long.
-            Body::Stream(_) if facts.is_head => {}
-            Body::Text(text) => self.encode(&text),
-            Body::Stream(write) => sent = self.send_chunks(Chunks::start(write)).await,
-        }
-        if sent.is_ok() {
-            let nothing = &mut Buffer::new();
-            self.encoder.encode_data(nothing, true, &mut self.output);
-            sent = self.flush().await;
-        }
-        self.finish(&headers, "admin_filter_response");
-        sent
-    }
-
-    async fn send_chunks(&mut self, mut chunks: Chunks) -> io::Result<()> {
-        while let Some(piece) = chunks.next().await? {
-            self.encode(&piece);
-            self.flush().await?;
-        }
-        Ok(())
-    }
-
-    fn encode(&mut self, text: &str) {
-        let mut data = Buffer::new();
-        data.append_slice(text.as_bytes());
-        if let Some(active) = &mut self.active {
-            active.sent += text.len() as u64;
-        }
-        self.encoder.encode_data(&mut data, false, &mut self.output);
     }
 
     /// Answers a request that cannot be served, as Envoy's codec and connection manager do, and closes.
@@ -353,45 +210,6 @@ impl Connection {
         }
     }
 
-    /// Sends what is encoded.
-    async fn flush(&mut self) -> io::Result<()> {
-        while !self.output.is_empty() {
-            let (stream, output) = (&mut self.stream, &mut self.output);
-            let write = poll_fn(|cx| stream.poll_write(cx, output));
-            let written = timeout(self.shared.limits.stalled, write)
-                .await
-                .map_err(io::Error::from)??;
-            let counter = HttpSchema::DOWNSTREAM_CX_TX_BYTES_TOTAL;
-            self.shared.stats.http.add(counter, written as u64);
-        }
-        self.output.release();
-        Ok(())
-    }
-
-    /// Ends our side and waits for the client to end its own, so that a reset does not overtake the response.
-    async fn linger(&mut self) -> ClosedBy {
-        let (stream, limit) = (&mut self.stream, self.shared.limits.linger);
-        if poll_fn(|cx| stream.poll_shutdown_write(cx)).await.is_err() {
-            return ClosedBy::Remote;
-        }
-        let rest = async {
-            loop {
-                self.input.clear();
-                if self.read().await.is_err() {
-                    return;
-                }
-            }
-        };
-        match timeout(limit, rest).await {
-            Ok(()) => ClosedBy::Remote,
-            Err(_) => {
-                let counter = HttpSchema::DOWNSTREAM_CX_DELAYED_CLOSE_TIMEOUT;
-                self.shared.stats.http.inc(counter);
-                ClosedBy::Local
-            }
-        }
-    }
-
     /// Counts and logs the end of the request under way.
     fn finish(&mut self, response: &HeaderMap, details: &'static str) {
         let Some(active) = self.active.take() else {
@@ -423,9 +241,4 @@ impl Connection {
             self.finish(&HeaderMap::new(), "downstream_remote_disconnect");
         }
     }
-}
-
-fn append_date_and_server(headers: &mut HeaderMap) {
-    with_http_date(SystemTime::now(), |date| headers.append(Known::Date, date));
-    headers.append(Known::Server, b"envoy");
 }

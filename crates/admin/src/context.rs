@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nuncio_app_log::{AppLog, Component, Level};
 use nuncio_config::api::admin::CommandLineOptions;
 use nuncio_config::api::core::Node;
 use nuncio_downstream::ListenersView;
@@ -40,6 +41,27 @@ pub trait LogLevels: Send + Sync {
     /// Sets the level of one component, or of all (`None`); `level` is one of [`LOG_LEVELS`](crate::LOG_LEVELS) and the component one
     /// of [`Self::levels`].
     fn set(&self, component: Option<&str>, level: &'static str);
+}
+
+impl LogLevels for Arc<AppLog> {
+    fn levels(&self) -> Vec<(&'static str, &'static str)> {
+        let levels = AppLog::levels(self);
+        levels
+            .map(|(component, level)| (component.name(), level.name()))
+            .collect()
+    }
+
+    fn set(&self, component: Option<&str>, level: &'static str) {
+        // Both names are known: the handler has looked.
+        let Ok(level) = Level::parse(level) else {
+            return;
+        };
+        match component.map(Component::parse) {
+            None => self.set_all(level),
+            Some(Ok(component)) => self.set_level(component, level),
+            Some(Err(_)) => {}
+        }
+    }
 }
 
 /// Everything the admin interface needs of the server. All of it can be read from any thread.

@@ -69,18 +69,3 @@ impl Response {
         Self::new(200, content_type, Body::Stream(Box::new(write)))
     }
 }
-
-#[cfg(test)]
-impl Response {
-    /// The whole body.
-    pub(crate) fn into_text(self) -> String {
-        match self.body {
-            Body::Text(text) => text,
-            Body::Stream(write) => {
-                let mut text = String::new();
-                write(&mut text).unwrap();
-                text
-            }
-        }
-    }
-}

@@ -33,12 +33,11 @@ fn change(admin: &Admin, params: &Params) -> Result<(), &'static str> {
             admin.context.log_levels.set(None, level(value)?);
             Ok(())
         }
-        "paths" => change_several(
-            admin,
-            value
-                .split(',')
-                .map(|pair| pair.split_once(':').unwrap_or((pair, ""))),
-        ),
+        "paths" => {
+            let pairs = value.split(',').filter(|pair| !pair.is_empty());
+            let pairs = pairs.map(|pair| pair.split_once(':').unwrap_or((pair, "")));
+            change_several(admin, pairs)
+        }
         _ => change_several(admin, [(name, value)]),
     }
 }
@@ -70,8 +69,6 @@ fn change_several<'a>(
 }
 
 fn level(name: &str) -> Result<&'static str, &'static str> {
-    // spdlog's short form, which Envoy takes on the command line too.
-    let name = if name == "warn" { "warning" } else { name };
     let found = LOG_LEVELS.into_iter().find(|level| *level == name);
     found.ok_or("unknown logger level")
 }

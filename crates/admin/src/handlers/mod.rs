@@ -3,7 +3,6 @@
 pub(crate) mod actions;
 pub(crate) mod clusters;
 pub(crate) mod config_dump;
-mod dump_section;
 pub(crate) mod listeners;
 pub(crate) mod logging;
 pub(crate) mod lookups;

@@ -1,6 +1,9 @@
 //! `/runtime`: the layers of the bootstrap. They have no values yet (the configuration refuses them).
 
 use nuncio_config::api::bootstrap::LayeredRuntime;
+use nuncio_config::api::bootstrap::runtime_layer::LayerSpecifier;
+use nuncio_config::api::protobuf::StringValue;
+use nuncio_config::json::{self, Style};
 use prost::Message;
 
 use crate::request::Request;
@@ -25,7 +28,6 @@ pub(crate) fn runtime(admin: &Admin, _: &Request) -> Response {
 
 /// `/runtime_modify`
 pub(crate) fn modify(admin: &Admin, request: &Request) -> Response {
-    use nuncio_config::api::bootstrap::runtime_layer::LayerSpecifier;
     if request.params.is_empty() {
         return Response::error(
             400,
@@ -61,8 +63,6 @@ fn layers(admin: &Admin) -> LayeredRuntime {
 
 /// A JSON string.
 fn quoted(text: &str) -> String {
-    use nuncio_config::api::protobuf::StringValue;
-    use nuncio_config::json::{self, Style};
     let value = StringValue {
         value: text.to_owned(),
     };

@@ -161,9 +161,9 @@ fn a_client_that_goes_away_is_counted() {
     let admin = Fixture::new();
     let mut client = admin.connect();
     client.send("POST /ready HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
-    while admin.stat("http.admin.downstream_rq_active") < 2 {}
+    admin.wait_for("http.admin.downstream_rq_active", 2);
     drop(client);
-    while admin.stat("http.admin.downstream_cx_destroy_remote_active_rq") < 1 {}
+    admin.wait_for("http.admin.downstream_cx_destroy_remote_active_rq", 1);
     assert_eq!(admin.stat("http.admin.downstream_rq_rx_reset"), 1);
     assert_eq!(
         admin.stat("listener.admin.main_thread.downstream_cx_active"),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use nuncio_access_log::{AccessLogManager, FILE, FlushOptions};
 use nuncio_config::api::admin::CommandLineOptions;
@@ -14,8 +15,9 @@ use nuncio_sdk::{Extensions, FactoryContext, LocalInfo, ServerContext};
 use nuncio_stats::Store;
 use nuncio_upstream::ClusterManager;
 use prost::Message;
+use serde_json::Value;
 
-use super::client::{Answer, Client};
+use super::client::{Answer, BOUND, Client};
 use crate::limits::Limits;
 use crate::thread::start_with;
 use crate::{
@@ -131,6 +133,14 @@ impl Fixture {
         self.ask("GET", target)
     }
 
+    /// Waits until a stat is at least `least`.
+    pub(super) fn wait_for(&self, name: &str, least: u64) {
+        let begun = Instant::now();
+        while self.stat(name) < least {
+            assert!(begun.elapsed() < BOUND, "{name} stays below {least}");
+        }
+    }
+
     /// The value of one of the interface's own stats, or another.
     pub(super) fn stat(&self, name: &str) -> u64 {
         let answer = self.get(&format!("/stats?filter=^{name}$"));
@@ -143,9 +153,8 @@ impl Fixture {
 
 fn load(yaml: &str) -> LoadedBootstrap {
     let sources = Sources {
-        config_path: None,
         config_yaml: Some(yaml.to_owned()),
-        allow_unknown: false,
+        ..Sources::default()
     };
     load_bootstrap(&sources).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
@@ -192,4 +201,9 @@ impl LogLevels for Levels {
             }
         }
     }
+}
+
+/// A JSON document.
+pub(super) fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }

@@ -1,29 +1,37 @@
 //! Long answers: sent as they are made, with little memory, and without delaying others.
 
-use super::fixture::Fixture;
-use crate::memory::MemoryUsage;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Stats whose text is about 20 MiB.
-fn with_many_stats() -> Fixture {
-    let admin = Fixture::new();
-    let filler = "x".repeat(1000);
-    for index in 0..20_000 {
-        admin
-            .server
-            .stats
-            .counter(&format!("many.{index}.{filler}"))
-            .inc();
-    }
-    admin
+use nuncio_stats::Group;
+
+use super::fixture::Fixture;
+use crate::limits::Limits;
+use crate::memory::MemoryUsage;
+use crate::own_stats::ListenerHttpSchema;
+
+/// Groups of six counters each.
+const GROUPS: usize = 20_000;
+
+/// Stats whose text is about 16 MiB: more than the kernel buffers for a connection.
+fn with_many_stats(limits: Limits) -> (Fixture, Vec<Arc<Group>>) {
+    let admin = Fixture::with(limits, |_| {});
+    let filler = "x".repeat(100);
+    let groups = (0..GROUPS).map(|index| {
+        let prefix = format!("many.{index}.{filler}");
+        admin.server.stats.group(prefix, ListenerHttpSchema::SCHEMA)
+    });
+    let groups = groups.collect();
+    (admin, groups)
 }
 
 #[test]
-fn a_scrape_that_nobody_reads_delays_nobody_and_holds_little() {
-    let admin = with_many_stats();
+fn scrapes_that_nobody_reads_delay_nobody_and_hold_little() {
+    let (admin, _groups) = with_many_stats(Limits::default());
     let before = MemoryUsage::now().physical;
     let mut stuck: Vec<_> = (0..4).map(|_| admin.connect()).collect();
     for client in &mut stuck {
-        client.send("GET /stats?filter=^many HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.send("GET /stats HTTP/1.1\r\nHost: a\r\n\r\n");
         let mut first = [0; 64];
         assert!(client.read_some(&mut first) > 0);
     }
@@ -31,17 +39,33 @@ fn a_scrape_that_nobody_reads_delays_nobody_and_holds_little() {
     for _ in 0..10 {
         assert_eq!(admin.get("/ready").body, "LIVE\n");
     }
-    // The names of a walk are held (20 MiB each here, as these are single stats, not groups); the text is not.
+    // Each scrape holds a list of the groups and some pieces of text.
     let grown = MemoryUsage::now().physical.saturating_sub(before);
-    assert!(grown < 200 << 20, "{grown}");
+    assert!(grown < 12 << 20, "{grown}");
 }
 
 #[test]
 fn long_answers_arrive_whole() {
-    let admin = with_many_stats();
-    let answer = admin.get("/stats?filter=^many");
-    assert_eq!(answer.body.lines().count(), 20_000);
-    assert!(answer.body.lines().all(|line| line.ends_with(": 1")));
-    let prometheus = admin.get("/stats/prometheus?filter=^many");
-    assert_eq!(prometheus.body.lines().count(), 40_000);
+    let (admin, groups) = with_many_stats(Limits::default());
+    groups[7].add(ListenerHttpSchema::DOWNSTREAM_RQ_COMPLETED, 5);
+    let answer = admin.get("/stats");
+    assert!(answer.body.len() > 12 << 20);
+    let lines = answer.body.lines().filter(|line| line.starts_with("many."));
+    assert_eq!(lines.count(), GROUPS * 6);
+    let completed = format!("{}.downstream_rq_completed: 5", groups[7].prefix());
+    assert!(answer.body.lines().any(|line| line == completed));
+}
+
+#[test]
+fn a_client_that_does_not_read_is_given_up() {
+    let (admin, _groups) = with_many_stats(Limits {
+        stalled: Duration::from_millis(50),
+        ..Limits::default()
+    });
+    let mut stuck = admin.connect();
+    stuck.send("GET /stats HTTP/1.1\r\nHost: a\r\n\r\n");
+    admin.wait_for("http.admin.downstream_cx_destroy_active_rq", 1);
+    // What the kernel holds can be read, but the end never comes.
+    assert!(!stuck.read_to_end().ends_with("\r\n0\r\n\r\n"));
+    assert_eq!(admin.stat("http.admin.downstream_cx_active"), 1);
 }

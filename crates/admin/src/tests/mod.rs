@@ -2,6 +2,8 @@
 
 mod client;
 mod clients;
+mod config;
 mod fixture;
 mod large;
 mod paths;
+mod stats;
