@@ -1,6 +1,6 @@
 //! Reading `google.protobuf.Any`, the door through which every extension's configuration comes.
 
-use envoy_types::pb::google::protobuf::Any;
+use envoy_types::pb::google::protobuf::{Any, Struct};
 use prost::{Message, Name};
 
 use crate::ConfigError;
@@ -44,6 +44,17 @@ pub fn unpack<M: Message + Name + Default>(any: &Any) -> Result<M, ConfigError> 
         return Err(unable());
     }
     M::decode(any.value.as_slice()).map_err(|_| unable())
+}
+
+/// The fields of a third party's configuration, which came as a `TypedStruct` (see [`crate::Sources::extension_types`]).
+///
+/// # Errors
+/// When the bytes are no `google.protobuf.Struct`.
+pub fn unpack_struct(any: &Any) -> Result<Struct, ConfigError> {
+    Struct::decode(any.value.as_slice()).map_err(|_| {
+        let name = type_of(any);
+        ConfigError::new("", format!("{name} must be given as a TypedStruct"))
+    })
 }
 
 /// Wraps `message` with Envoy's usual `type.googleapis.com/` prefix.

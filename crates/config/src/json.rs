@@ -380,7 +380,7 @@ mod tests {
     fn printed(text: &str, style: Style) -> String {
         let tree = parse(Syntax::Yaml, text).unwrap();
         let message = bootstrap_type().unwrap();
-        let decoded = decode(message, tree.root(), Syntax::Yaml, false);
+        let decoded = decode(message, tree.root(), Syntax::Yaml, false, &[]);
         assert_eq!(decoded.errors, []);
         print(message.name(), &decoded.wire, style)
     }

@@ -16,6 +16,7 @@ use crate::{
     front::{Place, Syntax, parse},
     normalise::normalise,
     runtime,
+    schema::MessageType,
     wire::{self, WireValue},
 };
 
@@ -29,6 +30,9 @@ pub struct Sources {
     pub config_yaml: Option<String>,
     /// `--allow-unknown-static-fields`: unknown fields become warnings.
     pub allow_unknown: bool,
+    /// Configuration types of third parties' extensions, which are no messages that this crate knows. They are written as
+    /// `TypedStruct`, and reach their factory as an `Any` of that type URL that holds a `google.protobuf.Struct`.
+    pub extension_types: Vec<String>,
 }
 
 /// A bootstrap that passed every check of this crate.
@@ -115,6 +119,12 @@ impl LoadedBootstrap {
 pub fn load_bootstrap(sources: &Sources) -> Result<LoadedBootstrap, Vec<Diagnostic>> {
     let mut loader = Loader {
         allow_unknown: sources.allow_unknown,
+        extension_types: sources
+            .extension_types
+            .iter()
+            .filter(|name| MessageType::find(name).is_none())
+            .cloned()
+            .collect(),
         ..Loader::default()
     };
     if let Some(path) = &sources.config_path {
@@ -135,6 +145,7 @@ pub fn load_bootstrap(sources: &Sources) -> Result<LoadedBootstrap, Vec<Diagnost
 #[derive(Default)]
 struct Loader {
     allow_unknown: bool,
+    extension_types: Vec<String>,
     document: Document,
     /// The concatenated encodings.
     wire: Vec<u8>,
@@ -215,7 +226,13 @@ impl Loader {
                 self.errors.push(source.diagnostic(problem));
             }
             Ok(tree) => {
-                let decoded = decode(message, tree.root(), syntax, self.allow_unknown);
+                let decoded = decode(
+                    message,
+                    tree.root(),
+                    syntax,
+                    self.allow_unknown,
+                    &self.extension_types,
+                );
                 self.errors.extend(
                     decoded
                         .errors
@@ -245,7 +262,7 @@ impl Loader {
             return Err(self.errors);
         };
         if self.rough {
-            let (normal, errors) = normalise(message, &self.wire);
+            let (normal, errors) = normalise(message, &self.wire, &self.extension_types);
             if !errors.is_empty() {
                 return Err(self.document.diagnose_all(&errors));
             }

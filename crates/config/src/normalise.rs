@@ -18,8 +18,13 @@ use crate::{
 const MAX_DEPTH: usize = 100;
 
 /// The normal form of `bytes`, a message of type `message`, and what is wrong with it.
-pub(crate) fn normalise(message: MessageType, bytes: &[u8]) -> (Vec<u8>, Vec<ConfigError>) {
+pub(crate) fn normalise(
+    message: MessageType,
+    bytes: &[u8],
+    extension_types: &[String],
+) -> (Vec<u8>, Vec<ConfigError>) {
     let mut normaliser = Normaliser {
+        extension_types,
         path: Path::default(),
         errors: Vec::new(),
     };
@@ -28,12 +33,14 @@ pub(crate) fn normalise(message: MessageType, bytes: &[u8]) -> (Vec<u8>, Vec<Con
     (out, normaliser.errors)
 }
 
-struct Normaliser {
+struct Normaliser<'a> {
+    /// Types of third parties, whose values are structs.
+    extension_types: &'a [String],
     path: Path<'static>,
     errors: Vec<ConfigError>,
 }
 
-impl Normaliser {
+impl Normaliser<'_> {
     fn error(&mut self, message: impl Into<String>) {
         self.errors
             .push(ConfigError::new(self.path.to_string(), message));
@@ -142,7 +149,12 @@ impl Normaliser {
             return;
         };
         wire::put_bytes(out, 1, url.as_bytes());
-        match MessageType::find(type_name(url)) {
+        let name = type_name(url);
+        let known = match self.extension_types.iter().any(|foreign| foreign == name) {
+            true => "google.protobuf.Struct",
+            false => name,
+        };
+        match MessageType::find(known) {
             Some(inner) => wire::put_nested(out, 2, |out| {
                 self.message(inner, part(2).unwrap_or_default(), out, depth + 1)
             }),
@@ -274,13 +286,13 @@ mod tests {
         };
         let mut bytes = node("a", "c").encode_to_vec();
         bytes.extend(node("b", "").encode_to_vec());
-        let (normal, errors) = normalise(bootstrap(), &bytes);
+        let (normal, errors) = normalise(bootstrap(), &bytes, &[]);
         assert!(errors.is_empty());
         let merged = Bootstrap::decode(normal.as_slice()).unwrap();
         let node = merged.node.unwrap();
         assert_eq!((node.id.as_str(), node.cluster.as_str()), ("b", "c"));
         assert_eq!(merged.node_context_params, ["pa", "pb"]);
-        assert_eq!(normalise(bootstrap(), &normal).0, normal);
+        assert_eq!(normalise(bootstrap(), &normal, &[]).0, normal);
     }
 
     #[test]
@@ -307,28 +319,28 @@ mod tests {
             .encode_to_vec()
         };
         let bytes = [socket(1, "x"), pipe, socket(2, "")].concat();
-        let (normal, _) = normalise(message, &bytes);
+        let (normal, _) = normalise(message, &bytes, &[]);
         assert_eq!(normal, socket(2, ""));
     }
 
     #[test]
     fn unknown_and_malformed_fields_are_reported() {
         assert!(
-            normalise(bootstrap(), &[0xf8, 0x7f, 1]).1[0]
+            normalise(bootstrap(), &[0xf8, 0x7f, 1], &[]).1[0]
                 .message
                 .contains("has unknown fields")
         );
         assert!(
-            normalise(bootstrap(), &[0x0a, 0x05]).1[0]
+            normalise(bootstrap(), &[0x0a, 0x05], &[]).1[0]
                 .message
                 .contains("malformed")
         );
         assert_eq!(
-            normalise(bootstrap(), &[0x0a, 0x03, 0x0a, 0x01, 0xff]).1[0].path,
+            normalise(bootstrap(), &[0x0a, 0x03, 0x0a, 0x01, 0xff], &[]).1[0].path,
             "node.id"
         );
         assert_eq!(
-            normalise(bootstrap(), &[0x0a, 0x02, 0x08, 0x01]).1[0].path,
+            normalise(bootstrap(), &[0x0a, 0x02, 0x08, 0x01], &[]).1[0].path,
             "node.id"
         );
     }

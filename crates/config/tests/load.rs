@@ -3,8 +3,9 @@
 use std::{fs, path::PathBuf};
 
 use nuncio_config::{
-    ConfigError, Diagnostic, LoadedBootstrap, Sources, api::bootstrap::Bootstrap, json,
-    load_bootstrap,
+    ConfigError, Diagnostic, LoadedBootstrap, Sources,
+    api::{bootstrap::Bootstrap, listener::filter::ConfigType, protobuf::value::Kind},
+    json, load_bootstrap,
 };
 use prost::Message;
 use tempfile::TempDir;
@@ -32,6 +33,35 @@ fn messages(result: Result<LoadedBootstrap, Vec<Diagnostic>>) -> Vec<String> {
 }
 
 const YAML: &str = "node: {id: a, cluster: c}\nstatic_resources:\n  clusters:\n  - {name: one, type: STATIC, load_assignment: {cluster_name: one}}\n";
+
+/// A type of a third party is known when the program says so, and only as `TypedStruct`; it survives merging.
+#[test]
+fn a_third_partys_type_stays_a_struct() {
+    const FILTER: &str = "static_resources: {listeners: [{name: a, address: {pipe: {path: /a}}, filter_chains: [{filters: [{name: x, typed_config: \
+        {'@type': type.googleapis.com/xds.type.v3.TypedStruct, type_url: type.googleapis.com/example.X, value: {word: hello}}}]}]}]}";
+    let mut sources = Sources {
+        config_yaml: Some(FILTER.into()),
+        ..Sources::default()
+    };
+    let refused = messages(load_bootstrap(&sources));
+    assert_eq!(
+        refused,
+        ["could not find @type 'type.googleapis.com/example.X'"]
+    );
+    sources.extension_types = vec!["example.X".into()];
+    let folder = tempfile::tempdir().unwrap();
+    sources.config_path = Some(write(&folder, "a.yaml", "node: {id: a}"));
+    let loaded = load_bootstrap(&sources).unwrap();
+    let (_, listener) = loaded.listeners().next().unwrap();
+    let filter = &listener.filter_chains[0].filters[0];
+    let Some(ConfigType::TypedConfig(any)) = &filter.config_type else {
+        panic!("{filter:?}");
+    };
+    assert_eq!(any.type_url, "type.googleapis.com/example.X");
+    let value = nuncio_config::any::unpack_struct(any).unwrap();
+    let word = value.fields["word"].kind.clone();
+    assert_eq!(word, Some(Kind::StringValue("hello".into())));
+}
 
 #[test]
 fn the_extension_tells_the_syntax() {

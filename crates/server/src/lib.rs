@@ -57,6 +57,7 @@ pub fn run_with(options: Options, mut extensions: Extensions) -> ExitCode {
         config_path: options.config_path.clone(),
         config_yaml: options.config_yaml.clone(),
         allow_unknown: options.allow_unknown_static_fields,
+        extension_types: extension_types(&extensions),
     };
     let loaded = match load_bootstrap(&sources) {
         Ok(loaded) => loaded,
@@ -79,6 +80,19 @@ pub fn run_with(options: Options, mut extensions: Extensions) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Every type of configuration that some extension takes.
+fn extension_types(extensions: &Extensions) -> Vec<String> {
+    let own = extensions.list().into_iter().map(|(_, _, types)| types);
+    let of_routes = extensions
+        .http_filters
+        .iter()
+        .map(|filter| filter.route_config_types());
+    own.chain(of_routes)
+        .flatten()
+        .map(|&name| name.to_owned())
+        .collect()
 }
 
 /// Prints what is wrong with the configuration, all of it.

@@ -7,7 +7,7 @@ use crate::{
 fn findings(text: &str) -> Findings {
     let tree = parse(Syntax::Yaml, text).unwrap();
     let message = MessageType::find("envoy.config.bootstrap.v3.Bootstrap").unwrap();
-    let decoded = decode(message, tree.root(), Syntax::Yaml, false);
+    let decoded = decode(message, tree.root(), Syntax::Yaml, false, &[]);
     assert_eq!(decoded.errors, []);
     check(message, &decoded.wire)
 }

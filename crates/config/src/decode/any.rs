@@ -16,7 +16,8 @@ impl<'t> Decoder<'t> {
     /// The body of an `Any`.
     ///
     /// A `TypedStruct` (xds or udpa) becomes the message that it describes, which is what Envoy makes of it when it
-    /// hands the configuration to an extension.
+    /// hands the configuration to an extension. One that names a third party's type stays a `Struct`: nothing here knows
+    /// its fields.
     pub(super) fn any(&mut self, value: Value<'t>, out: &mut Vec<u8>) {
         let Content::Map(mut entries) = value.content() else {
             return self.mismatch(value, "a mapping with \"@type\"");
@@ -136,9 +137,15 @@ impl<'t> Decoder<'t> {
         } else {
             format!("type.googleapis.com/{url}")
         };
-        let Some(message) = self.type_of(&url, url_value) else {
-            return;
+        let foreign = self
+            .extension_types
+            .iter()
+            .any(|name| name == type_name(&url));
+        let found = match foreign {
+            true => MessageType::find("google.protobuf.Struct"),
+            false => self.type_of(&url, url_value),
         };
+        let Some(message) = found else { return };
         put_bytes(out, 1, url.as_bytes());
         put_nested(out, 2, |out| {
             if let Some((_, value)) = any.get("value")

@@ -39,18 +39,21 @@ pub(crate) struct Decoded {
     pub(crate) repeats: bool,
 }
 
-/// Decodes `root` as a message of type `message`.
-pub(crate) fn decode(
+/// Decodes `root` as a message of type `message`. A `TypedStruct` may also name one of `extension_types`: such a
+/// configuration stays a `google.protobuf.Struct` behind that type's URL.
+pub(crate) fn decode<'t>(
     message: MessageType,
-    root: Value<'_>,
+    root: Value<'t>,
     syntax: Syntax,
     allow_unknown: bool,
+    extension_types: &'t [String],
 ) -> Decoded {
     let mut decoder = Decoder {
         path: Path::default(),
         out: Decoded::default(),
         syntax,
         allow_unknown,
+        extension_types,
         depth: 0,
     };
     let mut wire = Vec::new();
@@ -87,6 +90,7 @@ struct Decoder<'t> {
     out: Decoded,
     syntax: Syntax,
     allow_unknown: bool,
+    extension_types: &'t [String],
     depth: usize,
 }
 

@@ -13,7 +13,7 @@ fn run(text: &str, allow_unknown: bool) -> (Bootstrap, Vec<String>) {
     };
     let tree = parse(syntax, text).unwrap();
     let message = MessageType::find("envoy.config.bootstrap.v3.Bootstrap").unwrap();
-    let decoded = decode(message, tree.root(), syntax, allow_unknown);
+    let decoded = decode(message, tree.root(), syntax, allow_unknown, &[]);
     let errors = decoded
         .errors
         .iter()
@@ -153,12 +153,12 @@ fn errors_name_place_and_path_and_do_not_stop() {
 fn the_nearest_name_is_suggested() {
     let tree = parse(Syntax::Yaml, "nod: {}").unwrap();
     let message = MessageType::find("envoy.config.bootstrap.v3.Bootstrap").unwrap();
-    let decoded = decode(message, tree.root(), Syntax::Yaml, false);
+    let decoded = decode(message, tree.root(), Syntax::Yaml, false, &[]);
     assert_eq!(
         decoded.errors[0].suggestion.as_deref(),
         Some("did you mean \"node\"?")
     );
-    let decoded = decode(message, tree.root(), Syntax::Yaml, true);
+    let decoded = decode(message, tree.root(), Syntax::Yaml, true, &[]);
     assert_eq!((decoded.errors.len(), decoded.unknown.len()), (0, 1));
 }
 
