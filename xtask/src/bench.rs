@@ -1,24 +1,13 @@
-//! The bench harness: `bench/` tells what it measures.
+//! The bench harness: it tells itself what it measures, and builds Nuncio for release.
 
 use anyhow::Result;
 
 use crate::command::{cargo, execute};
 
-/// Builds Nuncio for release and runs the harness with these arguments.
+/// Builds the harness and runs it with these arguments.
 ///
 /// # Errors
-/// When it does not build, or the harness fails.
+/// When it does not build, or fails.
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    execute(&mut cargo(["build", "--release", "--package", "nuncio"]))?;
-    execute(
-        cargo([
-            "run",
-            "--release",
-            "--quiet",
-            "--package",
-            "nuncio-bench",
-            "--",
-        ])
-        .args(args),
-    )
+    execute(cargo(["run", "--quiet", "--package", "nuncio-bench", "--"]).args(args))
 }
