@@ -69,6 +69,8 @@ enum End {
     Slow,
     /// A form is longer than any that makes sense.
     TooLarge,
+    /// The path cannot be normalised.
+    BadPath,
 }
 
 impl From<io::Error> for End {
@@ -131,7 +133,9 @@ impl Connection {
             };
             let facts = self.decoder.facts();
             let keep = facts.keep_alive && !facts.is_connect && !facts.is_upgrade;
-            let response = self.answer(form);
+            let Some(response) = self.answer(form) else {
+                return self.refuse(&End::BadPath).await;
+            };
             let afterwards = response.afterwards;
             if self.respond(response, keep).await.is_err() {
                 return ClosedBy::Remote;
@@ -145,19 +149,16 @@ impl Connection {
         }
     }
 
-    fn answer(&mut self, form: Vec<u8>) -> Response {
+    /// What the endpoint says; `None` if the path cannot be normalised.
+    fn answer(&self, form: Vec<u8>) -> Option<Response> {
         let headers = &self.message.headers;
         let method = headers.method().unwrap_or_default();
         let target = headers.path().unwrap_or_default();
-        let Some(mut request) = Request::new(method, target) else {
-            let counter = HttpSchema::DOWNSTREAM_RQ_FAILED_PATH_NORMALIZATION;
-            self.shared.stats.http.inc(counter);
-            return Response::error(400, "");
-        };
+        let mut request = Request::new(method, target)?;
         if request.params.is_empty() {
             request.params = Params::of_form(&form);
         }
-        dispatch::answer(&self.shared.admin, target, &request)
+        Some(dispatch::answer(&self.shared.admin, target, &request))
     }
 
     /// Answers a request that cannot be served, as Envoy's codec and connection manager do, and closes.
@@ -173,34 +174,44 @@ impl Connection {
         }
         let http = &self.shared.stats.http;
         let (status, body, details, counter) = match end {
-            End::Malformed(error) => {
-                let counter = HttpSchema::DOWNSTREAM_CX_PROTOCOL_ERROR;
-                (error.status, error.body(), error.details, counter)
-            }
-            End::TooLarge => {
-                let counter = HttpSchema::DOWNSTREAM_RQ_TOO_LARGE;
-                (
-                    413,
-                    "Payload Too Large",
-                    "request_payload_too_large",
-                    counter,
-                )
-            }
-            _ => {
-                let counter = HttpSchema::DOWNSTREAM_RQ_TIMEOUT;
-                (408, "request timeout", "request_overall_timeout", counter)
-            }
+            End::Malformed(error) => (
+                error.status,
+                error.body(),
+                error.details,
+                HttpSchema::DOWNSTREAM_CX_PROTOCOL_ERROR,
+            ),
+            End::TooLarge => (
+                413,
+                "Payload Too Large",
+                "request_payload_too_large",
+                HttpSchema::DOWNSTREAM_RQ_TOO_LARGE,
+            ),
+            End::BadPath => (
+                400,
+                "",
+                "path_normalization_failed",
+                HttpSchema::DOWNSTREAM_RQ_FAILED_PATH_NORMALIZATION,
+            ),
+            End::Slow | End::Remote | End::Idle => (
+                408,
+                "request timeout",
+                "request_overall_timeout",
+                HttpSchema::DOWNSTREAM_RQ_TIMEOUT,
+            ),
         };
         http.inc(counter);
         let mut headers = HeaderMap::new();
         headers.set_status(status);
-        let length = body.len().to_string();
-        headers.append(Known::ContentLength, length.as_bytes());
-        headers.append(Known::ContentType, b"text/plain");
+        if !body.is_empty() {
+            let length = body.len().to_string();
+            headers.append(Known::ContentLength, length.as_bytes());
+            headers.append(Known::ContentType, b"text/plain");
+        }
         append_date_and_server(&mut headers);
         headers.append(Known::Connection, b"close");
+        let facts = self.decoder.facts();
         self.encoder
-            .encode_headers(&self.decoder.facts(), &headers, false, &mut self.output);
+            .encode_headers(&facts, &headers, body.is_empty(), &mut self.output);
         self.encode(body);
         let sent = self.flush().await;
         self.finish(&headers, details);

@@ -80,7 +80,7 @@ fn malformed_requests_are_refused() {
         ),
         ("\x16\x03\x01\x02", "HTTP/1.1 400 Bad Request\r\n"),
         (
-            "GET /%00 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n",
             "HTTP/1.1 400 Bad Request\r\n",
         ),
     ] {
