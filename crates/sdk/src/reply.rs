@@ -12,8 +12,8 @@ use crate::flags::ResponseFlags;
 pub struct LocalReply {
     /// HTTP status.
     pub status: u16,
-    /// Plain-text body; empty for none.
-    pub body: Cow<'static, str>,
+    /// Body, plain text unless a `content-type` is among the headers; empty for none.
+    pub body: Cow<'static, [u8]>,
     /// `%RESPONSE_CODE_DETAILS%`: one word, no spaces.
     pub details: Cow<'static, str>,
     /// Flags to set on the stream.
@@ -35,7 +35,10 @@ impl LocalReply {
     ) -> LocalReply {
         LocalReply {
             status,
-            body: body.into(),
+            body: match body.into() {
+                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+            },
             details: details.into(),
             ..LocalReply::default()
         }

@@ -331,6 +331,8 @@ fn change_query(changes: &[QueryChange], headers: &mut HeaderMap) {
             parameters.push((key.to_vec(), value.as_bytes().to_vec()));
         }
     }
+    // As in Envoy, whose parameters are sorted by name once one was changed.
+    parameters.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut new = bare.to_vec();
     for (index, (name, value)) in parameters.iter().enumerate() {
         new.push(if index == 0 { b'?' } else { b'&' });

@@ -123,6 +123,8 @@ pub(crate) struct HcmConfig {
     /// What a loopback peer is called in `x-forwarded-for`.
     pub(crate) local_address: Option<IpAddr>,
     pub(crate) proxy_100_continue: bool,
+    /// `stream_error_on_invalid_http_message`: a bad request does not end its connection.
+    pub(crate) keep_on_bad_request: bool,
     pub(crate) path: PathRules,
     pub(crate) stats: Arc<Group>,
     pub(crate) listener_stats: Option<Arc<Group>>,
@@ -197,6 +199,14 @@ impl HcmConfig {
         };
 
         let server = cx.server;
+        let of_http1 = config.http_protocol_options.as_ref();
+        let of_http1 = of_http1.and_then(|options| {
+            options
+                .override_stream_error_on_invalid_http_message
+                .as_ref()
+        });
+        let of_all = config.stream_error_on_invalid_http_message.as_ref();
+        let keep_on_bad_request = convert::bool_or(of_http1.or(of_all), false);
         Ok(HcmConfig {
             h1: Arc::new(h1),
             chain: Arc::new(chain),
@@ -252,6 +262,7 @@ impl HcmConfig {
             node_id: server.local_info.node_id.as_str().into(),
             local_address: server.local_info.address,
             proxy_100_continue: config.proxy_100_continue,
+            keep_on_bad_request,
             path: PathRules {
                 normalize: convert::bool_or(config.normalize_path.as_ref(), false),
                 merge_slashes: config.merge_slashes,

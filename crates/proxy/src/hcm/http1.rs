@@ -80,6 +80,8 @@ pub(super) struct ServerConnection {
     blocked: Blocked,
     requests: u32,
     reading_paused: bool,
+    /// The peer broke the protocol: what it sends is not looked at any more.
+    failed: bool,
 }
 
 impl ServerConnection {
@@ -115,6 +117,7 @@ impl ServerConnection {
             blocked: Blocked::default(),
             requests: 0,
             reading_paused: false,
+            failed: false,
             worker,
             hcm,
             down,
@@ -126,20 +129,21 @@ impl ServerConnection {
         let now = clock::now();
         if self.down.handle.poll_close(cx).is_ready() {
             self.close_now(Ended::Locally, "local_connection_close");
+            return Poll::Ready(());
         }
         self.blocked = Blocked::default();
         if let Some(stream) = &mut self.stream {
             stream.router.wake_up();
         }
         for round in 0.. {
-            if self.phase == Phase::Closed {
-                return Poll::Ready(());
-            }
             let mut progress = match self.phase {
                 Phase::Open => self.serve(cx, now),
                 Phase::Closing => self.linger(cx),
                 Phase::Closed => false,
             };
+            if self.phase == Phase::Closed {
+                return Poll::Ready(());
+            }
             if !progress {
                 self.timer.set_deadline(self.deadline());
                 if self.timer.poll_expired(cx).is_pending() {
@@ -147,6 +151,9 @@ impl ServerConnection {
                 }
                 self.on_deadline(clock::now());
                 progress = true;
+                if self.phase == Phase::Closed {
+                    return Poll::Ready(());
+                }
             }
             if progress && round >= ROUNDS {
                 cx.waker().wake_by_ref();
@@ -174,7 +181,11 @@ impl ServerConnection {
         };
         let before = self.write.len();
         if std::mem::take(&mut stream.out.send_continue) {
-            self.write.append_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            let http10 = self.decoder.facts().version == Version::Http10;
+            self.write.append_slice(match http10 {
+                true => b"HTTP/1.0 100 Continue\r\n\r\n",
+                false => b"HTTP/1.1 100 Continue\r\n\r\n",
+            });
         }
         if std::mem::take(&mut stream.out.informational) {
             self.encoder.encode_informational(
@@ -230,6 +241,16 @@ impl ServerConnection {
             hcm.stats.inc(HttpStats::DOWNSTREAM_CX_DRAIN_CLOSE);
         }
         stream.out.close |= self.draining || stream.saw_close;
+        if self.decoder.facts().version == Version::Http10 && !stream.out.close {
+            // Without a length only the end of the connection ends the body.
+            stream.out.close = !end && !stream.response.headers.contains(Known::ContentLength);
+            if !stream.out.close {
+                stream
+                    .response
+                    .headers
+                    .set(Known::Connection, b"keep-alive");
+            }
+        }
         let status = stream.response.headers.status().unwrap_or(0);
         if stream.out.close && !stream.is_tunnel(status) {
             stream.response.headers.set(Known::Connection, b"close");
@@ -254,6 +275,9 @@ impl ServerConnection {
         };
         stream.finish(now);
         let close = stream.out.close || !stream.request_end;
+        if !stream.request_end && !stream.reset_counted {
+            self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_RX_RESET);
+        }
         self.worker.recycle(stream);
         self.idle_since = now;
         self.read_size = FIRST_READ;
@@ -362,6 +386,9 @@ impl ServerConnection {
 
     /// Whether the decoder should look at what was read: between requests, and in one that is not complete.
     fn wants_decode(&self) -> bool {
+        if self.failed {
+            return false;
+        }
         match &self.stream {
             // The response must be on its way before the next request may begin, and slow readers must not pile up.
             None => self.write.len() < self.down.buffer_limit as usize,
@@ -450,11 +477,15 @@ impl ServerConnection {
     fn on_codec_error(&mut self, error: CodecError) {
         log::debug!("[C{}] {error}", self.down.info.id);
         self.hcm.stats.inc(HttpStats::DOWNSTREAM_CX_PROTOCOL_ERROR);
+        self.failed = true;
         let Some(stream) = &mut self.stream else {
             return;
         };
         // What follows in the connection is no request of anybody.
         stream.request_end = false;
+        if !stream.headers_seen {
+            stream.request.headers.clear();
+        }
         stream.out.close = true;
         stream.send_local_reply(
             LocalReply::new(error.status, error.body(), error.details)

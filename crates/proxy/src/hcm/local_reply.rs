@@ -77,6 +77,7 @@ impl LocalReplyConfig {
             return None;
         }
         info.response_code = Some(reply.status);
+        info.local_reply_body = text(&reply.body);
         let none = HeaderMap::new();
         let mapper = self.mappers.iter().find(|mapper| {
             mapper
@@ -90,8 +91,8 @@ impl LocalReplyConfig {
                 info.response_code = Some(status);
             }
             if let Some(body) = &mapper.body {
-                reply.body = Cow::Owned(body.to_string());
-                info.local_reply_body = reply.body.clone();
+                reply.body = Cow::Owned(body.as_bytes().to_vec());
+                info.local_reply_body = text(&reply.body);
             }
             mapper
                 .headers
@@ -110,6 +111,11 @@ impl LocalReplyConfig {
             content_type: format.content_type.clone(),
         })
     }
+}
+
+/// A body as the formatter shows it.
+fn text(body: &[u8]) -> Cow<'static, str> {
+    Cow::Owned(String::from_utf8_lossy(body).into_owned())
 }
 
 fn log_context<'a>(

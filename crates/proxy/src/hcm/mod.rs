@@ -83,7 +83,6 @@ impl NetworkFilterConfig for Hcm {
             )),
             clusters: self.server.service::<ClusterManager>().on_this_thread(),
             config: self.config.clone(),
-            server: self.server.clone(),
         };
         Rc::new(HcmOnWorker {
             hcm: Rc::new(hcm),
@@ -99,7 +98,6 @@ pub(crate) struct WorkerHcm {
     pub(crate) listener_stats: Option<LocalGroup>,
     pub(crate) routes: Rc<WorkerRouteTable>,
     pub(crate) clusters: Rc<WorkerClusters>,
-    pub(crate) server: Arc<ServerContext>,
 }
 
 impl WorkerHcm {

@@ -121,6 +121,9 @@ pub(crate) fn prepare(
     if config.generate_request_id {
         request_id::ensure(headers, edge, config.preserve_external_request_id);
     }
+    if !config.via.is_empty() {
+        headers.append_to_value(Known::Via, b", ", config.via.as_bytes());
+    }
     // Client certificates arrive with TLS; a connection without one may pass the header on only if told always to.
     if config.forward_client_cert != ForwardClientCert::AlwaysForwardOnly {
         headers.remove(Known::XForwardedClientCert);
@@ -135,12 +138,8 @@ fn remove_all(headers: &mut HeaderMap, names: &[Known]) {
 
 /// RFC 9110 §7.6.1, except that an upgrade goes on as it is.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if is_upgrade(headers) {
-        // Without a body the upgrade goes upstream with an explicit length: the transfer encoding is removed below.
-        if !headers.contains(Known::TransferEncoding) && !headers.contains(Known::ContentLength) {
-            headers.set(Known::ContentLength, b"0");
-        }
-    } else {
+    if !is_upgrade(headers) {
+        remove_nominated(headers);
         headers.remove(Known::Connection);
         headers.remove(Known::Upgrade);
         sanitize_te(headers);
@@ -149,6 +148,28 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove(Known::KeepAlive);
     headers.remove(Known::ProxyConnection);
     headers.remove(Known::TransferEncoding);
+}
+
+/// Removes the headers that `connection` names.
+fn remove_nominated(headers: &mut HeaderMap) {
+    let Some(value) = headers.get(Known::Connection) else {
+        return;
+    };
+    let plain: [&[u8]; 4] = [b"close", b"keep-alive", b"upgrade", b"te"];
+    let is_plain = |name: &[u8]| plain.iter().any(|known| known.eq_ignore_ascii_case(name));
+    if value
+        .split(|&b| b == b',')
+        .all(|name| is_plain(name.trim_ascii()))
+    {
+        return;
+    }
+    let value = value.to_ascii_lowercase();
+    for name in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+        let routed = name.starts_with(b":") || name == b"host";
+        if !name.is_empty() && !routed && !is_plain(name) {
+            headers.remove(name);
+        }
+    }
 }
 
 /// Only `te: trailers` concerns more than one hop.
@@ -221,6 +242,7 @@ fn scheme_of(connection: &ConnectionInfo) -> &'static [u8] {
 fn set_scheme(headers: &mut HeaderMap, connection: &ConnectionInfo, config: &HcmConfig) {
     if let Some(scheme) = &config.scheme_to_set {
         headers.set(Known::Scheme, scheme.as_bytes());
+        headers.set(Known::XForwardedProto, scheme.as_bytes());
     } else if !headers.contains(Known::Scheme) {
         let scheme: &[u8] = match headers.get(Known::XForwardedProto) {
             Some(b"http") => b"http",

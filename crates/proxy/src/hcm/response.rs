@@ -24,14 +24,7 @@ pub(crate) fn prepare(
     if set_server {
         headers.set(Known::Server, config.server_name.as_bytes());
     }
-    if is_upgrade(request_headers) && is_upgrade(headers) {
-        let bodiless =
-            !headers.contains(Known::TransferEncoding) && !headers.contains(Known::ContentLength);
-        // RFC 9110 §8.6 forbids a length in 1xx answers.
-        if bodiless && headers.status().is_none_or(|status| status >= 200) {
-            headers.set(Known::ContentLength, b"0");
-        }
-    } else {
+    if !(is_upgrade(request_headers) && is_upgrade(headers)) {
         headers.remove(Known::Connection);
         headers.remove(Known::Upgrade);
     }

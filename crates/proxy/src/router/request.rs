@@ -14,6 +14,20 @@ use super::{RouterConfig, Upstream};
 use crate::hcm::stats::HttpStats;
 use crate::stream::Stream;
 
+/// Request headers that are for the router only.
+const CONSUMED: &[Known] = &[
+    Known::XEnvoyMaxRetries,
+    Known::XEnvoyRetryOn,
+    Known::XEnvoyRetryGrpcOn,
+    Known::XEnvoyRetriableHeaderNames,
+    Known::XEnvoyRetriableStatusCodes,
+    Known::XEnvoyUpstreamAltStatName,
+    Known::XEnvoyUpstreamRqPerTryTimeoutMs,
+    Known::XEnvoyUpstreamRqTimeoutAltResponse,
+    Known::XEnvoyHedgeOnPerTryTimeout,
+    Known::XEnvoyUpstreamStreamDurationMs,
+];
+
 impl Stream {
     /// Matches the route, unless that was done and nothing has changed since.
     pub(crate) fn find_route(&mut self) {
@@ -73,8 +87,8 @@ impl Stream {
             Action::DirectResponse(_) => HttpStats::RQ_DIRECT_RESPONSE,
             _ => HttpStats::RQ_REDIRECT,
         });
-        let body = String::from_utf8_lossy(&direct.body).into_owned();
-        let mut reply = LocalReply::new(direct.status, body, "direct_response");
+        let mut reply = LocalReply::new(direct.status, "", "direct_response");
+        reply.body = direct.body.into_owned().into();
         if let Some(location) = &direct.location {
             reply = reply.header("location", String::from_utf8_lossy(location).into_owned());
         }
@@ -106,6 +120,9 @@ impl Stream {
             !config.suppress_envoy_headers,
         );
 
+        for &name in CONSUMED {
+            self.request.headers.remove(name);
+        }
         let priority = match forward.high_priority {
             true => Priority::High,
             false => Priority::Default,
@@ -263,12 +280,8 @@ fn timeout(
     grpc: bool,
 ) -> Option<Duration> {
     let mut timeout = forward.timeout.unwrap_or_default();
-    if grpc
-        && let Some(max) = forward
-            .max_stream_duration
-            .and_then(|durations| durations.grpc_timeout_header_max)
-    {
-        timeout = grpc_timeout(headers, max, forward);
+    if grpc && let Some(max) = forward.max_grpc_timeout {
+        timeout = grpc_timeout(headers, max, forward.grpc_timeout_offset);
     }
     let asked = headers
         .get(Known::XEnvoyUpstreamRqTimeoutMs)
@@ -291,7 +304,7 @@ fn timeout(
 }
 
 /// What `grpc-timeout` asks for, at most `max` (0: no limit), less the configured offset.
-fn grpc_timeout(headers: &HeaderMap, max: Duration, forward: &Forward) -> Duration {
+fn grpc_timeout(headers: &HeaderMap, max: Duration, offset: Option<Duration>) -> Duration {
     let asked = headers
         .get(Known::GrpcTimeout)
         .and_then(parse_grpc_timeout)
@@ -301,9 +314,6 @@ fn grpc_timeout(headers: &HeaderMap, max: Duration, forward: &Forward) -> Durati
         false if asked.is_zero() => max,
         false => asked.min(max),
     };
-    let offset = forward
-        .max_stream_duration
-        .and_then(|durations| durations.grpc_timeout_header_offset);
     match offset {
         Some(offset) if offset < limited => limited - offset,
         _ => limited,

@@ -303,7 +303,10 @@ impl Stream {
 
     /// Acts on a lane that holds more than it may.
     fn check_limit(&mut self, direction: Direction, position: usize) {
-        let default = self.buffer_limit;
+        let default = match direction {
+            Direction::Request => self.request_limit,
+            Direction::Response => self.buffer_limit,
+        };
         let lane = self.lane_at(direction, position);
         let limit = lane.limit.unwrap_or(default) as usize;
         if lane.held() <= limit || !matches!(lane.gate, Gate::Buffering) {

@@ -17,7 +17,7 @@ use nuncio_buffer::Buffer;
 use nuncio_event::clock;
 use nuncio_http::date::with_http_date;
 use nuncio_http::{Known, Message};
-use nuncio_sdk::{ConnectionInfo, LocalReply, Protocol, ResponseFlags, RouteView, StreamInfo};
+use nuncio_sdk::{ConnectionInfo, LocalReply, Protocol, ResponseFlags, StreamInfo};
 use tokio::time::Instant;
 
 use crate::hcm::WorkerHcm;
@@ -87,6 +87,8 @@ pub(crate) struct Stream {
     filters: Vec<FilterSlot>,
     has_waits: bool,
     pub(crate) buffer_limit: u32,
+    /// Most bytes of the request that filters may hold.
+    request_limit: u32,
     /// The request has arrived whole.
     pub(crate) request_end: bool,
     /// Nothing more of the request is wanted.
@@ -103,6 +105,10 @@ pub(crate) struct Stream {
     pub(crate) saw_close: bool,
     timers: timers::StreamTimers,
     logged: bool,
+    /// The request's headers have arrived whole.
+    pub(crate) headers_seen: bool,
+    /// The stream was counted as reset.
+    pub(crate) reset_counted: bool,
     /// Time of the present round of work.
     pub(crate) now: Instant,
 }
@@ -137,6 +143,7 @@ impl Stream {
             filters: Vec::new(),
             has_waits: false,
             buffer_limit,
+            request_limit: buffer_limit,
             request_end: false,
             request_cut: false,
             response_state: ResponseState::None,
@@ -148,6 +155,8 @@ impl Stream {
             saw_close: false,
             timers: timers::StreamTimers::default(),
             logged: false,
+            headers_seen: false,
+            reset_counted: false,
             now,
         }
     }
@@ -179,6 +188,8 @@ impl Stream {
 
     fn begin(&mut self, now: Instant) {
         self.info.stream_id = self.hcm.random();
+        // Until a request line says otherwise.
+        self.info.protocol = Some(Protocol::Http11);
         let stats = &self.hcm.stats;
         stats.inc(HttpStats::DOWNSTREAM_RQ_TOTAL);
         stats.inc(HttpStats::DOWNSTREAM_RQ_HTTP1_TOTAL);
@@ -200,6 +211,7 @@ impl Stream {
     /// The request's headers have arrived (in `self.request.headers`).
     pub(crate) fn on_headers(&mut self, protocol: Protocol, end: bool, now: Instant) {
         self.info.protocol = Some(protocol);
+        self.headers_seen = true;
         self.timers.headers_arrived();
         self.touch(now);
         let headers = &self.request.headers;
@@ -210,11 +222,17 @@ impl Stream {
             self.note_request_end(now);
         }
         let hcm = self.hcm.clone();
-        if let Err(reply) = self.check_and_prepare(&hcm.config) {
+        if let Err(mut reply) = self.check_and_prepare(&hcm.config) {
+            reply.close_connection = reply.status == 400 && !hcm.config.keep_on_bad_request;
             return self.send_local_reply(reply);
         }
         self.find_route();
         self.timers.on_route(self.router.route.as_deref(), now);
+        if let Some(route) = &self.router.route {
+            let limit = route.body_buffer_limit(self.buffer_limit);
+            self.request_limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        }
+        self.log_start(now);
         if let Err(reply) = self.choose_chain(&hcm.config) {
             return self.send_local_reply(reply);
         }
@@ -253,7 +271,7 @@ impl Stream {
             None | Some(b"") if !self.is_connect => {
                 return Err(LocalReply::new(404, "", "missing_path_rejected"));
             }
-            Some(path) if !path.is_empty() && path[0] != b'/' && path != b"*" => {
+            Some(path) if !path.is_empty() && path[0] != b'/' => {
                 self.hcm
                     .stats
                     .inc(HttpStats::DOWNSTREAM_RQ_NON_RELATIVE_PATH);
@@ -268,8 +286,9 @@ impl Stream {
                     .stats
                     .inc(HttpStats::DOWNSTREAM_RQ_REDIRECTED_WITH_NORMALIZED_PATH);
                 let path = String::from_utf8_lossy(headers.path().unwrap_or_default()).into_owned();
-                return Err(LocalReply::new(307, "", "path_normalization_redirected")
-                    .header("location", path));
+                return Err(
+                    LocalReply::new(307, "", "path_normalization_failed").header("location", path)
+                );
             }
             PathVerdict::Reject | PathVerdict::Redirect => {
                 self.hcm
@@ -337,30 +356,24 @@ impl Stream {
         let hcm = self.hcm.clone();
         let chain: &FilterChain = hcm.chain(self.chain);
         for (entry, filter) in chain.filters.iter().enumerate() {
-            if !self
-                .filter_disabled_by_route(&filter.name)
-                .unwrap_or(filter.disabled)
-            {
+            let by_route = self
+                .router
+                .route
+                .as_deref()
+                .and_then(|route| route.filter_disabled(&filter.name));
+            if !by_route.unwrap_or(filter.disabled) {
                 self.filters
                     .push(FilterSlot::new(filter.config.create_filter(), entry));
             }
         }
     }
 
-    /// What the most specific level of the route that says anything of it says.
-    fn filter_disabled_by_route(&self, name: &str) -> Option<bool> {
-        let configs = self.router.route.as_deref()?.per_filter_configs();
-        configs
-            .iter()
-            .rev()
-            .find(|config| *config.filter == *name)?
-            .disabled
-    }
-
     /// A piece of the request's body has arrived (in `self.request.data`).
     pub(crate) fn on_data(&mut self, end: bool, now: Instant) {
         self.touch(now);
-        self.info.bytes_received += self.request.data.len() as u64;
+        if !self.request_cut {
+            self.info.bytes_received += self.request.data.len() as u64;
+        }
         if end {
             self.note_request_end(now);
         }
@@ -388,6 +401,7 @@ impl Stream {
     /// The response's headers have arrived from the upstream (in `self.response.headers`).
     pub(crate) fn respond_headers(&mut self, end: bool) {
         self.response_state = ResponseState::InFilters;
+        self.info.response_code = self.response.headers.status();
         self.pass_headers(Direction::Response, 0, end);
     }
 
@@ -496,7 +510,8 @@ impl Stream {
 
     /// Whether more of the request may be read.
     pub(crate) fn wants_request(&self) -> bool {
-        !self.router_is_backed_up()
+        !self.request_cut
+            && !self.router_is_backed_up()
             && (self.filters.is_empty() || !self.is_backed_up(Direction::Request))
     }
 
@@ -504,8 +519,9 @@ impl Stream {
     pub(crate) fn on_downstream_gone(&mut self, flag: ResponseFlags, details: &'static str) {
         if !self.out.sent_end {
             self.info.set_flag(flag);
-            self.info.set_details_once(details);
+            self.info.response_code_details = Some(details.into());
             self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_RX_RESET);
+            self.reset_counted = true;
         }
         self.request_cut = true;
         self.response_cut = true;

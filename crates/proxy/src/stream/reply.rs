@@ -63,6 +63,7 @@ impl Stream {
         // Envoy counts a stream that it resets under both names.
         self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_TX_RESET);
         self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_RX_RESET);
+        self.reset_counted = true;
         self.request_cut = true;
         self.response_cut = true;
         self.out.reset = true;
@@ -75,7 +76,6 @@ impl Stream {
         self.router_abort();
         self.info.set_flag(reply.flags);
         self.info.response_code_details = Some(std::mem::take(&mut reply.details));
-        self.info.local_reply_body = reply.body.clone();
         self.out.close |= reply.close_connection;
 
         let headers = &mut self.response.headers;
@@ -112,7 +112,7 @@ impl Stream {
             headers.set_number(Known::GrpcStatus, u64::from(status));
             let message = formatted
                 .as_ref()
-                .map_or(reply.body.as_bytes(), |formatted| &formatted.body);
+                .map_or(&*reply.body, |formatted| &formatted.body);
             if !message.is_empty() {
                 headers.set(Known::GrpcMessage, &percent_encode(message));
             }
@@ -120,7 +120,7 @@ impl Stream {
         }
         let (text, content_type): (&[u8], &[u8]) = match &formatted {
             Some(formatted) => (&formatted.body, formatted.content_type.as_bytes()),
-            None => (reply.body.as_bytes(), b"text/plain"),
+            None => (&*reply.body, b"text/plain"),
         };
         if !text.is_empty() {
             headers.set_number(Known::ContentLength, text.len() as u64);
