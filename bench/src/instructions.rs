@@ -1,6 +1,366 @@
-//! Instruction counts.
+//! Instructions under callgrind: the same from run to run, so that small changes for the worse are seen.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Map, Value, json};
+
 use crate::args::Args;
-use anyhow::{Result, bail};
-pub(crate) fn run(_args: &Args, _update: bool) -> Result<bool> {
-    bail!("later")
+use crate::binaries::{self, cargo, installed, run as run_command, workspace};
+use crate::configs::{Setup, envoy};
+use crate::http;
+use crate::machine::{self, Cores, Scratch};
+use crate::origin::Origin;
+use crate::process::{Process, command};
+
+/// Growth beyond this fails.
+const TOLERANCE: f64 = 0.03;
+
+/// An example program of a crate, and what to count of it.
+struct Probe {
+    name: &'static str,
+    package: &'static str,
+    example: &'static str,
+    count: Count,
+}
+
+enum Count {
+    /// The program's first argument is a number of iterations: the difference of two runs counts.
+    Iterations,
+    /// One function (a pattern of callgrind's) with all it calls, which together do something `times` times.
+    Function {
+        pattern: &'static str,
+        arguments: &'static [&'static str],
+        times: f64,
+    },
+}
+
+const PROBES: &[Probe] = &[
+    Probe {
+        name: "http: decode and encode one exchange, both sides",
+        package: "nuncio-http",
+        example: "h1_cycle",
+        count: Count::Iterations,
+    },
+    Probe {
+        name: "stats: inc",
+        package: "nuncio-stats",
+        example: "count",
+        count: Count::Function {
+            pattern: "count::inc",
+            arguments: &["calls"],
+            times: 1e6,
+        },
+    },
+    Probe {
+        name: "stats: record in a histogram",
+        package: "nuncio-stats",
+        example: "count",
+        count: Count::Function {
+            pattern: "count::record",
+            arguments: &["calls"],
+            times: 2e6,
+        },
+    },
+    Probe {
+        name: "stats: charge a response code",
+        package: "nuncio-stats",
+        example: "count",
+        count: Count::Function {
+            pattern: "count::charge_code",
+            arguments: &["calls"],
+            times: 1e6,
+        },
+    },
+    Probe {
+        name: "access-log: a line in default format",
+        package: "nuncio-access-log",
+        example: "lines",
+        count: Count::Function {
+            pattern: "lines::log_lines",
+            arguments: &["10000", "/dev/null"],
+            times: 10_000.0,
+        },
+    },
+    Probe {
+        name: "route: find the first of 10,000 mixed",
+        package: "nuncio-route",
+        example: "route_cost",
+        count: Count::Function {
+            pattern: "*find_many*",
+            arguments: &["mixed", "0"],
+            times: 1_000.0,
+        },
+    },
+    Probe {
+        name: "route: find the last of 10,000 mixed",
+        package: "nuncio-route",
+        example: "route_cost",
+        count: Count::Function {
+            pattern: "*find_many*",
+            arguments: &["mixed", "9999"],
+            times: 1_000.0,
+        },
+    },
+];
+
+/// Iterations of the shorter and the longer run whose difference counts.
+const FEW: u32 = 2_000;
+const MANY: u32 = 22_000;
+
+/// Counts, and compares with the baseline or replaces it; false when something grew.
+pub(crate) fn run(args: &Args, update: bool) -> Result<bool> {
+    for program in ["valgrind", "nginx", "setpriv", "taskset"] {
+        installed(program)?;
+    }
+    let nuncio = binaries::nuncio(args.build)?;
+    let examples = nuncio.with_file_name("examples");
+    if args.build {
+        for probe in PROBES {
+            run_command(cargo().args(["build", "--quiet", "--release"]).args([
+                "--package",
+                probe.package,
+                "--example",
+                probe.example,
+            ]))?;
+        }
+    }
+    let cores = Cores::choose()?;
+    let scratch = Scratch::new()?;
+    let log = scratch.path().join("callgrind.log");
+    let mut counts = BTreeMap::new();
+    for probe in PROBES {
+        eprintln!("{}", probe.name);
+        let program = examples.join(probe.example);
+        let count = probe.measure(&program, &log).with_context(|| probe.name)?;
+        counts.insert(probe.name.to_owned(), count);
+    }
+    let origin = Origin::start(scratch.path(), cores.load)?;
+    for (name, access_log) in [
+        ("proxy: one HTTP/1.1 request", false),
+        ("proxy: one HTTP/1.1 request with an access log", true),
+    ] {
+        eprintln!("{name}");
+        let folder = scratch.path().join("proxy");
+        let proxy = |requests| {
+            requests_through(&nuncio, cores.proxy, &origin, &folder, access_log, requests)
+        };
+        let difference = proxy(MANY)?.saturating_sub(proxy(FEW)?);
+        counts.insert(name.to_owned(), difference as f64 / f64::from(MANY - FEW));
+    }
+    let file = workspace().join("bench/baseline/instructions.json");
+    if update {
+        save(&file, &counts)?;
+        println!("{} holds these counts now", file.display());
+        print(&counts, &BTreeMap::new());
+        return Ok(true);
+    }
+    Ok(print(&counts, &load(&file)?))
+}
+
+impl Probe {
+    fn measure(&self, program: &Path, log: &Path) -> Result<f64> {
+        match self.count {
+            Count::Iterations => {
+                let of = |iterations: u32| {
+                    collected(
+                        callgrind(Command::new("valgrind"), log)
+                            .arg(program)
+                            .arg(iterations.to_string()),
+                        log,
+                    )
+                };
+                let difference = of(MANY)?.saturating_sub(of(FEW)?);
+                Ok(difference as f64 / f64::from(MANY - FEW))
+            }
+            Count::Function {
+                pattern,
+                arguments,
+                times,
+            } => {
+                let total = collected(
+                    callgrind(Command::new("valgrind"), log)
+                        .arg(format!("--toggle-collect={pattern}"))
+                        .arg(program)
+                        .args(arguments),
+                    log,
+                )?;
+                ensure!(total > 0, "callgrind saw no {pattern}");
+                Ok(total as f64 / times)
+            }
+        }
+    }
+}
+
+fn callgrind(mut valgrind: Command, log: &Path) -> Command {
+    let mut log_file = std::ffi::OsString::from("--log-file=");
+    log_file.push(log);
+    valgrind
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(log_file);
+    valgrind
+}
+
+/// Runs an example to its end and returns its instructions.
+fn collected(command: &mut Command, log: &Path) -> Result<u64> {
+    let output = command.output().context("starting valgrind")?;
+    ensure!(
+        output.status.success(),
+        "ended with {}:\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    total(log)
+}
+
+/// All instructions of a proxy that starts, hands `requests` requests on, one after the other, and stops.
+fn requests_through(
+    nuncio: &Path,
+    core: usize,
+    origin: &Origin,
+    folder: &Path,
+    access_log: bool,
+    requests: u32,
+) -> Result<u64> {
+    fs::create_dir_all(folder)?;
+    let [listener, admin] = machine::free_ports()?;
+    let setup = Setup {
+        listener,
+        admin,
+        origin: origin.port,
+        connections: 1,
+        access_log: access_log.then(|| "/dev/null".into()),
+        lean: false,
+    };
+    let config = folder.join("envoy.yaml");
+    fs::write(&config, envoy::plain(&setup))?;
+    let log = folder.join("callgrind.log");
+    let mut command = callgrind(command(OsStr::new("valgrind"), &[core]), &log);
+    command.arg(nuncio).arg("-c").arg(config);
+    command.args([
+        "--concurrency",
+        "1",
+        "--disable-hot-restart",
+        "-l",
+        "warning",
+    ]);
+    let mut process = Process::start("nuncio under valgrind", &mut command, folder)?;
+    process.wait_until(std::time::Duration::from_secs(60), || {
+        http::status(listener, "localhost", "/").is_ok()
+    })?;
+    let mut stream = http::connect(listener)?;
+    for _ in 0..requests {
+        let (status, _) = http::exchange(&mut stream, "localhost", "/")?;
+        ensure!(status == 200, "answered {status}");
+    }
+    drop(stream);
+    process.stop()?;
+    total(&log)
+}
+
+/// Callgrind's `Collected : N`.
+fn total(log: &Path) -> Result<u64> {
+    let text = fs::read_to_string(log).with_context(|| format!("reading {}", log.display()))?;
+    text.lines()
+        .find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok())
+        .with_context(|| format!("no count in:\n{text}"))
+}
+
+fn save(file: &PathBuf, counts: &BTreeMap<String, f64>) -> Result<()> {
+    let counts: Map<String, Value> = counts
+        .iter()
+        .map(|(name, count)| (name.clone(), json!((count * 10.0).round() / 10.0)))
+        .collect();
+    let document = json!({"rustc": rustc()?, "instructions": counts});
+    fs::write(file, format!("{document:#}\n"))
+        .with_context(|| format!("writing {}", file.display()))
+}
+
+fn load(file: &PathBuf) -> Result<BTreeMap<String, f64>> {
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("reading {} (--update writes it)", file.display()))?;
+    let document: Value = serde_json::from_str(&text)?;
+    let (then, now) = (document["rustc"].as_str().unwrap_or_default(), rustc()?);
+    if then != now {
+        println!("note: the baseline is of {then}, this is {now}");
+    }
+    let counts = document["instructions"]
+        .as_object()
+        .context("no instructions")?;
+    counts
+        .iter()
+        .map(|(name, count)| Ok((name.clone(), count.as_f64().context("a number")?)))
+        .collect()
+}
+
+fn rustc() -> Result<String> {
+    let output = Command::new("rustc")
+        .arg("--version")
+        .output()
+        .context("rustc")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Prints the counts beside the baseline; false when one grew beyond the tolerance.
+fn print(counts: &BTreeMap<String, f64>, baseline: &BTreeMap<String, f64>) -> bool {
+    let mut kept = true;
+    println!(
+        "{:<52}  {:>10}  {:>10}  {:>8}",
+        "instructions", "now", "baseline", "change"
+    );
+    for (name, &now) in counts {
+        let Some(&then) = baseline.get(name) else {
+            println!("{name:<52}  {now:>10.1}  {:>10}", "-");
+            continue;
+        };
+        let change = now / then - 1.0;
+        let verdict = if change > TOLERANCE {
+            kept = false;
+            "FAIL"
+        } else if change < -TOLERANCE {
+            "better: --update keeps it"
+        } else {
+            ""
+        };
+        println!(
+            "{name:<52}  {now:>10.1}  {then:>10.1}  {:>+7.1}%  {verdict}",
+            change * 100.0
+        );
+    }
+    for name in baseline.keys().filter(|name| !counts.contains_key(*name)) {
+        println!("{name:<52}  no longer measured: --update forgets it");
+        kept = false;
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(pairs: &[(&str, f64)]) -> BTreeMap<String, f64> {
+        pairs
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count))
+            .collect()
+    }
+
+    #[test]
+    fn growth_beyond_the_tolerance_fails() {
+        let baseline = counts(&[("a", 1_000.0)]);
+        assert!(print(&counts(&[("a", 1_029.0)]), &baseline));
+        assert!(!print(&counts(&[("a", 1_031.0)]), &baseline));
+        assert!(print(&counts(&[("a", 500.0)]), &baseline));
+    }
+
+    #[test]
+    fn new_probes_pass_and_lost_ones_fail() {
+        let baseline = counts(&[("a", 10.0)]);
+        assert!(print(&counts(&[("a", 10.0), ("b", 5.0)]), &baseline));
+        assert!(!print(&counts(&[("b", 5.0)]), &baseline));
+    }
 }
