@@ -55,14 +55,18 @@ fn scrape(admin: &Admin, params: &Params, format: Format) -> Response {
         Ok(scrape) => scrape,
         Err(error) => return Response::error(400, error),
     };
-    admin.context.server_stats.update();
     let content_type = match format {
         Format::Text | Format::Prometheus => TEXT,
         Format::Json => JSON,
         Format::Html => HTML,
     };
     let store = admin.context.server.stats.clone();
-    Response::stream(content_type, move |out| scrape.write(&store, out))
+    let server_stats = admin.context.server_stats.clone();
+    Response::stream(content_type, move |out| {
+        // Not on the admin thread: counting connections may take a while.
+        server_stats.update();
+        scrape.write(&store, out)
+    })
 }
 
 impl Scrape {
