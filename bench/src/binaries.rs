@@ -1,6 +1,5 @@
 //! Finds the programs to measure: builds Nuncio, installs Envoy where it is missing.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,16 +15,15 @@ const ENVOY: &str = "1.40.0";
 pub(crate) struct Binaries {
     pub(crate) nuncio: PathBuf,
     pub(crate) envoy: PathBuf,
+    pub(crate) nginx: PathBuf,
+    pub(crate) haproxy: PathBuf,
 }
 
 impl Binaries {
     /// Makes sure that everything `args` asks for can be started.
     pub(crate) fn find(args: &Args) -> Result<Self> {
-        for program in ["wrk", "nginx", "setpriv", "taskset"] {
+        for program in ["wrk", "setpriv", "taskset"] {
             installed(program)?;
-        }
-        if args.only.contains(&Peer::Haproxy) {
-            installed("haproxy")?;
         }
         Ok(Self {
             nuncio: if args.only.contains(&Peer::Nuncio) {
@@ -38,16 +36,23 @@ impl Binaries {
             } else {
                 PathBuf::new()
             },
+            // The origin, whatever is measured.
+            nginx: installed("nginx")?,
+            haproxy: if args.only.contains(&Peer::Haproxy) {
+                installed("haproxy")?
+            } else {
+                PathBuf::new()
+            },
         })
     }
 
     /// The program to start for `peer`.
-    pub(crate) fn program(&self, peer: Peer) -> OsString {
+    pub(crate) fn program(&self, peer: Peer) -> &Path {
         match peer {
-            Peer::Nuncio => self.nuncio.clone().into(),
-            Peer::Envoy => self.envoy.clone().into(),
-            Peer::Nginx => "nginx".into(),
-            Peer::Haproxy => "haproxy".into(),
+            Peer::Nuncio => &self.nuncio,
+            Peer::Envoy => &self.envoy,
+            Peer::Nginx => &self.nginx,
+            Peer::Haproxy => &self.haproxy,
         }
     }
 }
@@ -104,14 +109,18 @@ fn in_venv(venv: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// An error that says how to get `program` when it is not in the path.
-pub(crate) fn installed(program: &str) -> Result<()> {
+/// Where `program` is; an error that says how to get it when it is missing.
+///
+/// Daemons are looked for where an ordinary user's path does not lead, too.
+pub(crate) fn installed(program: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    ensure!(
-        std::env::split_paths(&path).any(|folder| folder.join(program).is_file()),
-        "{program} is missing: apt-get install -y nginx-light haproxy wrk util-linux valgrind"
-    );
-    Ok(())
+    std::env::split_paths(&path)
+        .chain(["/usr/local/sbin".into(), "/usr/sbin".into()])
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+        .with_context(|| {
+            format!("{program} is missing: apt-get install -y nginx-light haproxy wrk util-linux valgrind")
+        })
 }
 
 /// Runs a command that must succeed.

@@ -1,24 +1,19 @@
 //! Instructions under callgrind: the same from run to run, so that small changes for the worse are seen.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Map, Value, json};
 
 use crate::args::Args;
+use crate::baseline::{self, Counts};
 use crate::binaries::{self, cargo, installed, run as run_command, workspace};
 use crate::configs::{Setup, envoy};
 use crate::http;
 use crate::machine::{self, Cores, Scratch};
 use crate::origin::Origin;
 use crate::process::{Process, command};
-
-/// Growth beyond this fails.
-const TOLERANCE: f64 = 0.03;
 
 /// An example program of a crate, and what to count of it.
 struct Probe {
@@ -114,9 +109,10 @@ const MANY: u32 = 22_000;
 
 /// Counts, and compares with the baseline or replaces it; false when something grew.
 pub(crate) fn run(args: &Args, update: bool) -> Result<bool> {
-    for program in ["valgrind", "nginx", "setpriv", "taskset"] {
+    for program in ["valgrind", "setpriv", "taskset"] {
         installed(program)?;
     }
+    let nginx = installed("nginx")?;
     let nuncio = binaries::nuncio(args.build)?;
     let examples = nuncio.with_file_name("examples");
     if args.build {
@@ -132,14 +128,14 @@ pub(crate) fn run(args: &Args, update: bool) -> Result<bool> {
     let cores = Cores::choose()?;
     let scratch = Scratch::new()?;
     let log = scratch.path().join("callgrind.log");
-    let mut counts = BTreeMap::new();
+    let mut counts = Counts::new();
     for probe in PROBES {
         eprintln!("{}", probe.name);
         let program = examples.join(probe.example);
         let count = probe.measure(&program, &log).with_context(|| probe.name)?;
         counts.insert(probe.name.to_owned(), count);
     }
-    let origin = Origin::start(scratch.path(), cores.load)?;
+    let origin = Origin::start(&nginx, scratch.path(), cores.load)?;
     for (name, access_log) in [
         ("proxy: one HTTP/1.1 request", false),
         ("proxy: one HTTP/1.1 request with an access log", true),
@@ -154,12 +150,12 @@ pub(crate) fn run(args: &Args, update: bool) -> Result<bool> {
     }
     let file = workspace().join("bench/baseline/instructions.json");
     if update {
-        save(&file, &counts)?;
+        baseline::save(&file, &counts)?;
         println!("{} holds these counts now", file.display());
-        print(&counts, &BTreeMap::new());
+        baseline::compare(&counts, &Counts::new());
         return Ok(true);
     }
-    Ok(print(&counts, &load(&file)?))
+    Ok(baseline::compare(&counts, &baseline::load(&file)?))
 }
 
 impl Probe {
@@ -239,7 +235,7 @@ fn requests_through(
     let config = folder.join("envoy.yaml");
     fs::write(&config, envoy::plain(&setup))?;
     let log = folder.join("callgrind.log");
-    let mut command = callgrind(command(OsStr::new("valgrind"), &[core]), &log);
+    let mut command = callgrind(command("valgrind", &[core]), &log);
     command.arg(nuncio).arg("-c").arg(config);
     command.args([
         "--concurrency",
@@ -268,99 +264,4 @@ fn total(log: &Path) -> Result<u64> {
     text.lines()
         .find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok())
         .with_context(|| format!("no count in:\n{text}"))
-}
-
-fn save(file: &PathBuf, counts: &BTreeMap<String, f64>) -> Result<()> {
-    let counts: Map<String, Value> = counts
-        .iter()
-        .map(|(name, count)| (name.clone(), json!((count * 10.0).round() / 10.0)))
-        .collect();
-    let document = json!({"rustc": rustc()?, "instructions": counts});
-    fs::write(file, format!("{document:#}\n"))
-        .with_context(|| format!("writing {}", file.display()))
-}
-
-fn load(file: &PathBuf) -> Result<BTreeMap<String, f64>> {
-    let text = fs::read_to_string(file)
-        .with_context(|| format!("reading {} (--update writes it)", file.display()))?;
-    let document: Value = serde_json::from_str(&text)?;
-    let (then, now) = (document["rustc"].as_str().unwrap_or_default(), rustc()?);
-    if then != now {
-        println!("note: the baseline is of {then}, this is {now}");
-    }
-    let counts = document["instructions"]
-        .as_object()
-        .context("no instructions")?;
-    counts
-        .iter()
-        .map(|(name, count)| Ok((name.clone(), count.as_f64().context("a number")?)))
-        .collect()
-}
-
-fn rustc() -> Result<String> {
-    let output = Command::new("rustc")
-        .arg("--version")
-        .output()
-        .context("rustc")?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-/// Prints the counts beside the baseline; false when one grew beyond the tolerance.
-fn print(counts: &BTreeMap<String, f64>, baseline: &BTreeMap<String, f64>) -> bool {
-    let mut kept = true;
-    println!(
-        "{:<52}  {:>10}  {:>10}  {:>8}",
-        "instructions", "now", "baseline", "change"
-    );
-    for (name, &now) in counts {
-        let Some(&then) = baseline.get(name) else {
-            println!("{name:<52}  {now:>10.1}  {:>10}", "-");
-            continue;
-        };
-        let change = now / then - 1.0;
-        let verdict = if change > TOLERANCE {
-            kept = false;
-            "FAIL"
-        } else if change < -TOLERANCE {
-            "better: --update keeps it"
-        } else {
-            ""
-        };
-        println!(
-            "{name:<52}  {now:>10.1}  {then:>10.1}  {:>+7.1}%  {verdict}",
-            change * 100.0
-        );
-    }
-    for name in baseline.keys().filter(|name| !counts.contains_key(*name)) {
-        println!("{name:<52}  no longer measured: --update forgets it");
-        kept = false;
-    }
-    kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn counts(pairs: &[(&str, f64)]) -> BTreeMap<String, f64> {
-        pairs
-            .iter()
-            .map(|(name, count)| ((*name).to_owned(), *count))
-            .collect()
-    }
-
-    #[test]
-    fn growth_beyond_the_tolerance_fails() {
-        let baseline = counts(&[("a", 1_000.0)]);
-        assert!(print(&counts(&[("a", 1_029.0)]), &baseline));
-        assert!(!print(&counts(&[("a", 1_031.0)]), &baseline));
-        assert!(print(&counts(&[("a", 500.0)]), &baseline));
-    }
-
-    #[test]
-    fn new_probes_pass_and_lost_ones_fail() {
-        let baseline = counts(&[("a", 10.0)]);
-        assert!(print(&counts(&[("a", 10.0), ("b", 5.0)]), &baseline));
-        assert!(!print(&counts(&[("b", 5.0)]), &baseline));
-    }
 }

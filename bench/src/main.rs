@@ -2,6 +2,7 @@
 
 mod args;
 mod bars;
+mod baseline;
 mod binaries;
 mod configs;
 mod http;
@@ -82,7 +83,7 @@ fn measure(args: &Args, chosen: &[&Scenario]) -> Result<Results> {
             .collect(),
         rounds: args.rounds,
         seconds: args.seconds,
-        origin: Origin::start(scratch.path(), cores.load)?,
+        origin: Origin::start(&binaries.nginx, scratch.path(), cores.load)?,
         binaries,
         cores,
         scratch,

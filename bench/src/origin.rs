@@ -1,13 +1,12 @@
 //! The upstream server behind every proxy: nginx with a 32-byte answer, and a large one at `/big`.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::configs::nginx;
+use crate::configs::nginx as config;
 use crate::process::{Process, command};
 use crate::{http, machine};
 
@@ -23,8 +22,8 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Starts nginx on `core` with its files in a folder of `scratch`.
-    pub(crate) fn start(scratch: &Path, core: usize) -> Result<Self> {
+    /// Starts the program `nginx` on `core` with its files in a folder of `scratch`.
+    pub(crate) fn start(nginx: &Path, scratch: &Path, core: usize) -> Result<Self> {
         let folder = scratch.join("origin");
         fs::create_dir_all(&folder)?;
         // A hole: no disk is read, and none is filled.
@@ -32,11 +31,11 @@ impl Origin {
         let [port] = machine::free_ports()?;
         fs::write(
             folder.join("nginx.conf"),
-            nginx::origin(port, &folder, BODY),
+            config::origin(port, &folder, BODY),
         )?;
         let mut process = Process::start(
             "origin",
-            command(OsStr::new("nginx"), &[core]).args(nginx::arguments(&folder)),
+            command(nginx, &[core]).args(config::arguments(&folder)),
             &folder,
         )?;
         process.wait_until(Duration::from_secs(10), || {

@@ -87,7 +87,7 @@ impl Start<'_> {
     /// Starts `peer` and waits until it answers.
     pub(crate) fn run(self, peer: Peer) -> Result<Proxy> {
         fs::create_dir_all(self.folder)?;
-        let mut command = command(&self.binaries.program(peer), self.cores);
+        let mut command = command(self.binaries.program(peer), self.cores);
         match peer {
             Peer::Nuncio | Peer::Envoy => {
                 let file = self.folder.join("envoy.yaml");

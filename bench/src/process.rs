@@ -25,7 +25,7 @@ pub(crate) struct Process {
 /// `program` on `cores`, and so that the kernel ends it with this program.
 ///
 /// `setpriv` and `taskset` (util-linux) replace themselves by the program: the pid is the program's.
-pub(crate) fn command(program: &OsStr, cores: &[usize]) -> Command {
+pub(crate) fn command(program: impl AsRef<OsStr>, cores: &[usize]) -> Command {
     let cores: Vec<String> = cores.iter().map(ToString::to_string).collect();
     let mut command = Command::new("setpriv");
     command

@@ -1,6 +1,5 @@
 //! The load generator.
 
-use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -27,7 +26,7 @@ pub(crate) fn run(
     seconds: u64,
     script: Option<&Path>,
 ) -> Result<Load> {
-    let mut wrk = command(OsStr::new("wrk"), &[core]);
+    let mut wrk = command("wrk", &[core]);
     wrk.args(["-t1", "--latency", "--timeout", "10s"])
         .arg(format!("-c{connections}"))
         .arg(format!("-d{seconds}s"))
