@@ -31,13 +31,14 @@ fn run_all(steps: &mut Steps) -> Option<String> {
             "clippy",
             "--workspace",
             "--all-targets",
+            "--keep-going",
             "--",
             "-D",
             "warnings",
         ]))
     });
     steps.run("docs", || {
-        let mut docs = cargo(["doc", "--workspace", "--no-deps"]);
+        let mut docs = cargo(["doc", "--workspace", "--no-deps", "--keep-going"]);
         execute(docs.env("RUSTDOCFLAGS", "-D warnings"))
     });
     // What does not compile cannot be run.

@@ -104,6 +104,12 @@ fn quickstart(proxy: Proxy) {
     bodies.sort();
     let (one, two) = ("Hello from host one.\n", "Hello from host two.\n");
     assert_eq!(bodies, [one, one, two, two]);
+    let clusters = proxy.admin("/clusters").body;
+    for port in [10001, 10002] {
+        let port = proxy.sandbox.ports.of(port);
+        let line = format!("hosts::127.0.0.1:{port}::rq_total::2\n");
+        assert!(clusters.contains(&line), "{line} is not in\n{clusters}");
+    }
 }
 
 fn routing(proxy: Proxy) {
@@ -245,23 +251,26 @@ fn access_log(proxy: Proxy) {
 
 fn circuit_breakers(proxy: Proxy) {
     let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    let (mut one, mut two) = (0, 0);
+    let (mut served, mut refused) = (0, 0);
     thread::scope(|scope| {
         let first = scope.spawn(|| proxy.request(10000, request));
         let second = scope.spawn(|| proxy.request(10000, request));
         let responses = [first.join().unwrap(), second.join().unwrap()];
         for response in responses {
             match response.status {
-                200 => one += 1,
+                200 => served += 1,
                 503 => {
                     assert_eq!(response.header("x-envoy-overloaded"), Some("true"));
-                    two += 1;
+                    refused += 1;
                 }
                 other => panic!("{other}: {response:?}"),
             }
         }
     });
-    assert_eq!((one, two), (1, 1));
+    assert_eq!((served, refused), (1, 1));
+    let stats = proxy.admin("/stats?filter=overflow").body;
+    let line = "cluster.slow.upstream_rq_active_overflow: 1\n";
+    assert!(stats.contains(line), "{line} is not in\n{stats}");
 }
 
 fn unix_socket(proxy: Proxy) {
@@ -275,6 +284,8 @@ fn unix_socket(proxy: Proxy) {
 
 fn dns(proxy: Proxy) {
     expect(&proxy, "/", &[], 200, "Hello, you asked for localhost.\n");
+    let clusters = proxy.admin("/clusters").body;
+    assert!(clusters.contains("::hostname::localhost\n"), "{clusters}");
 }
 
 fn timeouts(proxy: Proxy) {

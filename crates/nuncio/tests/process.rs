@@ -17,8 +17,11 @@ static_resources:
     address: {pipe: {path: /tmp/nuncio-front.sock}}
 "#;
 
-/// Bootstraps with mistakes of one kind each, and for each mistake its line, its path and a word of what is said.
-const BAD: &[(&str, &[(u32, &str, &str)])] = &[
+/// A mistake's line, its path, and a word of what is said about it.
+type Mistake = (u32, &'static str, &'static str);
+
+/// Bootstraps with mistakes of one kind each.
+const BAD: &[(&str, &[Mistake])] = &[
     (
         "    filter_chain: []
   clusters:
