@@ -1,4 +1,4 @@
-//! The bench harness: it tells itself what it measures, and builds Nuncio for release.
+//! The bench harness: `bench/README.md` tells what it measures. It builds Nuncio for release.
 
 use anyhow::Result;
 
@@ -9,5 +9,15 @@ use crate::command::{cargo, execute};
 /// # Errors
 /// When it does not build, or fails.
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    execute(cargo(["run", "--quiet", "--package", "nuncio-bench", "--"]).args(args))
+    execute(
+        cargo([
+            "run",
+            "--release",
+            "--quiet",
+            "--package",
+            "nuncio-bench",
+            "--",
+        ])
+        .args(args),
+    )
 }

@@ -21,7 +21,7 @@ usage: cargo xtask <task>
   setup                    installs what the tests need and this machine has not (into .tools/, nothing global)
   compat                   writes the generated part of COMPATIBILITY.md anew
   conformance [args]       Nuncio against Envoy's recorded answers; --help lists the arguments, --record asks Envoy itself
-  bench [args]             Nuncio beside Envoy, nginx and HAProxy; --help lists the arguments
+  bench [args]             Nuncio beside Envoy, nginx and HAProxy; --help lists the arguments, `bars` is all of it
   fuzz [target] [--seconds N]
                            cargo-fuzz on one target, or on all of them, N seconds each (60)
   help                     this

@@ -11,7 +11,7 @@ use crate::{
     ConfigError, Diagnostic, Document, Severity,
     api::{bootstrap::Bootstrap, cluster::Cluster, listener::Listener},
     check::check,
-    decode::{Problem, decode},
+    decode::{Doubt, Problem, decode},
     document::{Source, bootstrap_type},
     front::{Place, Syntax, parse},
     normalise::normalise,
@@ -114,8 +114,8 @@ impl LoadedBootstrap {
 /// Reads, merges and checks the bootstrap.
 ///
 /// # Errors
-/// Every error at once, in the order of their places. Errors of syntax hide those of meaning, and a field that cannot
-/// be decoded hides the validation of the whole.
+/// Every error at once, in the order of their places. Errors of syntax hide those of meaning, and what cannot be decoded
+/// hides what might only be its consequence. Where two sources are merged, both must decode before the whole is judged.
 pub fn load_bootstrap(sources: &Sources) -> Result<LoadedBootstrap, Vec<Diagnostic>> {
     let mut loader = Loader {
         allow_unknown: sources.allow_unknown,
@@ -152,12 +152,17 @@ struct Loader {
     /// `wire` is not in normal form.
     rough: bool,
     errors: Vec<Diagnostic>,
+    /// Some source could not be read at all.
+    unreadable: bool,
+    /// What the errors of decoding leave in the dark.
+    doubts: Vec<Doubt>,
     warnings: Vec<Diagnostic>,
     unknown_fields: usize,
 }
 
 impl Loader {
     fn fail(&mut self, name: String, message: impl Into<String>) {
+        self.unreadable = true;
         let problem = Problem {
             place: Place { line: 0, column: 0 },
             path: String::new(),
@@ -223,6 +228,7 @@ impl Loader {
                     expected: None,
                     suggestion: None,
                 };
+                self.unreadable = true;
                 self.errors.push(source.diagnostic(problem));
             }
             Ok(tree) => {
@@ -239,6 +245,7 @@ impl Loader {
                         .into_iter()
                         .map(|problem| source.diagnostic(problem)),
                 );
+                self.doubts.extend(decoded.doubts);
                 self.unknown_fields += decoded.unknown.len();
                 self.warnings.extend(
                     decoded
@@ -258,9 +265,13 @@ impl Loader {
     }
 
     fn finish(mut self) -> Result<LoadedBootstrap, Vec<Diagnostic>> {
-        let Some(message) = bootstrap_type().filter(|_| self.errors.is_empty()) else {
+        let hopeless = self.unreadable || (self.rough && !self.errors.is_empty());
+        let Some(message) = bootstrap_type().filter(|_| !hopeless) else {
             return Err(self.errors);
         };
+        if !self.errors.is_empty() {
+            return Err(self.undecoded(message));
+        }
         if self.rough {
             let (normal, errors) = normalise(message, &self.wire, &self.extension_types);
             if !errors.is_empty() {
@@ -292,6 +303,18 @@ impl Loader {
             unknown_fields: self.unknown_fields,
             document: self.document,
         })
+    }
+}
+
+impl Loader {
+    /// The errors of decoding, and what else is wrong for certain.
+    fn undecoded(self, message: MessageType) -> Vec<Diagnostic> {
+        let mut others = check(message, &self.wire).errors;
+        others.retain(|error| !self.doubts.iter().any(|doubt| doubt.covers(&error.path)));
+        let mut all = self.errors;
+        all.extend(self.document.diagnose_all(&others));
+        all.sort_by_key(|error| (error.line, error.column));
+        all
     }
 }
 

@@ -63,6 +63,44 @@ fn a_third_partys_type_stays_a_struct() {
     assert_eq!(word, Some(Kind::StringValue("hello".into())));
 }
 
+/// What cannot be decoded hides no other error, except those that may be its consequence.
+#[test]
+fn errors_of_all_kinds_come_at_once() {
+    let text = "static_resources:
+  clusters:
+  - {name: one, type: STATICK, connect_timeout: 0s}
+  - {name: two, lb_polici: MAGLEV, connect_timeout: 0s, health_checks: [{timeout: 0s}]}
+  - {name: three, type: STATIC, lb_policy: MAGLEV, load_assignment: {endpoints: [{lb_endpoints: 1}]}}
+  - {type: STATIC}
+";
+    let found: Vec<_> = load("a.yaml", text)
+        .expect_err("must be refused")
+        .into_iter()
+        .map(|error| {
+            (
+                error.line,
+                error.path.replace("static_resources.clusters", ""),
+            )
+        })
+        .collect();
+    let found: Vec<_> = found.iter().map(|(line, path)| (*line, &**path)).collect();
+    let expected = [
+        (3, "[0].type"),
+        (3, "[0].connect_timeout"),
+        (4, "[1]"),
+        (4, "[1].health_checks[0].timeout"),
+        (5, "[2].lb_policy"),
+        (5, "[2].load_assignment.cluster_name"),
+        (5, "[2].load_assignment.endpoints[0].lb_endpoints[0]"),
+        (6, "[3].name"),
+    ];
+    for entry in expected {
+        assert!(found.contains(&entry), "{entry:?} is not in {found:?}");
+    }
+    // Of a message with a key that is no field it is not known what is missing and what is misspelt.
+    assert!(!found.contains(&(4, "[1].connect_timeout")), "{found:?}");
+}
+
 #[test]
 fn the_extension_tells_the_syntax() {
     let yaml = load("x.yaml", YAML).unwrap();

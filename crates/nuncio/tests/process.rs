@@ -20,39 +20,32 @@ static_resources:
 /// A mistake's line, its path, and a word of what is said about it.
 type Mistake = (u32, &'static str, &'static str);
 
-/// Bootstraps with mistakes of one kind each.
-const BAD: &[(&str, &[Mistake])] = &[
-    (
-        "    filter_chain: []
+/// A bootstrap with mistakes of several kinds: misspelt, of the wrong kind, out of range, not there yet.
+const BAD: &str = "    filter_chain: []
   clusters:
   - name: one
     type: STATICK
-  - name: two
-    connect_timeout: 1x
-",
-        &[
-            (7, "static_resources.listeners[0]", "\"filter_chains\""),
-            (10, "static_resources.clusters[0].type", "\"STATIC\""),
-            (12, "static_resources.clusters[1].connect_timeout", "1x"),
-        ],
-    ),
-    (
-        "  clusters:
-  - name: one
     connect_timeout: 0s
     load_assignment:
       cluster_name: one
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 70000}}}}]}]
   - name: two
     lb_policy: MAGLEV
+    dns_refresh_rate: 1x
     load_assignment: {cluster_name: two}
-",
-        &[
-            (9, "static_resources.clusters[0].connect_timeout", "greater than"),
-            (12, "socket_address.port_value", "65535"),
-            (14, "static_resources.clusters[1].lb_policy", "unsupported"),
-        ],
+";
+
+const MISTAKES: &[Mistake] = &[
+    (7, "static_resources.listeners[0]", "\"filter_chains\""),
+    (10, "static_resources.clusters[0].type", "\"STATIC\""),
+    (
+        11,
+        "static_resources.clusters[0].connect_timeout",
+        "greater than",
     ),
+    (14, "socket_address.port_value", "65535"),
+    (16, "static_resources.clusters[1].lb_policy", "unsupported"),
+    (17, "static_resources.clusters[1].dns_refresh_rate", "1x"),
 ];
 
 fn run(sandbox: &Sandbox, args: &[&str]) -> Output {
@@ -71,23 +64,21 @@ fn stderr(output: &Output) -> String {
 /// Every mistake is told with its line and its path, in serve and in validate mode, and nothing was started.
 #[test]
 fn a_bad_bootstrap_is_refused_with_all_its_errors() {
-    for (bad, mistakes) in BAD {
-        for args in [&[][..], &["--mode", "validate"]] {
-            let sandbox = Sandbox::of_text("bad.yaml", &format!("{HEAD}{bad}"));
-            let output = run(&sandbox, args);
-            assert_eq!(output.status.code(), Some(1), "{output:?}");
-            let log = stderr(&output);
-            for (line, path, what) in *mistakes {
-                let place = format!("{}:{line}:", sandbox.config.display());
-                for part in [&place, *path, *what] {
-                    assert!(log.contains(part), "{part} is not in\n{log}");
-                }
+    for args in [&[][..], &["--mode", "validate"]] {
+        let sandbox = Sandbox::of_text("bad.yaml", &format!("{HEAD}{BAD}"));
+        let output = run(&sandbox, args);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let log = stderr(&output);
+        for (line, path, what) in MISTAKES {
+            let place = format!("{}:{line}:", sandbox.config.display());
+            for part in [&place, *path, *what] {
+                assert!(log.contains(part), "{part} is not in\n{log}");
             }
-            let count = format!("the configuration was refused: {} errors", mistakes.len());
-            assert!(log.contains(&count), "{log}");
-            assert!(!sandbox.file("nuncio-front.sock").exists());
-            assert!(!log.contains("starting main dispatch loop"), "{log}");
         }
+        let count = format!("the configuration was refused: {} errors", MISTAKES.len());
+        assert!(log.contains(&count), "{log}");
+        assert!(!sandbox.file("nuncio-front.sock").exists());
+        assert!(!log.contains("starting main dispatch loop"), "{log}");
     }
 }
 

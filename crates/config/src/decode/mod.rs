@@ -26,12 +26,47 @@ pub(crate) struct Problem {
     pub(crate) suggestion: Option<String>,
 }
 
+/// What cannot be judged after an error of decoding: another error there may be no more than its consequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// The value at this path was left out.
+    Value(String),
+    /// The message at this path has a key that is no field, perhaps a misspelt one.
+    Fields(String),
+}
+
+impl Doubt {
+    /// Whether an error at `path` may be a consequence.
+    pub(crate) fn covers(&self, path: &str) -> bool {
+        match self {
+            Doubt::Value(value) => {
+                // Elements behind one that was left out have moved up.
+                let whole = match value.strip_suffix(']').and_then(|rest| rest.rfind('[')) {
+                    Some(end) => &value[..end],
+                    None => value,
+                };
+                beneath(path, whole).is_some() || beneath(whole, path).is_some()
+            }
+            Doubt::Fields(message) => beneath(path, message)
+                .is_some_and(|rest| !rest.trim_start_matches('.').contains(['.', '['])),
+        }
+    }
+}
+
+/// What follows `parent` in `path`; nothing when they are the same.
+fn beneath<'p>(path: &'p str, parent: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(parent)?;
+    (parent.is_empty() || rest.is_empty() || rest.starts_with(['.', '['])).then_some(rest)
+}
+
 /// What decoding gave.
 #[derive(Debug, Default)]
 pub(crate) struct Decoded {
     /// The message in wire format; incomplete when there are `errors`.
     pub(crate) wire: Vec<u8>,
     pub(crate) errors: Vec<Problem>,
+    /// What the errors leave in the dark.
+    pub(crate) doubts: Vec<Doubt>,
     /// Unknown fields that were allowed.
     pub(crate) unknown: Vec<Problem>,
     /// A singular field stands in `wire` more than once (JSON with a repeated key): normalise it before
@@ -123,6 +158,7 @@ impl<'t> Decoder<'t> {
         suggestion: Option<String>,
     ) {
         let problem = self.problem(at, message.into(), expected, suggestion);
+        self.out.doubts.push(Doubt::Value(problem.path.clone()));
         self.out.errors.push(problem);
     }
 
@@ -138,11 +174,10 @@ impl<'t> Decoder<'t> {
     fn unknown(&mut self, at: Value<'_>, message: String, suggestion: Option<String>) {
         let problem = self.problem(at, message, None, suggestion);
         if self.allow_unknown {
-            &mut self.out.unknown
-        } else {
-            &mut self.out.errors
+            return self.out.unknown.push(problem);
         }
-        .push(problem);
+        self.out.doubts.push(Doubt::Fields(problem.path.clone()));
+        self.out.errors.push(problem);
     }
 
     /// Runs `body` one step further down the path.
@@ -191,6 +226,7 @@ impl<'t> Decoder<'t> {
         out: &mut Vec<u8>,
     ) {
         let start = (out.len(), self.out.errors.len(), self.out.unknown.len());
+        let doubts = self.out.doubts.len();
         let mut seen = FieldSet::default();
         // YAML lets a key stand twice: the last one counts, the others are not even looked at.
         let unique = entries.clone().all(|entry| {
@@ -201,6 +237,7 @@ impl<'t> Decoder<'t> {
             out.truncate(start.0);
             self.out.errors.truncate(start.1);
             self.out.unknown.truncate(start.2);
+            self.out.doubts.truncate(doubts);
             seen = FieldSet::default();
             for entry in last_of_each_key(entries) {
                 self.entry(message, entry, &mut seen, out);

@@ -7,7 +7,7 @@ use crate::{
     wire::{put_bytes, put_tag, put_varint},
 };
 
-use super::{Decoder, Default};
+use super::{Decoder, Default, Doubt};
 
 impl<'t> Decoder<'t> {
     /// One value of a field that holds no message.
@@ -173,11 +173,11 @@ impl<'t> Decoder<'t> {
         );
         problem.expected = Some(format!("one of {}", names.join(", ")));
         if self.allow_unknown {
-            &mut self.out.unknown
+            self.out.unknown.push(problem);
         } else {
-            &mut self.out.errors
+            self.out.doubts.push(Doubt::Value(problem.path.clone()));
+            self.out.errors.push(problem);
         }
-        .push(problem);
         None
     }
 
