@@ -60,7 +60,8 @@ pub(crate) const INVALID_AUTHORITY: CodecError =
     CodecError::bad("http.invalid_authority", "invalid byte in the host header");
 pub(crate) const SEVERAL_HOSTS: CodecError =
     CodecError::bad("http.invalid_authority", "more than one host header");
-pub(crate) const UNDERSCORE: CodecError = CodecError::bad(
+/// A header's name has an underscore, which the settings refuse. Counted apart by the connection manager.
+pub const UNDERSCORE: CodecError = CodecError::bad(
     "http1.unexpected_underscore",
     "header name contains underscores",
 );

@@ -17,7 +17,7 @@ mod target;
 mod upgrade;
 
 pub use encode::{ClientEncoder, MissingPseudoHeader, ServerEncoder};
-pub use error::CodecError;
+pub use error::{CodecError, UNDERSCORE};
 pub use joined::{joins_in_requests, joins_in_responses};
 pub use request::{RequestFacts, ServerDecoder};
 pub use response::{ClientDecoder, RequestKind, ResponseFacts};

@@ -191,7 +191,12 @@ static TABLE: [u8; SLOTS] = build_table();
 /// nearly every search ends at its first slot.
 const fn slot(name: &[u8]) -> usize {
     let n = name.len();
-    let (first, middle, last) = (name[0] as usize, name[n / 2] as usize, name[n - 1] as usize);
+    // The bit that makes letters lower case is set in every other byte of a known name anyway.
+    let (first, middle, last) = (
+        (name[0] | 0x20) as usize,
+        (name[n / 2] | 0x20) as usize,
+        (name[n - 1] | 0x20) as usize,
+    );
     (n.wrapping_mul(67) ^ first.wrapping_mul(29) ^ middle.wrapping_mul(181) ^ last.wrapping_mul(7))
         % SLOTS
 }
@@ -227,6 +232,25 @@ impl Known {
                 return None;
             }
             if NAMES[number as usize].as_bytes() == name {
+                return Some(Self::ALL[number as usize]);
+            }
+            at = (at + 1) % SLOTS;
+        }
+    }
+
+    /// The known name spelt `name`, in whatever case.
+    #[inline]
+    pub(super) fn from_any_case(name: &[u8]) -> Option<Self> {
+        if name.is_empty() {
+            return None;
+        }
+        let mut at = slot(name);
+        loop {
+            let number = TABLE[at];
+            if number == EMPTY {
+                return None;
+            }
+            if NAMES[number as usize].as_bytes().eq_ignore_ascii_case(name) {
                 return Some(Self::ALL[number as usize]);
             }
             at = (at + 1) % SLOTS;
@@ -279,6 +303,7 @@ mod tests {
         for &known in Known::ALL {
             let name = known.as_bytes();
             assert_eq!(Known::from_lower(name), Some(known));
+            assert_eq!(Known::from_any_case(&name.to_ascii_uppercase()), Some(known));
             assert!(!name.iter().any(u8::is_ascii_uppercase));
             assert_eq!(known.is_pseudo(), name[0] == b':');
             let mut longer = name.to_vec();

@@ -176,25 +176,25 @@ impl HeaderMap {
         rules: Receive,
     ) -> Option<Known> {
         let offset = self.arena.len();
-        if rules.keep_case {
-            self.arena.extend_from_slice(name);
-        }
-        let lower = self.arena.len();
-        self.arena.extend_from_slice(name);
-        make_lower(&mut self.arena[lower..]);
-        let mut known = Known::from_lower(&self.arena[lower..]);
+        let mut known = Known::from_any_case(name);
         if let Some(known) = &mut known {
             if rules.host_is_authority && *known == Known::Host {
                 *known = Known::Authority;
             }
             let known = *known;
-            if rules.joined.contains(known) && self.present.contains(known) {
-                self.arena.truncate(offset);
+            if self.present.contains(known) && rules.joined.contains(known) {
                 self.append_to_value(known, b",", value);
                 return Some(known);
             }
-            self.arena.truncate(lower);
             self.present.insert(known);
+        }
+        if rules.keep_case {
+            self.arena.extend_from_slice(name);
+        }
+        if known.is_none() {
+            let lower = self.arena.len();
+            self.arena.extend_from_slice(name);
+            make_lower(&mut self.arena[lower..]);
         }
         self.push(offset, name.len(), known, rules.keep_case, value);
         known
