@@ -1,7 +1,10 @@
 //! Where the server is in its life, shared by all threads.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
+
+use nuncio_sdk::HealthState;
 
 /// `envoy.admin.v3.ServerInfo.State`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,23 +37,17 @@ impl Lifecycle {
 pub struct ServerState {
     /// How far start-up is: one of the three states other than draining.
     phase: AtomicU8,
-    health_check_failed: AtomicBool,
+    health: Arc<HealthState>,
     started: Instant,
     started_at: SystemTime,
 }
 
-impl Default for ServerState {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl ServerState {
-    /// A server that begins to start now.
-    pub fn new() -> Self {
+    /// A server that begins to start now, and the state of its health checks, which the data path reads too.
+    pub fn new(health: Arc<HealthState>) -> Self {
         Self {
             phase: AtomicU8::new(Lifecycle::PreInitializing as u8),
-            health_check_failed: AtomicBool::new(false),
+            health,
             started: Instant::now(),
             started_at: SystemTime::now(),
         }
@@ -68,12 +65,12 @@ impl ServerState {
 
     /// `/healthcheck/fail` and `/healthcheck/ok`.
     pub fn set_health_check_failed(&self, failed: bool) {
-        self.health_check_failed.store(failed, Relaxed);
+        self.health.set_failing(failed);
     }
 
     /// Whether health checks are to fail; then responses also close their connections.
     pub fn health_check_failed(&self) -> bool {
-        self.health_check_failed.load(Relaxed)
+        self.health.is_failing()
     }
 
     /// The state. As in Envoy, a live server is draining while it fails health checks.
@@ -103,7 +100,7 @@ mod tests {
 
     #[test]
     fn failing_health_checks_shows_only_once_live() {
-        let state = ServerState::new();
+        let state = ServerState::new(Arc::default());
         assert_eq!(state.lifecycle().as_str(), "PRE_INITIALIZING");
         state.set_health_check_failed(true);
         state.set_initializing();

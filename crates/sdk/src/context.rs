@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, RwLock};
 
 use nuncio_stats::Store;
@@ -44,6 +45,23 @@ impl Services {
             .read()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         map.get(&TypeId::of::<T>())?.clone().downcast::<T>().ok()
+    }
+}
+
+/// Whether this proxy is to fail its health checks (`/healthcheck/fail` of the admin interface): a service. While it
+/// does, responses close their connections, so that clients go elsewhere.
+#[derive(Debug, Default)]
+pub struct HealthState(AtomicBool);
+
+impl HealthState {
+    /// Whether health checks are to fail.
+    pub fn is_failing(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+
+    /// Lets health checks fail, or succeed again.
+    pub fn set_failing(&self, failing: bool) {
+        self.0.store(failing, Relaxed);
     }
 }
 

@@ -23,7 +23,7 @@ pub mod stream_info;
 pub use access_log::{AccessLogFactory, AccessLogType, AccessLogger, LogContext};
 pub use cluster::{ClusterId, ClusterNames};
 pub use connection::{ConnectionHandle, ConnectionInfo, DrainDecision, DrainStrategy};
-pub use context::{FactoryContext, LocalInfo, ServerContext, Services};
+pub use context::{FactoryContext, HealthState, LocalInfo, ServerContext, Services};
 pub use filter::{
     Action, Await, DataAction, FilterContext, HttpFilter, HttpFilterConfig, HttpFilterFactory,
     Resume,

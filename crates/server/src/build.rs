@@ -9,7 +9,7 @@ use nuncio_config::{ConfigError, Diagnostic, LoadedBootstrap};
 use nuncio_downstream::{ListenerManager, ManagerOptions, Origin, UpdateError};
 use nuncio_event::Dispatchers;
 use nuncio_route::matchers::{HeaderMatcher, MetadataMatcher};
-use nuncio_sdk::{Extensions, FactoryContext, LocalInfo, ServerContext};
+use nuncio_sdk::{Extensions, FactoryContext, HealthState, LocalInfo, ServerContext};
 use nuncio_stats::{StatsConfig, Store};
 use nuncio_upstream::ClusterManager;
 use nuncio_upstream::dns::{DnsResolver, SystemResolver};
@@ -80,6 +80,7 @@ pub(crate) fn build(
         services: Default::default(),
     });
     context.services.insert(logs.clone());
+    context.services.insert(Arc::<HealthState>::default());
     context.services.insert(Arc::new(filter_matchers()));
 
     let resolver: Option<Arc<dyn DnsResolver>> = match validating {

@@ -11,11 +11,12 @@ use nuncio_config::{Diagnostic, LoadedBootstrap, convert};
 use nuncio_downstream::DrainScope;
 use nuncio_event::watchdog::{Watchdog, WatchdogConfig};
 use nuncio_event::{Dispatchers, Workers};
-use nuncio_sdk::Extensions;
+use nuncio_sdk::{Extensions, HealthState};
 use nuncio_stats::{Kind, Query, Store, Value};
 use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::Instant;
 
 use crate::admin::{self, AdminParts};
 use crate::observer::ServerObserver;
@@ -83,7 +84,6 @@ pub(crate) fn serve(
         enable_core_dump().map_err(Failure::System)?;
     }
     Store::register_thread(0);
-    let state = Arc::new(ServerState::new());
     let observer = Arc::new(ServerObserver::default());
     let workers = Workers::start(options.concurrency, observer.clone(), |worker| {
         Store::register_thread(worker.index() + 1);
@@ -99,6 +99,7 @@ pub(crate) fn serve(
     let mut parts = runtime
         .block_on(async { build(options, extensions, &loaded, workers.dispatchers()) })
         .map_err(Failure::Config)?;
+    let state = Arc::new(ServerState::new(parts.context.service::<HealthState>()));
     let connections = parts.context.stats.clone();
     let stats = Arc::new(ServerStats::new(
         &parts.context,
@@ -245,7 +246,8 @@ impl Server<'_> {
         self.stats.initialized();
         log::info!(target: "main", "starting main dispatch loop");
 
-        let mut flush = tokio::time::interval(stats_flush);
+        // As in Envoy, histograms have no values until the first interval is over.
+        let mut flush = tokio::time::interval_at(Instant::now() + stats_flush, stats_flush);
         loop {
             tokio::select! {
                 _ = terminate.recv() => {

@@ -80,7 +80,7 @@ impl Fixture {
             name: "",
         };
         let config = AdminConfig::new(&admin, &cx).unwrap().unwrap();
-        let state = Arc::new(ServerState::new());
+        let state = Arc::new(ServerState::new(Arc::default()));
         state.set_live();
         let actions = Arc::<Mutex<Vec<AdminAction>>>::default();
         let asked = actions.clone();

@@ -25,7 +25,7 @@ use nuncio_upstream::ClusterManager;
 
 use super::local_reply::LocalReplyConfig;
 use super::path::{EscapedSlashes, PathRules};
-use super::stats::{HttpStats, ListenerHttpStats};
+use super::stats::{CodecStats, HttpStats, ListenerHttpStats};
 use crate::router::RouterConfig;
 
 /// `server_header_transformation`
@@ -128,6 +128,7 @@ pub(crate) struct HcmConfig {
     pub(crate) path: PathRules,
     pub(crate) stats: Arc<Group>,
     pub(crate) listener_stats: Option<Arc<Group>>,
+    pub(crate) codec_stats: Arc<Group>,
 }
 
 impl HcmConfig {
@@ -277,6 +278,7 @@ impl HcmConfig {
                 strip_trailing_host_dot: config.strip_trailing_host_dot,
             },
             stats: server.stats.group(prefix.as_str(), HttpStats::SCHEMA),
+            codec_stats: server.stats.group("http1.", CodecStats::SCHEMA),
             listener_stats: (!cx.stat_prefix.is_empty()).then(|| {
                 server.stats.group(
                     format!("{}{prefix}", cx.stat_prefix),

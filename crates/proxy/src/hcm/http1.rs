@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use nuncio_buffer::Buffer;
 use nuncio_event::{Timer, clock};
-use nuncio_http::h1::{CodecError, RequestFacts, ServerDecoder, ServerEncoder, Version};
+use nuncio_http::h1::{
+    CodecError, RequestFacts, ServerDecoder, ServerEncoder, UNDERSCORE, Version,
+};
 use nuncio_http::{Event, Known};
 use nuncio_sdk::{DownstreamConnection, LocalReply, Protocol, ResponseFlags};
 use tokio::time::Instant;
 
-use super::stats::HttpStats;
+use super::stats::{CodecStats, HttpStats};
 use super::{HcmOnWorker, WorkerHcm};
 use crate::stream::Stream;
 
@@ -72,6 +74,8 @@ pub(super) struct ServerConnection {
     drain_end: Option<Instant>,
     idle_since: Instant,
     max_duration_at: Option<Instant>,
+    /// A closing connection need not wait for the peer to close.
+    close_at_once: bool,
     /// When a closing connection is closed even if the peer has not.
     close_at: Option<Instant>,
     /// Since when written bytes wait for the peer.
@@ -82,6 +86,8 @@ pub(super) struct ServerConnection {
     reading_paused: bool,
     /// The peer broke the protocol: what it sends is not looked at any more.
     failed: bool,
+    /// Bytes have come: until then the connection has no protocol for the stats.
+    spoke: bool,
 }
 
 impl ServerConnection {
@@ -91,9 +97,7 @@ impl ServerConnection {
         let config = &hcm.config;
         let stats = &hcm.stats;
         stats.inc(HttpStats::DOWNSTREAM_CX_TOTAL);
-        stats.inc(HttpStats::DOWNSTREAM_CX_HTTP1_TOTAL);
         stats.gauge_add(HttpStats::DOWNSTREAM_CX_ACTIVE, 1);
-        stats.gauge_add(HttpStats::DOWNSTREAM_CX_HTTP1_ACTIVE, 1);
         let max_duration_at = config.timeouts.max_connection_duration.map(|limit| {
             let jitter =
                 config.timeouts.max_connection_duration_jitter / 100.0 * hcm.random_fraction();
@@ -111,6 +115,7 @@ impl ServerConnection {
             drain_end: None,
             idle_since: now,
             max_duration_at,
+            close_at_once: false,
             close_at: None,
             flush_since: None,
             read_size: FIRST_READ,
@@ -118,6 +123,7 @@ impl ServerConnection {
             requests: 0,
             reading_paused: false,
             failed: false,
+            spoke: false,
             worker,
             hcm,
             down,
@@ -236,7 +242,8 @@ impl ServerConnection {
         let end = stream.out.headers.take().unwrap_or_default();
         let hcm = &self.hcm;
         let drain = &self.down.handle.drain;
-        if !self.draining && drain.drain_close(now, || hcm.random()) {
+        if !self.draining
+            && (hcm.health.is_failing() || drain.drain_close(now, || hcm.random())) {
             self.draining = true;
             hcm.stats.inc(HttpStats::DOWNSTREAM_CX_DRAIN_CLOSE);
         }
@@ -244,6 +251,7 @@ impl ServerConnection {
         if self.decoder.facts().version == Version::Http10 && !stream.out.close {
             // Without a length only the end of the connection ends the body.
             stream.out.close = !end && !stream.response.headers.contains(Known::ContentLength);
+            stream.out.close_is_expected = stream.out.close;
             if !stream.out.close {
                 stream
                     .response
@@ -275,6 +283,7 @@ impl ServerConnection {
         };
         stream.finish(now);
         let close = stream.out.close || !stream.request_end;
+        let at_once = stream.request_end && stream.out.close_is_expected;
         if !stream.request_end && !stream.reset_counted {
             self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_RX_RESET);
         }
@@ -283,6 +292,7 @@ impl ServerConnection {
         self.read_size = FIRST_READ;
         if close && self.phase == Phase::Open {
             self.start_closing();
+            self.close_at_once = at_once;
         }
     }
 
@@ -326,7 +336,7 @@ impl ServerConnection {
     fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut moved = false;
         for _ in 0..READS {
-            if self.phase != Phase::Open {
+            if self.phase != Phase::Open || self.failed {
                 return moved;
             }
             if self.wants_decode() {
@@ -363,6 +373,11 @@ impl ServerConnection {
                 self.hcm
                     .stats
                     .add(HttpStats::DOWNSTREAM_CX_RX_BYTES_TOTAL, read as u64);
+                if !std::mem::replace(&mut self.spoke, true) {
+                    let stats = &self.hcm.stats;
+                    stats.inc(HttpStats::DOWNSTREAM_CX_HTTP1_TOTAL);
+                    stats.gauge_add(HttpStats::DOWNSTREAM_CX_HTTP1_ACTIVE, 1);
+                }
                 if read == self.read_size {
                     self.read_size = (read * 4).min(LARGEST_READ);
                 }
@@ -386,9 +401,6 @@ impl ServerConnection {
 
     /// Whether the decoder should look at what was read: between requests, and in one that is not complete.
     fn wants_decode(&self) -> bool {
-        if self.failed {
-            return false;
-        }
         match &self.stream {
             // The response must be on its way before the next request may begin, and slow readers must not pile up.
             None => self.write.len() < self.down.buffer_limit as usize,
@@ -410,12 +422,14 @@ impl ServerConnection {
     /// Takes one event from what was read. Returns whether there was one.
     fn decode(&mut self, now: Instant) -> bool {
         if self.stream.is_none() {
-            // RFC 9112 §2.2: empty lines before a request are no request.
-            while self.down.read.starts_with(b"\r\n") {
-                self.down.read.consume(2);
-            }
-            if self.down.read.is_empty() {
-                return false;
+            // RFC 9112 §2.2: empty lines before a request are no request. As nothing can hide in them, a bare LF will do.
+            loop {
+                match self.down.read.as_slice() {
+                    [b'\r', b'\n', ..] => self.down.read.consume(2),
+                    [b'\n', ..] => self.down.read.consume(1),
+                    [] | [b'\r'] => return false,
+                    _ => break,
+                }
             }
             self.begin_stream(now);
         }
@@ -432,6 +446,13 @@ impl ServerConnection {
                 let facts = self.decoder.facts();
                 stream.info.header_bytes_received = (before - self.down.read.len()) as u64;
                 stream.saw_close = !facts.keep_alive;
+                stream.out.close_is_expected |= stream.saw_close;
+                let dropped = self.decoder.take_dropped_underscores();
+                if dropped > 0 {
+                    self.hcm
+                        .codec_stats
+                        .add(CodecStats::DROPPED_HEADERS_WITH_UNDERSCORES, dropped);
+                }
                 stream.on_headers(protocol_of(&facts), end_stream, now);
                 true
             }
@@ -466,6 +487,7 @@ impl ServerConnection {
             .is_some_and(|max| self.requests >= max)
         {
             stream.out.close = true;
+            stream.out.close_is_expected = true;
             self.hcm
                 .stats
                 .inc(HttpStats::DOWNSTREAM_CX_MAX_REQUESTS_REACHED);
@@ -477,6 +499,11 @@ impl ServerConnection {
     fn on_codec_error(&mut self, error: CodecError) {
         log::debug!("[C{}] {error}", self.down.info.id);
         self.hcm.stats.inc(HttpStats::DOWNSTREAM_CX_PROTOCOL_ERROR);
+        if error == UNDERSCORE {
+            self.hcm
+                .codec_stats
+                .inc(CodecStats::REQUESTS_REJECTED_WITH_UNDERSCORES_IN_HEADERS);
+        }
         self.failed = true;
         let Some(stream) = &mut self.stream else {
             return;
@@ -506,7 +533,8 @@ impl ServerConnection {
         if !self.write.is_empty() {
             return self.flush(cx, now);
         }
-        let Some(delay) = self.hcm.config.timeouts.delayed_close else {
+        let delay = self.hcm.config.timeouts.delayed_close;
+        let Some(delay) = delay.filter(|_| !self.close_at_once) else {
             self.phase = Phase::Closed;
             return true;
         };
@@ -633,7 +661,9 @@ impl Drop for ServerConnection {
         }
         let stats = &self.hcm.stats;
         stats.gauge_sub(HttpStats::DOWNSTREAM_CX_ACTIVE, 1);
-        stats.gauge_sub(HttpStats::DOWNSTREAM_CX_HTTP1_ACTIVE, 1);
+        if self.spoke {
+            stats.gauge_sub(HttpStats::DOWNSTREAM_CX_HTTP1_ACTIVE, 1);
+        }
         stats.inc(HttpStats::DOWNSTREAM_CX_DESTROY);
         stats.inc(match self.ended {
             Ended::Locally => HttpStats::DOWNSTREAM_CX_DESTROY_LOCAL,

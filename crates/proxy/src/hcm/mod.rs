@@ -20,7 +20,7 @@ use nuncio_config::api::protobuf::Any;
 use nuncio_config::{ConfigError, any};
 use nuncio_route::WorkerRouteTable;
 use nuncio_sdk::{
-    ConnectionInfo, DownstreamConnection, FactoryContext, LocalFuture, NetworkFilter,
+    ConnectionInfo, DownstreamConnection, FactoryContext, HealthState, LocalFuture, NetworkFilter,
     NetworkFilterConfig, NetworkFilterFactory, ServerContext,
 };
 use nuncio_stats::LocalGroup;
@@ -77,6 +77,8 @@ impl NetworkFilterConfig for Hcm {
                 .listener_stats
                 .as_ref()
                 .map(|group| group.local()),
+            health: self.server.services.get().unwrap_or_default(),
+            codec_stats: self.config.codec_stats.local(),
             routes: Rc::new(WorkerRouteTable::new(
                 self.config.routes.clone(),
                 self.server.clone(),
@@ -96,6 +98,8 @@ pub(crate) struct WorkerHcm {
     pub(crate) config: Arc<HcmConfig>,
     pub(crate) stats: LocalGroup,
     pub(crate) listener_stats: Option<LocalGroup>,
+    pub(crate) codec_stats: LocalGroup,
+    health: Arc<HealthState>,
     pub(crate) routes: Rc<WorkerRouteTable>,
     pub(crate) clusters: Rc<WorkerClusters>,
 }

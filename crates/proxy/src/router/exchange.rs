@@ -83,8 +83,8 @@ enum Step {
     Moved,
     /// The decoder found something.
     Event(Event),
-    /// The exchange failed.
-    Failed(Reset),
+    /// The exchange failed, and who ended the connection for it.
+    Failed(Reset, ClosedBy),
 }
 
 impl Stream {
@@ -120,12 +120,12 @@ impl Stream {
                 Step::Moved => {}
                 Step::Event(Event::Informational) => {
                     // It must be on its way before the final headers take its place.
-                    self.respond_informational();
+                    self.on_upstream_informational();
                     return true;
                 }
                 Step::Event(event) => self.on_upstream_event(event, now),
-                Step::Failed(reset) => {
-                    self.on_upstream_reset(reset);
+                Step::Failed(reset, by) => {
+                    self.on_upstream_reset(reset, by);
                     return true;
                 }
             }
@@ -141,6 +141,9 @@ impl Stream {
     fn on_upstream_event(&mut self, event: Event, now: Instant) {
         match event {
             Event::Headers { end_stream } => {
+                if self.refuse_handshake() {
+                    return;
+                }
                 self.on_upstream_headers(now);
                 if end_stream {
                     self.on_upstream_end(now);
@@ -173,11 +176,11 @@ impl Stream {
         else {
             return;
         };
-        let sent = exchange.encoded_end && exchange.unsent() == 0;
-        let reusable = sent
-            && exchange.connection.decoder.facts().keep_alive
-            && exchange.connection.read.is_empty();
-        if reusable {
+        if !exchange.encoded_end || exchange.unsent() > 0 {
+            // The upstream has answered before it had the whole request.
+            exchange.abandon(ClosedBy::Local);
+        } else if exchange.connection.decoder.facts().keep_alive {
+            // Unless bytes follow that nobody asked for.
             exchange.connection.release(now);
         } else {
             exchange.connection.close_after_response(ClosedBy::Local);
@@ -194,7 +197,6 @@ impl Stream {
             // Dropping it leaves the queue; the connection in the making goes to whom it may serve.
             Upstream::Connecting(pending) => drop(pending),
             Upstream::Active(exchange) => {
-                self.count_local_reset();
                 exchange.abandon(ClosedBy::Local);
             }
         }
@@ -214,7 +216,7 @@ impl Exchange {
                 }
                 // The upstream may have answered before it closed: what it sent is read first.
                 Poll::Ready(Err(_)) if !self.connection.io.stream().is_readable() => {
-                    return Step::Failed(Reset::ConnectionTermination);
+                    return Step::Failed(Reset::ConnectionTermination, ClosedBy::Remote);
                 }
                 Poll::Ready(Err(_)) => self.connection.write.clear(),
                 Poll::Pending => self.write_blocked = true,
@@ -233,7 +235,7 @@ impl Exchange {
                 Ok(None) => {}
                 Err(error) => {
                     log::debug!("[C{}] upstream: {error}", connection.id);
-                    return Step::Failed(Reset::ProtocolError(error.details));
+                    return Step::Failed(Reset::ProtocolError, ClosedBy::Local);
                 }
             }
         }
@@ -259,12 +261,12 @@ impl Exchange {
     fn on_eof(&mut self) -> Step {
         let connection = &mut *self.connection;
         if self.started && connection.decoder.facts().is_tunnel {
-            return Step::Failed(Reset::ConnectionTermination);
+            return Step::Failed(Reset::ConnectionTermination, ClosedBy::Remote);
         }
         match connection.decoder.on_eof(&connection.read) {
             Ok(Some(event)) => Step::Event(event),
-            Ok(None) => Step::Failed(Reset::ConnectionTermination),
-            Err(error) => Step::Failed(Reset::ProtocolError(error.details)),
+            Ok(None) => Step::Failed(Reset::ConnectionTermination, ClosedBy::Remote),
+            Err(_) => Step::Failed(Reset::ProtocolError, ClosedBy::Remote),
         }
     }
 }

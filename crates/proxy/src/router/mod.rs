@@ -124,6 +124,8 @@ pub(crate) struct RouterState {
     /// Of the exchange with the upstream, from `complete_at`.
     timeout: Option<Duration>,
     deadline: Option<Instant>,
+    /// A 1xx response has come.
+    informed: bool,
     /// The local reply in the making is the router's: the route's header mutations apply to it.
     pub(crate) answers: bool,
 }

@@ -2,7 +2,7 @@
 
 use nuncio_http::Known;
 use nuncio_sdk::{LocalReply, ResponseFlags};
-use nuncio_upstream::{ClosedBy, CodeContext, ConnectFailure, FailureKind, ResetKind};
+use nuncio_upstream::{ClosedBy, CodeContext, ConnectFailure, FailureKind};
 use tokio::time::Instant;
 
 use super::Upstream;
@@ -14,22 +14,22 @@ use crate::stream::Stream;
 pub(super) enum Reset {
     /// The connection ended.
     ConnectionTermination,
-    /// The upstream broke the protocol; the codec's details.
-    ProtocolError(&'static str),
+    /// The upstream broke the protocol.
+    ProtocolError,
 }
 
 impl Reset {
     fn text(self) -> (&'static str, &'static str) {
         match self {
             Reset::ConnectionTermination => ("connection termination", "connection_termination"),
-            Reset::ProtocolError(_) => ("protocol error", "protocol_error"),
+            Reset::ProtocolError => ("protocol error", "protocol_error"),
         }
     }
 
     fn flag(self) -> ResponseFlags {
         match self {
             Reset::ConnectionTermination => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
-            Reset::ProtocolError(_) => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
+            Reset::ProtocolError => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
         }
     }
 }
@@ -91,14 +91,11 @@ impl Stream {
     }
 
     /// The exchange failed on the upstream's side.
-    pub(super) fn on_upstream_reset(&mut self, reset: Reset) {
+    pub(super) fn on_upstream_reset(&mut self, reset: Reset, by: ClosedBy) {
         let started = match std::mem::replace(&mut self.router.upstream, Upstream::Done) {
             Upstream::Active(exchange) => {
                 let started = exchange.started;
-                exchange.abandon(match reset {
-                    Reset::ConnectionTermination => ClosedBy::Remote,
-                    Reset::ProtocolError(_) => ClosedBy::Local,
-                });
+                exchange.abandon(by);
                 started
             }
             _ => false,
@@ -107,8 +104,7 @@ impl Stream {
         let (reason, details) = reset.text();
         if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
             cluster.on_host_error(host);
-            if let Reset::ProtocolError(codec) = reset {
-                self.info.upstream.transport_failure_reason = codec.into();
+            if reset == Reset::ProtocolError {
                 cluster.on_protocol_error(host);
             }
         }
@@ -124,7 +120,7 @@ impl Stream {
             reply.flags = reset.flag();
             return self.router_reply(reply);
         }
-        let status = if matches!(reset, Reset::ProtocolError(_)) {
+        let status = if reset == Reset::ProtocolError {
             502
         } else {
             503
@@ -152,11 +148,26 @@ impl Stream {
         if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
             cluster.on_host_response(host, status);
         }
+        self.info.response_code = Some(status);
         self.finalize_response();
-        if self.is_upgrade && status == 200 {
-            // The upstream does not switch protocols: what it sends is no answer to the client's request.
-            self.info.response_code_details = Some("websocket_handshake_unsuccessful".into());
+    }
+
+    /// An upstream that answers a request for an upgrade with 200 has not understood it: the client gets no more than
+    /// that status. Returns whether it is so.
+    pub(super) fn refuse_handshake(&mut self) -> bool {
+        let refused = self.is_upgrade && self.response.headers.status() == Some(200);
+        if refused {
+            self.send_local_reply(LocalReply::new(200, "", "websocket_handshake_unsuccessful"));
         }
+        refused
+    }
+
+    /// A 1xx response has come. As in Envoy, only the first of them is counted.
+    pub(super) fn on_upstream_informational(&mut self) {
+        if !std::mem::replace(&mut self.router.informed, true) {
+            self.charge_code(self.response.headers.status().unwrap_or(0));
+        }
+        self.respond_informational();
     }
 
     /// An answer of the router: the route's header mutations apply to it.
@@ -211,13 +222,6 @@ impl Stream {
             LocalReply::new(504, "upstream request timeout", "response_timeout")
                 .flags(ResponseFlags::UPSTREAM_REQUEST_TIMEOUT),
         );
-    }
-
-    /// What we end before it is complete.
-    pub(super) fn count_local_reset(&self) {
-        if let Some(cluster) = &self.router.cluster {
-            cluster.on_reset(ResetKind::Local);
-        }
     }
 
     fn code_context(&self) -> CodeContext {

@@ -83,10 +83,8 @@ impl Stream {
         let keep_original = !hcm.chain(self.chain).router.suppress_envoy_headers;
         let direct = route.direct_reply(&mut self.request.headers, &mut self.info, keep_original);
         let Some(direct) = direct else { return };
-        hcm.stats.inc(match route.action() {
-            Action::DirectResponse(_) => HttpStats::RQ_DIRECT_RESPONSE,
-            _ => HttpStats::RQ_REDIRECT,
-        });
+        // Of redirects too: `rq_redirect` is counted by nothing in Envoy 1.40.
+        hcm.stats.inc(HttpStats::RQ_DIRECT_RESPONSE);
         let mut reply = LocalReply::new(direct.status, "", "direct_response");
         reply.body = direct.body.into_owned().into();
         if let Some(location) = &direct.location {
@@ -144,13 +142,16 @@ impl Stream {
                 !config.suppress_envoy_headers,
             );
         }
-        self.info.upstream.host = Some(host.clone());
-        self.router.host = Some(host.clone());
+        let acquired = cluster.acquire(&host, priority);
+        if !matches!(acquired, Acquire::PendingOverflow) {
+            self.info.upstream.host = Some(host.clone());
+        }
+        self.router.host = Some(host);
         self.info.upstream.attempt_count = 1;
-        match cluster.acquire(&host, priority) {
+        match acquired {
             Acquire::Ready(connection) => self.attach(connection),
             Acquire::Pending(pending) => self.router.upstream = Upstream::Connecting(pending),
-            Acquire::Overflow => {
+            Acquire::Overflow | Acquire::PendingOverflow => {
                 let reply = self.overflow();
                 return Err(reply);
             }

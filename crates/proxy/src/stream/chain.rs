@@ -313,11 +313,7 @@ impl Stream {
             return;
         }
         match direction {
-            Direction::Request => self.send_local_reply(LocalReply::new(
-                413,
-                "Payload Too Large",
-                "request_payload_too_large",
-            )),
+            Direction::Request => self.request_too_large(),
             Direction::Response => self.response_too_large(),
         }
     }

@@ -56,6 +56,8 @@ pub(crate) struct Outgoing {
     pub(crate) started: bool,
     /// The connection is to be closed when the response was sent.
     pub(crate) close: bool,
+    /// The client knows that the connection ends with this exchange: it need not be given time to notice.
+    pub(crate) close_is_expected: bool,
     /// The codec has taken everything.
     pub(crate) sent_end: bool,
     /// The response cannot be completed: the connection is to be cut.
@@ -242,15 +244,18 @@ impl Stream {
 
     /// Checks that come before any filter, in Envoy's order, and the headers that the connection manager sets.
     fn check_and_prepare(&mut self, config: &HcmConfig) -> Result<(), LocalReply> {
-        let headers = &mut self.request.headers;
         if !config.proxy_100_continue
-            && headers
+            && self
+                .request
+                .headers
                 .get(Known::Expect)
                 .is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"))
         {
             self.out.send_continue = true;
-            headers.remove(Known::Expect);
+            self.request.headers.remove(Known::Expect);
+            self.charge_response(100);
         }
+        let headers = &mut self.request.headers;
         if self.info.protocol == Some(Protocol::Http10) {
             if !config.h1.accept_http_10 {
                 return Err(LocalReply::new(426, "", "low_version"));
@@ -423,6 +428,7 @@ impl Stream {
     pub(crate) fn respond_informational(&mut self) {
         if self.config().proxy_100_continue {
             self.out.informational = true;
+            self.charge_response(self.response.headers.status().unwrap_or(0));
         }
     }
 
@@ -463,34 +469,40 @@ impl Stream {
         self.out.end = true;
     }
 
+    /// Counts a response by the class of its status; a status beyond 599 has none.
     fn charge_response(&self, status: u16) {
-        let (own, listener) = match status / 100 {
-            1 => (
+        let class = match status / 100 {
+            1 => Some((
                 HttpStats::DOWNSTREAM_RQ_1XX,
                 ListenerHttpStats::DOWNSTREAM_RQ_1XX,
-            ),
-            2 => (
+            )),
+            2 => Some((
                 HttpStats::DOWNSTREAM_RQ_2XX,
                 ListenerHttpStats::DOWNSTREAM_RQ_2XX,
-            ),
-            3 => (
+            )),
+            3 => Some((
                 HttpStats::DOWNSTREAM_RQ_3XX,
                 ListenerHttpStats::DOWNSTREAM_RQ_3XX,
-            ),
-            4 => (
+            )),
+            4 => Some((
                 HttpStats::DOWNSTREAM_RQ_4XX,
                 ListenerHttpStats::DOWNSTREAM_RQ_4XX,
-            ),
-            _ => (
+            )),
+            5 => Some((
                 HttpStats::DOWNSTREAM_RQ_5XX,
                 ListenerHttpStats::DOWNSTREAM_RQ_5XX,
-            ),
+            )),
+            _ => None,
         };
         self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_COMPLETED);
-        self.hcm.stats.inc(own);
+        if let Some((own, _)) = class {
+            self.hcm.stats.inc(own);
+        }
         if let Some(stats) = &self.hcm.listener_stats {
             stats.inc(ListenerHttpStats::DOWNSTREAM_RQ_COMPLETED);
-            stats.inc(listener);
+            if let Some((_, listener)) = class {
+                stats.inc(listener);
+            }
         }
     }
 

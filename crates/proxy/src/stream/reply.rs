@@ -48,6 +48,18 @@ impl Stream {
         }
     }
 
+    /// A filter holds more of the request than it may.
+    pub(super) fn request_too_large(&mut self) {
+        self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_TOO_LARGE);
+        // Envoy judges a body before it sees that the request ends there: to it the request is not complete.
+        self.request_end = false;
+        self.send_local_reply(LocalReply::new(
+            413,
+            "Payload Too Large",
+            "request_payload_too_large",
+        ));
+    }
+
     /// A filter holds more of the response than it may.
     pub(super) fn response_too_large(&mut self) {
         self.hcm.stats.inc(HttpStats::RS_TOO_LARGE);
@@ -88,6 +100,7 @@ impl Stream {
         if self.router.answers {
             self.finalize_response();
         }
+        self.info.response_code = Some(reply.status);
         let headers = &mut self.response.headers;
         let hcm = self.hcm.clone();
         let formatted = hcm.config.local_reply.rewrite(

@@ -35,8 +35,10 @@ pub enum Acquire {
     Ready(PooledConnection),
     /// A connection is being made, or all that may exist are busy: the request waits in line.
     Pending(PendingConnection),
-    /// A circuit breaker is open; counted. Envoy answers 503 `UO` `overflow`.
+    /// The circuit breaker of requests is open; counted. Envoy answers 503 `UO` `overflow`.
     Overflow,
+    /// The circuit breaker of pending requests is open; counted. As [`Self::Overflow`], but the host is not part of it.
+    PendingOverflow,
     /// There may be no further pool (`max_connection_pools`); counted. Envoy answers as if there was no host.
     NoPool,
 }
@@ -161,7 +163,7 @@ impl Pool {
         if !breakers.try_take(self.priority, Resource::Pending, gauges) {
             stats.inc(S::UPSTREAM_RQ_PENDING_OVERFLOW);
             self.retire_if_unused();
-            return Acquire::Overflow;
+            return Acquire::PendingOverflow;
         }
         stats.inc(S::UPSTREAM_RQ_PENDING_TOTAL);
         stats.gauge_add(S::UPSTREAM_RQ_PENDING_ACTIVE, 1);
