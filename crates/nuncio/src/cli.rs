@@ -215,6 +215,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         },
         cpuset_threads,
         enable_core_dump: matches.get_flag("enable-core-dump"),
+        give_back_memory: None,
     };
     if options.drain_time > options.parent_shutdown_time {
         return Err(format!(

@@ -2,15 +2,16 @@
 
 mod cli;
 mod cpus;
+mod memory;
 
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     match cli::parse(std::env::args()) {
-        Ok(cli::Request::Run(options)) => nuncio_server::run(*options),
+        Ok(cli::Request::Run(mut options)) => {
+            options.give_back_memory = Some(memory::give_back);
+            nuncio_server::run(*options)
+        }
         Ok(cli::Request::Print(text)) => {
             print!("{text}");
             ExitCode::SUCCESS

@@ -245,6 +245,9 @@ impl Server<'_> {
         self.state.set_live();
         self.stats.initialized();
         log::info!(target: "main", "starting main dispatch loop");
+        if let Some(give_back) = self.options.give_back_memory {
+            give_back();
+        }
 
         // As in Envoy, histograms have no values until the first interval is over.
         let mut flush = tokio::time::interval_at(Instant::now() + stats_flush, stats_flush);

@@ -102,6 +102,8 @@ pub struct Options {
     pub cpuset_threads: bool,
     /// `--enable-core-dump`
     pub enable_core_dump: bool,
+    /// Gives freed memory back to the system, if the program's allocator can: called once when start-up is over.
+    pub give_back_memory: Option<fn()>,
 }
 
 impl Default for Options {
@@ -139,6 +141,7 @@ impl Default for Options {
             socket_mode: 0o600,
             cpuset_threads: false,
             enable_core_dump: false,
+            give_back_memory: None,
         }
     }
 }

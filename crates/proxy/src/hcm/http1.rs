@@ -24,7 +24,7 @@ use crate::stream::Stream;
 /// First read of an idle connection: a head and a small body fit.
 const FIRST_READ: usize = 4 * 1024;
 /// Reads grow up to this while they come back full.
-const LARGEST_READ: usize = 64 * 1024;
+const LARGEST_READ: usize = 512 * 1024;
 /// How much of the next requests is read while one is being served: enough to notice that the peer left.
 const READ_AHEAD: usize = 16 * 1024;
 /// Steps of reading and decoding before the upstream gets its turn.
@@ -307,7 +307,9 @@ impl ServerConnection {
                     .stats
                     .add(HttpStats::DOWNSTREAM_CX_TX_BYTES_TOTAL, written as u64);
                 if self.write.is_empty() {
-                    self.write.release();
+                    if self.stream.is_none() {
+                        self.write.release();
+                    }
                     self.flush_since = None;
                 } else {
                     self.flush_since = Some(now);

@@ -14,7 +14,9 @@ use crate::stream::Stream;
 /// First read: a head and a small body fit.
 const FIRST_READ: usize = 8 * 1024;
 /// Reads grow up to this while they come back full.
-const LARGEST_READ: usize = 128 * 1024;
+const LARGEST_READ: usize = 1024 * 1024;
+/// So much of a body goes to the client before more is read.
+const HANDOVER: usize = 64 * 1024;
 
 /// The exchange.
 pub(super) struct Exchange {
@@ -132,7 +134,7 @@ impl Stream {
             progress = true;
             self.touch(now);
             // What has come goes to the client before more is read.
-            if self.out.data.len() >= LARGEST_READ {
+            if self.out.data.len() >= HANDOVER {
                 return true;
             }
         }
@@ -156,6 +158,10 @@ impl Stream {
                     self.on_upstream_end(now);
                 }
                 self.respond_data(&mut data, end_stream);
+                // Large storage goes round between the buffers instead of being made anew for each piece.
+                if data.is_empty() && !end_stream {
+                    self.response.data = data;
+                }
             }
             Event::Trailers => {
                 self.on_upstream_end(now);
@@ -210,9 +216,6 @@ impl Exchange {
             match self.connection.poll_write(cx, &mut Buffer::new()) {
                 Poll::Ready(Ok(_)) => {
                     moved = true;
-                    if self.unsent() == 0 {
-                        self.connection.write.release();
-                    }
                 }
                 // The upstream may have answered before it closed: what it sent is read first.
                 Poll::Ready(Err(_)) if !self.connection.io.stream().is_readable() => {

@@ -386,6 +386,10 @@ impl Stream {
         if !self.request_cut {
             self.pass_data(Direction::Request, 0, &mut data, end);
         }
+        // Large storage goes round between the buffers instead of being made anew for each piece.
+        if data.is_empty() && !end {
+            self.request.data = data;
+        }
     }
 
     /// The request's trailers have arrived (in `self.request.trailers`).
@@ -553,6 +557,11 @@ impl Stream {
         }
         self.log_end();
         self.filters.clear();
+        // A stream that waits for its next use owns no body storage.
+        for data in [&mut self.request.data, &mut self.response.data, &mut self.out.data] {
+            data.clear();
+            data.release();
+        }
     }
 
     /// Earliest point in time at which [`Stream::on_deadline`] has something to do.

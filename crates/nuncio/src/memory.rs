@@ -1,0 +1,14 @@
+//! The allocator.
+#![allow(unsafe_code, reason = "the allocator's own call has no safe wrapper")]
+
+/// mimalloc, without transparent huge pages (see the feature in the workspace's Cargo.toml): a heap of one MiB would
+/// occupy eight.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Gives memory that was freed back to the system. Takes milliseconds: for the end of start-up, when the configuration's
+/// text and messages have gone.
+pub(crate) fn give_back() {
+    // SAFETY: `mi_collect` may be called from any thread at any time; it takes no pointer and frees only what is free.
+    unsafe { libmimalloc_sys::mi_collect(true) }
+}
