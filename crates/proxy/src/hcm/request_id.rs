@@ -3,7 +3,20 @@
 use nuncio_http::{HeaderMap, Known};
 use rand::RngCore;
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Both digits of every byte.
+static HEX: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    table
+};
+
+/// Where each byte of a UUID stands in its text.
+const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
 /// A random UUID, version 4, in its text form.
 pub(crate) fn uuid_v4() -> [u8; 36] {
@@ -12,14 +25,8 @@ pub(crate) fn uuid_v4() -> [u8; 36] {
     random[6] = (random[6] & 0x0f) | 0x40;
     random[8] = (random[8] & 0x3f) | 0x80;
     let mut text = [b'-'; 36];
-    let mut at = 0;
-    for (i, byte) in random.into_iter().enumerate() {
-        if matches!(i, 4 | 6 | 8 | 10) {
-            at += 1;
-        }
-        text[at] = HEX[usize::from(byte >> 4)];
-        text[at + 1] = HEX[usize::from(byte & 15)];
-        at += 2;
+    for (byte, at) in random.into_iter().zip(PLACES) {
+        text[at..at + 2].copy_from_slice(&HEX[usize::from(byte)]);
     }
     text
 }
