@@ -146,10 +146,7 @@ impl HcmConfig {
             stat_prefix: &prefix,
             ..*cx
         };
-        let common = config
-            .common_http_protocol_options
-            .clone()
-            .unwrap_or_default();
+        let common = config.common_http_protocol_options.unwrap_or_default();
 
         let chain = keep(
             &mut errors,
@@ -166,7 +163,7 @@ impl HcmConfig {
         let h1 = keep_one(&mut errors, h1_settings(&config, &common));
         let scheme_to_set = keep_one(&mut errors, scheme(&config));
         let internal_addresses = keep_one(&mut errors, internal_addresses(&config));
-        let log_options = config.access_log_options.clone().unwrap_or_default();
+        let log_options = config.access_log_options.unwrap_or_default();
         let log_interval = keep_one(
             &mut errors,
             convert::opt_duration(log_options.access_log_flush_interval.as_ref())

@@ -4,9 +4,10 @@
 //! borrowed upstream connection), encodes and writes responses. A request that finds an idle upstream connection
 //! costs two wake-ups: one for the request, one for the response.
 
+mod ending;
+
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use nuncio_buffer::Buffer;
 use nuncio_event::{Timer, clock};
@@ -16,6 +17,8 @@ use nuncio_http::h1::{
 use nuncio_http::{Event, Known};
 use nuncio_sdk::{DownstreamConnection, LocalReply, Protocol, ResponseFlags};
 use tokio::time::Instant;
+
+use ending::{Drain, Ended};
 
 use super::stats::{CodecStats, HttpStats};
 use super::{HcmOnWorker, WorkerHcm};
@@ -43,13 +46,6 @@ enum Phase {
     Closed,
 }
 
-/// Who ended the connection, for stats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
-    Locally,
-    ByPeer,
-}
-
 /// Which ways of the socket have said `Pending` since the task was woken: asking again would tell nothing new.
 #[derive(Clone, Copy, Debug, Default)]
 struct Blocked {
@@ -68,10 +64,7 @@ pub(super) struct ServerConnection {
     timer: Timer,
     phase: Phase,
     ended: Ended,
-    /// The connection is being drained: responses tell the peer to close.
-    draining: bool,
-    /// When the drain closes the connection.
-    drain_end: Option<Instant>,
+    drain: Drain,
     idle_since: Instant,
     max_duration_at: Option<Instant>,
     /// A closing connection need not wait for the peer to close.
@@ -111,8 +104,7 @@ impl ServerConnection {
             timer: Timer::new(),
             phase: Phase::Open,
             ended: Ended::Locally,
-            draining: false,
-            drain_end: None,
+            drain: Drain::No,
             idle_since: now,
             max_duration_at,
             close_at_once: false,
@@ -242,12 +234,14 @@ impl ServerConnection {
         let end = stream.out.headers.take().unwrap_or_default();
         let hcm = &self.hcm;
         let drain = &self.down.handle.drain;
-        if !self.draining
-            && (hcm.health.is_failing() || drain.drain_close(now, || hcm.random())) {
-            self.draining = true;
+        if self.drain == Drain::No
+            && (hcm.health.is_failing() || drain.drain_close(now, || hcm.random()))
+        {
             hcm.stats.inc(HttpStats::DOWNSTREAM_CX_DRAIN_CLOSE);
+            self.drain = Drain::Until(now + hcm.config.timeouts.drain);
         }
-        stream.out.close |= self.draining || stream.saw_close;
+        stream.out.close |= stream.saw_close || self.drain.closes();
+        stream.out.close_is_expected |= self.drain == Drain::AtNextResponse;
         if self.decoder.facts().version == Version::Http10 && !stream.out.close {
             // Without a length only the end of the connection ends the body.
             stream.out.close = !end && !stream.response.headers.contains(Known::ContentLength);
@@ -260,7 +254,8 @@ impl ServerConnection {
             }
         }
         let status = stream.response.headers.status().unwrap_or(0);
-        if stream.out.close && !stream.is_tunnel(status) {
+        let announce = stream.out.close || self.drain != Drain::No;
+        if announce && !stream.is_tunnel(status) {
             stream.response.headers.set(Known::Connection, b"close");
         }
         let before = self.write.len();
@@ -282,7 +277,7 @@ impl ServerConnection {
             return;
         };
         stream.finish(now);
-        let close = stream.out.close || !stream.request_end;
+        let close = stream.out.close || !stream.request_end || self.drain == Drain::Over;
         let at_once = stream.request_end && stream.out.close_is_expected;
         if !stream.request_end && !stream.reset_counted {
             self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_RX_RESET);
@@ -523,155 +518,11 @@ impl ServerConnection {
         );
         self.down.read.clear();
     }
-
-    /// Flushes, then waits for the peer to close, so that it reads the last response before a reset can eat it.
-    fn start_closing(&mut self) {
-        self.phase = Phase::Closing;
-        self.down.read.clear();
-    }
-
-    fn linger(&mut self, cx: &mut Context<'_>) -> bool {
-        let now = clock::now();
-        if !self.write.is_empty() {
-            return self.flush(cx, now);
-        }
-        let delay = self.hcm.config.timeouts.delayed_close;
-        let Some(delay) = delay.filter(|_| !self.close_at_once) else {
-            self.phase = Phase::Closed;
-            return true;
-        };
-        self.close_at.get_or_insert(now + delay);
-        match self.down.io.poll_read(cx, &mut self.down.read, FIRST_READ) {
-            Poll::Ready(Ok(1..)) => self.down.read.clear(),
-            Poll::Ready(Ok(0) | Err(_)) => {
-                self.ended = Ended::ByPeer;
-                self.phase = Phase::Closed;
-            }
-            Poll::Pending => return false,
-        }
-        true
-    }
-
-    /// Ends the connection without further ado.
-    fn close_now(&mut self, ended: Ended, details: &'static str) {
-        if let Some(stream) = &mut self.stream {
-            let stats = &self.hcm.stats;
-            stats.inc(HttpStats::DOWNSTREAM_CX_DESTROY_ACTIVE_RQ);
-            stats.inc(match ended {
-                Ended::Locally => HttpStats::DOWNSTREAM_CX_DESTROY_LOCAL_ACTIVE_RQ,
-                Ended::ByPeer => HttpStats::DOWNSTREAM_CX_DESTROY_REMOTE_ACTIVE_RQ,
-            });
-            stream.on_downstream_gone(ResponseFlags::DOWNSTREAM_CONNECTION_TERMINATION, details);
-            self.finish_stream(clock::now());
-        }
-        self.ended = ended;
-        self.phase = Phase::Closed;
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        let timeouts = &self.hcm.config.timeouts;
-        let flush = match (self.flush_since, timeouts.stream_flush) {
-            (Some(since), Some(limit)) => Some(since + limit),
-            _ => None,
-        };
-        let of_phase = match (&self.stream, self.phase) {
-            (_, Phase::Closing | Phase::Closed) => self.close_at,
-            (Some(stream), Phase::Open) => stream.deadline(),
-            (None, Phase::Open) => self.idle_deadline(timeouts.idle),
-        };
-        [of_phase, flush, self.drain_end, self.max_duration_at]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    fn idle_deadline(&self, limit: Option<Duration>) -> Option<Instant> {
-        if self.draining {
-            None
-        } else {
-            Some(self.idle_since + limit?)
-        }
-    }
-
-    fn on_deadline(&mut self, now: Instant) {
-        let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        let stats = self.hcm.stats.clone();
-        let config = self.hcm.config.clone();
-        let timeouts = &config.timeouts;
-        if self.phase == Phase::Closing && passed(self.close_at) {
-            stats.inc(HttpStats::DOWNSTREAM_CX_DELAYED_CLOSE_TIMEOUT);
-            self.phase = Phase::Closed;
-            return;
-        }
-        if passed(
-            self.flush_since
-                .zip(timeouts.stream_flush)
-                .map(|(since, limit)| since + limit),
-        ) {
-            // The client does not read: nothing can be told to it any more.
-            return self.close_now(Ended::Locally, "stream_idle_timeout");
-        }
-        if passed(self.drain_end) {
-            // A request in progress is answered first; its answer says that the connection ends.
-            self.drain_end = None;
-            if self.stream.is_none() {
-                return self.start_closing();
-            }
-        }
-        if passed(self.max_duration_at) {
-            self.max_duration_at = None;
-            stats.inc(HttpStats::DOWNSTREAM_CX_MAX_DURATION_REACHED);
-            self.start_draining(now);
-        }
-        let idle_deadline = self.idle_deadline(timeouts.idle);
-        match &mut self.stream {
-            Some(stream) => stream.on_deadline(now),
-            None if passed(idle_deadline) => {
-                stats.inc(HttpStats::DOWNSTREAM_CX_IDLE_TIMEOUT);
-                if self.requests == 0 {
-                    return self.close_now(Ended::Locally, "");
-                }
-                self.start_draining(now);
-            }
-            None => {}
-        }
-    }
-
-    fn start_draining(&mut self, now: Instant) {
-        self.draining = true;
-        if self.hcm.config.safe_max_connection_duration {
-            self.hcm
-                .stats
-                .gauge_add(HttpStats::DOWNSTREAM_CX_HTTP1_SOFT_DRAIN, 1);
-        }
-        self.drain_end
-            .get_or_insert(now + self.hcm.config.timeouts.drain);
-    }
 }
 
 fn protocol_of(facts: &RequestFacts) -> Protocol {
     match facts.version {
         Version::Http10 => Protocol::Http10,
         Version::Http11 => Protocol::Http11,
-    }
-}
-
-impl Drop for ServerConnection {
-    fn drop(&mut self) {
-        if self.phase != Phase::Closed {
-            self.close_now(Ended::Locally, "local_connection_close");
-        }
-        let stats = &self.hcm.stats;
-        stats.gauge_sub(HttpStats::DOWNSTREAM_CX_ACTIVE, 1);
-        if self.spoke {
-            stats.gauge_sub(HttpStats::DOWNSTREAM_CX_HTTP1_ACTIVE, 1);
-        }
-        stats.inc(HttpStats::DOWNSTREAM_CX_DESTROY);
-        stats.inc(match self.ended {
-            Ended::Locally => HttpStats::DOWNSTREAM_CX_DESTROY_LOCAL,
-            Ended::ByPeer => HttpStats::DOWNSTREAM_CX_DESTROY_REMOTE,
-        });
-        let lived = clock::now().saturating_duration_since(self.down.info.start);
-        stats.record(HttpStats::DOWNSTREAM_CX_LENGTH_MS, lived.as_millis() as u64);
     }
 }

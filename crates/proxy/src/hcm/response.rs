@@ -31,11 +31,10 @@ pub(crate) fn prepare(
     headers.remove(Known::TransferEncoding);
     headers.remove(Known::KeepAlive);
     headers.remove(Known::ProxyConnection);
-    if config.always_set_request_id_in_response || request_headers.contains(Known::XEnvoyForceTrace)
-    {
-        if let Some(id) = request_headers.get(Known::XRequestId) {
-            headers.set(Known::XRequestId, id);
-        }
+    let tell_id = config.always_set_request_id_in_response
+        || request_headers.contains(Known::XEnvoyForceTrace);
+    if tell_id && let Some(id) = request_headers.get(Known::XRequestId) {
+        headers.set(Known::XRequestId, id);
     }
     if !config.via.is_empty() {
         headers.append_to_value(Known::Via, b", ", config.via.as_bytes());

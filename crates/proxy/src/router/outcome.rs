@@ -208,7 +208,7 @@ impl Stream {
 
     /// The route timeout is over.
     pub(crate) fn on_router_deadline(&mut self, now: Instant) {
-        if !self.router.deadline.is_some_and(|deadline| deadline <= now) {
+        if self.router.deadline.is_none_or(|deadline| deadline > now) {
             return;
         }
         self.router.deadline = None;

@@ -290,12 +290,11 @@ fn timeout(
     let expected = headers
         .get(Known::XEnvoyExpectedRqTimeoutMs)
         .and_then(number);
-    match expected
+    let given = expected
         .filter(|_| config.respect_expected_rq_timeout)
-        .or(asked)
-    {
-        Some(milliseconds) => timeout = Duration::from_millis(milliseconds),
-        None => {}
+        .or(asked);
+    if let Some(milliseconds) = given {
+        timeout = Duration::from_millis(milliseconds);
     }
     headers.remove(Known::XEnvoyUpstreamRqTimeoutMs);
     if !timeout.is_zero() && !config.suppress_envoy_headers {

@@ -109,6 +109,12 @@ impl Stream {
                 lane.unseen_end |= end;
                 return self.check_limit(direction, position);
             }
+            // What the filter holds and what comes now must fit, even if the filter would let go of it now.
+            if matches!(lane.gate, Gate::Buffering)
+                && lane.held() + data.len() > self.limit_at(direction, position)
+            {
+                return self.too_large(direction);
+            }
             let action = self.call(direction, position, |filter, cx| match direction {
                 Direction::Request => filter.on_request_data(cx, data, end),
                 Direction::Response => filter.on_response_data(cx, data, end),
@@ -301,17 +307,25 @@ impl Stream {
             .any(|slot| slot.request.is_waiting() || slot.response.is_waiting());
     }
 
-    /// Acts on a lane that holds more than it may.
-    fn check_limit(&mut self, direction: Direction, position: usize) {
+    /// How much a filter may hold of a direction.
+    fn limit_at(&mut self, direction: Direction, position: usize) -> usize {
         let default = match direction {
             Direction::Request => self.request_limit,
             Direction::Response => self.buffer_limit,
         };
+        self.lane_at(direction, position).limit.unwrap_or(default) as usize
+    }
+
+    /// Acts on a lane that holds more than it may.
+    fn check_limit(&mut self, direction: Direction, position: usize) {
+        let limit = self.limit_at(direction, position);
         let lane = self.lane_at(direction, position);
-        let limit = lane.limit.unwrap_or(default) as usize;
-        if lane.held() <= limit || !matches!(lane.gate, Gate::Buffering) {
-            return;
+        if lane.held() > limit && matches!(lane.gate, Gate::Buffering) {
+            self.too_large(direction);
         }
+    }
+
+    fn too_large(&mut self, direction: Direction) {
         match direction {
             Direction::Request => self.request_too_large(),
             Direction::Response => self.response_too_large(),

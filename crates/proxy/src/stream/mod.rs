@@ -558,7 +558,11 @@ impl Stream {
         self.log_end();
         self.filters.clear();
         // A stream that waits for its next use owns no body storage.
-        for data in [&mut self.request.data, &mut self.response.data, &mut self.out.data] {
+        for data in [
+            &mut self.request.data,
+            &mut self.response.data,
+            &mut self.out.data,
+        ] {
             data.clear();
             data.release();
         }
