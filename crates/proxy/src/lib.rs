@@ -1,8 +1,8 @@
 //! HTTP connection manager and router.
 //!
 //! - [`hcm`]: configuration of a connection manager, the driver of an HTTP/1 connection, what it does to headers.
-//! - [`stream`]: one request and its response on their way through the filter chain, whatever the codec.
-//! - [`router`]: the terminal filter: route action, cluster, host, connection, upstream exchange.
+//! - `stream`: one request and its response on their way through the filter chain, whatever the codec.
+//! - `router`: the terminal filter: route action, cluster, host, connection, upstream exchange.
 //!
 //! `stream/LIFECYCLE.md` tells the states of a stream.
 
