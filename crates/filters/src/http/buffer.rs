@@ -10,7 +10,7 @@ use nuncio_config::{ConfigError, Within, any};
 use nuncio_http::Known;
 use nuncio_sdk::{
     Action, DataAction, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig,
-    HttpFilterFactory, LocalReply, RouteConfig,
+    HttpFilterFactory, RouteConfig,
 };
 
 /// The filter's factory.
@@ -135,14 +135,6 @@ impl HttpFilter for Filter {
         self.bytes += data.len() as u64;
         if !end_stream {
             return DataAction::StopAndBuffer;
-        }
-        // A body that comes in one piece with its end was never held: its limit is checked here.
-        if matches!(self.settings, Settings::Limit(limit) if self.bytes > u64::from(limit)) {
-            return DataAction::Respond(LocalReply::new(
-                413,
-                "Payload Too Large",
-                "request_payload_too_large",
-            ));
         }
         self.complete(cx);
         DataAction::Continue

@@ -58,7 +58,7 @@ pub(super) fn options(
         return None;
     }
     let mut options = HttpOptions::default();
-    let mut h1 = H1Settings::default();
+    let mut h1 = H1Settings::upstream();
     if let Some(message) = message {
         if old {
             errors.push(ConfigError::new(
