@@ -4,6 +4,9 @@ use anyhow::Result;
 
 use crate::command::{built, cargo, execute, program};
 
+/// Cases that run at the same time: most of a case's time is spent waiting.
+const JOBS: u32 = 4;
+
 /// Builds Nuncio and the harness as the tests do, and runs it with these arguments.
 ///
 /// # Errors
@@ -24,7 +27,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// # Errors
 /// When something differs.
 pub(crate) fn check() -> Result<()> {
-    harness(&[])
+    harness(&["--jobs".to_owned(), JOBS.to_string()])
 }
 
 /// With the Nuncio of the dev build, unless the caller names another one.
