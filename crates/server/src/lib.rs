@@ -11,6 +11,7 @@ mod main_loop;
 mod observer;
 mod options;
 mod stats_config;
+mod watchdogs;
 
 use std::process::ExitCode;
 

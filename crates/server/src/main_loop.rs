@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use nuncio_admin::{AdminAction, ServerState, ServerStats};
 use nuncio_app_log::{AppLog, Level};
+use nuncio_config::api::bootstrap::Bootstrap;
 use nuncio_config::{Diagnostic, LoadedBootstrap, convert};
 use nuncio_downstream::DrainScope;
-use nuncio_event::watchdog::{Watchdog, WatchdogConfig};
+use nuncio_event::watchdog::{self, Heartbeat};
 use nuncio_event::{Dispatchers, Workers};
 use nuncio_sdk::{Extensions, HealthState};
 use nuncio_stats::{Kind, Query, Store, Value};
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::admin::{self, AdminParts};
 use crate::observer::ServerObserver;
+use crate::watchdogs;
 
 use crate::build::{Parts, build};
 use crate::options::Options;
@@ -89,12 +91,10 @@ pub(crate) fn serve(
         Store::register_thread(worker.index() + 1);
     })
     .map_err(Failure::System)?;
-    let watchdog = Watchdog::start(
-        WatchdogConfig::default(),
-        workers.heartbeats(),
-        observer.clone(),
-    )
-    .map_err(Failure::System)?;
+    let bootstrap = loaded.bootstrap();
+    let heartbeat = Arc::new(Heartbeat::default());
+    let watchdogs = watchdogs::start(&bootstrap, workers.heartbeats(), &heartbeat, &observer)
+        .map_err(Failure::System)?;
     let runtime = runtime().map_err(Failure::System)?;
     let mut parts = runtime
         .block_on(async { build(options, extensions, &loaded, workers.dispatchers()) })
@@ -105,7 +105,7 @@ pub(crate) fn serve(
         &parts.context,
         state.clone(),
         options.restart_epoch,
-        0,
+        version_number(&bootstrap),
         move || open_connections(&connections),
     ));
     observer.set_stats(stats.clone());
@@ -116,7 +116,6 @@ pub(crate) fn serve(
         .add(loaded.unknown_fields as u64);
 
     let (actions, requests) = mpsc::unbounded_channel();
-    let bootstrap = loaded.bootstrap();
     let admin = match parts.admin.take() {
         None => None,
         Some(config) => Some(
@@ -153,12 +152,17 @@ pub(crate) fn serve(
         stats,
     };
     runtime
-        .block_on(server.run(requests, flush))
+        .block_on(async {
+            let beating = tokio::task::spawn_local(watchdog::beat(heartbeat));
+            let result = server.run(requests, flush).await;
+            beating.abort();
+            result
+        })
         .map_err(Failure::System)?;
     if let Some(admin) = admin {
         admin.stop();
     }
-    drop(watchdog);
+    drop(watchdogs);
     let stopped = workers.stop(STOP_BOUND);
     parts.logs.shutdown();
     log::info!(target: "main", "exiting");
@@ -170,6 +174,14 @@ pub(crate) fn serve(
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// `server.version`: as configured, or 0, since a release has no commit number that would fit.
+fn version_number(bootstrap: &Bootstrap) -> u32 {
+    let configured = bootstrap.stats_server_version_override.as_ref();
+    configured.map_or(0, |version| {
+        u32::try_from(version.value).unwrap_or(u32::MAX)
+    })
 }
 
 /// Open downstream connections of all listeners.

@@ -1,11 +1,10 @@
 //! What is made of what the threads tell about themselves.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use nuncio_admin::ServerStats;
 use nuncio_event::Observer;
-use std::sync::Arc;
 
 /// Counts watchdog misses, and remembers that a worker was lost.
 #[derive(Default)]
@@ -21,9 +20,28 @@ impl ServerObserver {
         let _ = self.stats.set(stats);
     }
 
+    fn main_missed(&self, mega: bool) {
+        if let Some(stats) = self.stats.get() {
+            stats.watchdog_missed(None, mega);
+        }
+    }
+
     /// Whether a worker panicked: the process must not report success then.
     pub(crate) fn worker_lost(&self) -> bool {
         self.worker_lost.load(Ordering::Relaxed)
+    }
+}
+
+/// The same for the main thread's loop.
+pub(crate) struct MainObserver(pub(crate) Arc<ServerObserver>);
+
+impl Observer for MainObserver {
+    fn watchdog_miss(&self, _: usize) {
+        self.0.main_missed(false);
+    }
+
+    fn watchdog_mega_miss(&self, _: usize) {
+        self.0.main_missed(true);
     }
 }
 

@@ -20,12 +20,13 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             ("dynamic_stats", Implemented),
             ("start_child_span", Harmless("there is no tracing yet")),
-            ("upstream_log", Implemented),
             ("suppress_envoy_headers", Implemented),
             ("strict_check_headers", Implemented),
             ("respect_expected_rq_timeout", Implemented),
-            ("suppress_grpc_request_failure_code_stats", Implemented),
-            ("reject_connect_request_early_data", Implemented),
+            (
+                "reject_connect_request_early_data",
+                Harmless("CONNECT requests are not forwarded yet"),
+            ),
         ],
     ),
     message(BUFFER, &[("max_request_bytes", Implemented)]),
@@ -43,14 +44,36 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("downstream_nodes", Implemented),
             ("max_active_faults", Implemented),
             ("response_rate_limit", Implemented),
-            ("delay_percent_runtime", Implemented),
-            ("abort_percent_runtime", Implemented),
-            ("delay_duration_runtime", Implemented),
-            ("abort_http_status_runtime", Implemented),
-            ("max_active_faults_runtime", Implemented),
-            ("response_rate_limit_percent_runtime", Implemented),
-            ("abort_grpc_status_runtime", Implemented),
+            (
+                "delay_percent_runtime",
+                Harmless("runtime values are refused: the configured value is in force"),
+            ),
+            (
+                "abort_percent_runtime",
+                Harmless("runtime values are refused: the configured value is in force"),
+            ),
+            (
+                "delay_duration_runtime",
+                Harmless("runtime values are refused: the configured value is in force"),
+            ),
+            (
+                "abort_http_status_runtime",
+                Harmless("runtime values are refused: the configured value is in force"),
+            ),
+            (
+                "max_active_faults_runtime",
+                Harmless("runtime values are refused: the configured value is in force"),
+            ),
+            (
+                "response_rate_limit_percent_runtime",
+                Harmless("runtime values are refused: the configured value is in force"),
+            ),
+            (
+                "abort_grpc_status_runtime",
+                Harmless("runtime values are refused: the configured value is in force"),
+            ),
             ("disable_downstream_cluster_stats", Implemented),
+            ("filter_metadata", Implemented),
         ],
     ),
     message(
@@ -60,6 +83,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("grpc_status", Implemented),
             ("header_abort", Implemented),
             ("percentage", Implemented),
+            ("response_body", Implemented),
         ],
     ),
     message(

@@ -37,10 +37,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("stream_flush_timeout", Implemented),
             ("request_timeout", Implemented),
             ("request_headers_timeout", Implemented),
-            (
-                "drain_timeout",
-                Harmless("the time between two GOAWAY frames of HTTP/2 and HTTP/3"),
-            ),
+            ("drain_timeout", Implemented),
             ("delayed_close_timeout", Implemented),
             ("access_log", Implemented),
             ("access_log_options", Implemented),
@@ -102,7 +99,6 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             ("access_log_flush_interval", Implemented),
             ("flush_access_log_on_new_request", Implemented),
-            ("flush_log_on_tunnel_successfully_established", Implemented),
         ],
     ),
     message(
@@ -190,7 +186,10 @@ pub(super) const MESSAGES: &[Entry] = &[
     message(
         UUID_REQUEST_ID,
         &[
-            ("pack_trace_reason", Implemented),
+            (
+                "pack_trace_reason",
+                Harmless("there is no tracing yet: every id says that it is not traced"),
+            ),
             (
                 "use_request_id_for_trace_sampling",
                 Harmless("there is no tracing yet"),
@@ -199,9 +198,6 @@ pub(super) const MESSAGES: &[Entry] = &[
     ),
     message(
         "envoy.config.core.v3.SchemeHeaderTransformation",
-        &[
-            ("scheme_to_overwrite", Implemented),
-            ("match_upstream", Implemented),
-        ],
+        &[("scheme_to_overwrite", Implemented)],
     ),
 ];
