@@ -44,9 +44,28 @@ stats_schema! {
 }
 
 stats_schema! {
-    /// `server.worker_<n>.`
+    /// `server.worker_<n>.`, `workers.` (all of them) and `main_thread.`
     pub WorkerWatchdogSchema {
         counters { watchdog_mega_miss, watchdog_miss }
+    }
+}
+
+stats_schema! {
+    /// `runtime.`
+    pub RuntimeSchema {
+        counters {
+            deprecated_feature_use,
+            load_error,
+            load_success,
+            override_dir_exists,
+            override_dir_not_exists,
+        }
+        gauges {
+            admin_overrides_active,
+            deprecated_feature_seen_since_process_start,
+            num_keys,
+            num_layers,
+        }
     }
 }
 
@@ -57,6 +76,10 @@ const NO_CERTIFICATE: u64 = u32::MAX as u64;
 pub struct ServerStats {
     group: Arc<Group>,
     workers: Vec<Arc<Group>>,
+    all_workers: Arc<Group>,
+    main_thread: Arc<Group>,
+    /// Kept so that it is shown.
+    _runtime: Arc<Group>,
     state: Arc<ServerState>,
     connections: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -78,6 +101,10 @@ impl ServerStats {
                 server.stats.group(prefix, WorkerWatchdogSchema::SCHEMA)
             })
             .collect();
+        let runtime = server.stats.group("runtime", RuntimeSchema::SCHEMA);
+        // What Envoy's loader counts while it starts without layers.
+        runtime.add(RuntimeSchema::LOAD_SUCCESS, 2);
+        runtime.add(RuntimeSchema::OVERRIDE_DIR_NOT_EXISTS, 2);
         let set = |gauge, value| group.gauge_set(gauge, value);
         set(ServerSchema::CONCURRENCY, server.concurrency as u64);
         set(ServerSchema::HOT_RESTART_EPOCH, restart_epoch.into());
@@ -86,6 +113,11 @@ impl ServerStats {
         let stats = Self {
             group,
             workers,
+            all_workers: server.stats.group("workers", WorkerWatchdogSchema::SCHEMA),
+            main_thread: server
+                .stats
+                .group("main_thread", WorkerWatchdogSchema::SCHEMA),
+            _runtime: runtime,
             state,
             connections: Box::new(connections),
         };
@@ -117,17 +149,20 @@ impl ServerStats {
 
     /// A thread has not turned for so long that its watchdog noticed: `None` is the main thread, `mega` the second limit.
     pub fn watchdog_missed(&self, worker: Option<usize>, mega: bool) {
+        let counter = match mega {
+            true => WorkerWatchdogSchema::WATCHDOG_MEGA_MISS,
+            false => WorkerWatchdogSchema::WATCHDOG_MISS,
+        };
         let Some(worker) = worker else {
+            self.main_thread.inc(counter);
             return self.group.inc(match mega {
                 true => ServerSchema::MAIN_THREAD_WATCHDOG_MEGA_MISS,
                 false => ServerSchema::MAIN_THREAD_WATCHDOG_MISS,
             });
         };
+        self.all_workers.inc(counter);
         if let Some(group) = self.workers.get(worker) {
-            group.inc(match mega {
-                true => WorkerWatchdogSchema::WATCHDOG_MEGA_MISS,
-                false => WorkerWatchdogSchema::WATCHDOG_MISS,
-            });
+            group.inc(counter);
         }
     }
 }

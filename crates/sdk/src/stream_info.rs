@@ -129,6 +129,8 @@ pub struct StreamInfo {
     pub upstream: UpstreamInfo,
     /// Name of the cluster that was chosen (`%UPSTREAM_CLUSTER%`).
     pub cluster_name: Option<Rc<str>>,
+    /// Name of the virtual cluster that the request belongs to (`%VIRTUAL_CLUSTER_NAME%`).
+    pub virtual_cluster_name: Option<Rc<str>>,
     /// The matched route.
     pub route: Option<Rc<dyn RouteView>>,
     /// Address of the client: that of the connection, or what `x-forwarded-for` says of it.
@@ -172,6 +174,7 @@ impl StreamInfo {
             timing: Timing::default(),
             upstream: UpstreamInfo::default(),
             cluster_name: None,
+            virtual_cluster_name: None,
             route: None,
             remote_address,
             stream_id: 0,

@@ -57,6 +57,18 @@ impl Group {
         }
     }
 
+    /// The group of the same store whose names begin with this one's prefix, a dot and `suffix`: for stats that are
+    /// there only once they are needed.
+    #[must_use]
+    pub fn subgroup(&self, suffix: &str, schema: &'static Schema) -> Arc<Group> {
+        let prefix: Arc<str> = format!("{}.{suffix}", self.prefix).into();
+        match self.registry.upgrade() {
+            Some(registry) => registry.group(prefix, schema),
+            // The store is gone: nobody reads any more.
+            None => Arc::new(Group::new(prefix, schema, Weak::new())),
+        }
+    }
+
     /// What all names of the group begin with (no dot at the end).
     #[must_use]
     pub fn prefix(&self) -> &Arc<str> {

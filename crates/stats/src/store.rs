@@ -102,16 +102,7 @@ impl Store {
             Cow::Borrowed(clean) if clean.len() == prefix.len() => prefix,
             clean => Arc::from(clean),
         };
-        let mut groups = self.registry.groups();
-        let entry = groups.entry((prefix, schema.id));
-        let prefix = Arc::clone(&entry.key().0);
-        let place = entry.or_default();
-        if let Some(group) = place.upgrade() {
-            return group;
-        }
-        let group = Arc::new(Group::new(prefix, schema, Arc::downgrade(&self.registry)));
-        *place = Arc::downgrade(&group);
-        group
+        self.registry.group(prefix, schema)
     }
 
     /// The counter of this full name, made if absent.
@@ -229,6 +220,20 @@ impl Store {
 }
 
 impl Registry {
+    /// See [`Store::group`].
+    pub(crate) fn group(self: &Arc<Self>, prefix: Arc<str>, schema: &'static Schema) -> Arc<Group> {
+        let mut groups = self.groups();
+        let entry = groups.entry((prefix, schema.id));
+        let prefix = Arc::clone(&entry.key().0);
+        let place = entry.or_default();
+        if let Some(group) = place.upgrade() {
+            return group;
+        }
+        let group = Arc::new(Group::new(prefix, schema, Arc::downgrade(self)));
+        *place = Arc::downgrade(&group);
+        group
+    }
+
     /// Removes `group`, unless a new one took its name while the last `Arc` of this one was going.
     pub(crate) fn forget(&self, group: &Group) {
         let key = (Arc::clone(group.prefix()), group.schema().id);

@@ -87,7 +87,7 @@ pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
-            h1: Arc::new(H1Settings::default()),
+            h1: Arc::new(H1Settings::upstream()),
             idle_timeout: Some(DEFAULT_IDLE_TIMEOUT),
             max_requests_per_connection: None,
             max_connection_duration: None,

@@ -127,16 +127,18 @@ stats_schema! {
             upstream_cx_length_ms (Ms),
             upstream_rq_per_cx (Unspecified),
             upstream_rq_time (Ms),
-            external_upstream_rq_time = "external.upstream_rq_time" (Ms),
-            internal_upstream_rq_time = "internal.upstream_rq_time" (Ms),
-            canary_upstream_rq_time = "canary.upstream_rq_time" (Ms),
         }
         codes {
             upstream_rq,
-            external_upstream_rq = "external.upstream_rq",
-            internal_upstream_rq = "internal.upstream_rq",
-            canary_upstream_rq = "canary.upstream_rq",
         }
+    }
+}
+
+stats_schema! {
+    /// `cluster.<name>.external.*`, `.internal.*` and `.canary.*`: each there once it was needed.
+    pub AnswerStats {
+        histograms { upstream_rq_time (Ms) }
+        codes { upstream_rq }
     }
 }
 

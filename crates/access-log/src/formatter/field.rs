@@ -76,6 +76,7 @@ pub(super) enum Field {
     UpstreamTransportFailureReason,
     Address(AddressOf, AddressPart),
     RouteName,
+    VirtualClusterName,
     ConnectionId,
     StreamId,
     UniqueId,
@@ -150,6 +151,7 @@ impl Field {
                 Some(address) => write_address(address, part, out),
                 None => Written::Nothing,
             },
+            Field::VirtualClusterName => optional(info.virtual_cluster_name.as_deref(), out),
             Field::RouteName => match &info.route {
                 Some(route) => non_empty(route.route_name(), out),
                 None => Written::Nothing,

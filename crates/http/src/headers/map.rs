@@ -177,9 +177,13 @@ impl HeaderMap {
     ) -> Option<Known> {
         let offset = self.arena.len();
         let mut known = Known::from_any_case(name);
+        let mut name_len = name.len();
         if let Some(known) = &mut known {
             if rules.host_is_authority && *known == Known::Host {
                 *known = Known::Authority;
+                if !rules.keep_case {
+                    name_len = Known::Authority.as_bytes().len();
+                }
             }
             let known = *known;
             if self.present.contains(known) && rules.joined.contains(known) {
@@ -196,7 +200,7 @@ impl HeaderMap {
             self.arena.extend_from_slice(name);
             make_lower(&mut self.arena[lower..]);
         }
-        self.push(offset, name.len(), known, rules.keep_case, value);
+        self.push(offset, name_len, known, rules.keep_case, value);
         known
     }
 

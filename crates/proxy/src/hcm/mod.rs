@@ -27,6 +27,7 @@ use nuncio_stats::LocalGroup;
 use nuncio_upstream::{ClusterManager, WorkerClusters};
 use tokio::time::Instant;
 
+use crate::router::route_stats::RouteStatsCache;
 use crate::stream::{ChainRef, Stream, chain_of};
 use config::{FilterChain, HcmConfig};
 use http1::ServerConnection;
@@ -78,6 +79,7 @@ impl NetworkFilterConfig for Hcm {
                 .as_ref()
                 .map(|group| group.local()),
             health: self.server.services.get().unwrap_or_default(),
+            route_stats: RouteStatsCache::new(self.server.clone()),
             codec_stats: self.config.codec_stats.local(),
             routes: Rc::new(WorkerRouteTable::new(
                 self.config.routes.clone(),
@@ -99,6 +101,7 @@ pub(crate) struct WorkerHcm {
     pub(crate) stats: LocalGroup,
     pub(crate) listener_stats: Option<LocalGroup>,
     pub(crate) codec_stats: LocalGroup,
+    pub(crate) route_stats: RouteStatsCache,
     health: Arc<HealthState>,
     pub(crate) routes: Rc<WorkerRouteTable>,
     pub(crate) clusters: Rc<WorkerClusters>,

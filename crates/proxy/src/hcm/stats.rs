@@ -67,6 +67,11 @@ stats_schema! {
             rq_reset_after_downstream_response_started,
             rq_total,
             rs_too_large,
+            tracing_client_enabled = "tracing.client_enabled",
+            tracing_health_check = "tracing.health_check",
+            tracing_not_traceable = "tracing.not_traceable",
+            tracing_random_sampling = "tracing.random_sampling",
+            tracing_service_forced = "tracing.service_forced",
         }
         gauges {
             downstream_cx_active,

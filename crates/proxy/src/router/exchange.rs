@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use nuncio_buffer::Buffer;
-use nuncio_http::{Event, HeaderMap, Message};
+use nuncio_http::{Event, HeaderMap, Known, Message};
 use nuncio_upstream::{ClosedBy, PooledConnection};
 use tokio::time::Instant;
 
@@ -23,6 +23,9 @@ pub(super) struct Exchange {
     connection: PooledConnection,
     /// The request is encoded whole.
     encoded_end: bool,
+    /// What the client sent for the tunnel before the upstream has agreed to one. An upstream that answers otherwise
+    /// must not see it: to it, those bytes would be the next request.
+    early: Option<Buffer>,
     /// The response's final headers have come.
     pub(super) started: bool,
     read_size: usize,
@@ -36,6 +39,7 @@ impl Exchange {
         Exchange {
             connection,
             encoded_end,
+            early: None,
             started: false,
             read_size: FIRST_READ,
             read_blocked: false,
@@ -50,6 +54,10 @@ impl Exchange {
 
     /// Encodes a piece of the request's body.
     pub(super) fn send_data(&mut self, data: &mut Buffer, end: bool) {
+        if let Some(early) = &mut self.early {
+            early.append(data);
+            return;
+        }
         let connection = &mut *self.connection;
         connection
             .encoder
@@ -66,9 +74,21 @@ impl Exchange {
         self.encoded_end = true;
     }
 
-    /// Bytes encoded and not sent.
+    /// From now on bytes for the upstream wait, these before all others, until there is a tunnel.
+    fn hold(&mut self, early: Buffer) {
+        self.early = Some(early);
+    }
+
+    /// There is a tunnel: what has waited for it goes on.
+    fn open_tunnel(&mut self) {
+        if let Some(mut early) = self.early.take() {
+            self.send_data(&mut early, false);
+        }
+    }
+
+    /// Bytes that wait to be sent.
     pub(super) fn unsent(&self) -> usize {
-        self.connection.write.len()
+        self.connection.write.len() + self.early.as_ref().map_or(0, Buffer::len)
     }
 
     /// Ends an exchange that is not complete.
@@ -102,7 +122,7 @@ impl Stream {
             match pending.poll(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(connection)) => {
-                    self.attach(connection);
+                    self.attach_holding(connection);
                     progress = true;
                 }
                 Poll::Ready(Err(failure)) => {
@@ -140,11 +160,36 @@ impl Stream {
         }
     }
 
+    /// Attaches the connection; a request for a WebSocket or a CONNECT request keeps its bytes back until the upstream has
+    /// agreed, as Envoy does.
+    fn attach_holding(&mut self, connection: PooledConnection) {
+        let is_websocket = self.is_upgrade
+            && self
+                .request
+                .headers
+                .get(Known::Upgrade)
+                .is_some_and(|kind| kind.eq_ignore_ascii_case(b"websocket"));
+        if !is_websocket && !self.is_connect {
+            return self.attach(connection);
+        }
+        let early = std::mem::take(&mut self.router.body);
+        self.attach(connection);
+        if let Upstream::Active(exchange) = &mut self.router.upstream {
+            exchange.hold(early);
+        }
+    }
+
     fn on_upstream_event(&mut self, event: Event, now: Instant) {
         match event {
             Event::Headers { end_stream } => {
                 if self.refuse_handshake() {
                     return;
+                }
+                let status = self.response.headers.status().unwrap_or(0);
+                if self.is_tunnel(status)
+                    && let Upstream::Active(exchange) = &mut self.router.upstream
+                {
+                    exchange.open_tunnel();
                 }
                 self.on_upstream_headers(now);
                 if end_stream {
@@ -212,7 +257,7 @@ impl Stream {
 impl Exchange {
     fn step(&mut self, cx: &mut Context<'_>, may_read: bool, response: &mut Message) -> Step {
         let mut moved = false;
-        if self.unsent() > 0 && !self.write_blocked {
+        if !self.connection.write.is_empty() && !self.write_blocked {
             match self.connection.poll_write(cx, &mut Buffer::new()) {
                 Poll::Ready(Ok(_)) => {
                     moved = true;

@@ -3,11 +3,13 @@
 //! - this file: configuration and the state that a stream keeps for it;
 //! - [`request`]: from headers to an upstream connection, or to an answer of its own;
 //! - [`exchange`]: drives the borrowed upstream connection;
-//! - [`outcome`]: what failures mean to the client and to the stats.
+//! - [`outcome`]: what failures mean to the client and to the stats;
+//! - [`route_stats`]: what is counted for virtual clusters and routes.
 
 mod exchange;
 mod outcome;
 mod request;
+pub(crate) mod route_stats;
 
 use std::any::Any as StdAny;
 use std::rc::Rc;
@@ -25,6 +27,7 @@ use nuncio_upstream::{PendingConnection, WorkerCluster, WorkerHost};
 use tokio::time::Instant;
 
 use exchange::Exchange;
+use route_stats::RouteGroups;
 
 /// The router's factory.
 pub static ROUTER: RouterFactory = RouterFactory;
@@ -111,6 +114,7 @@ pub(crate) struct RouterState {
     /// The matched route, kept until a filter clears it.
     pub(crate) route: Option<Rc<RouteEntry>>,
     cluster: Option<Rc<WorkerCluster>>,
+    groups: RouteGroups,
     host: Option<Rc<WorkerHost>>,
     upstream: Upstream,
     /// Body that waits for a connection.

@@ -202,7 +202,9 @@ impl Stream {
             return;
         };
         if self.hcm.chain(self.chain).router.dynamic_stats {
-            cluster.on_response_time(now.saturating_duration_since(complete), self.code_context());
+            let took = now.saturating_duration_since(complete);
+            cluster.on_response_time(took, self.code_context());
+            self.router.groups.record_time(took);
         }
     }
 
@@ -215,6 +217,7 @@ impl Stream {
         if let Some(cluster) = &self.router.cluster {
             cluster.on_timeout(self.router.host.as_deref());
         }
+        self.router.groups.count_timeout();
         if !matches!(&self.router.upstream, Upstream::Active(exchange) if exchange.started) {
             self.charge_code(504);
         }
@@ -237,6 +240,7 @@ impl Stream {
             && self.hcm.chain(self.chain).router.dynamic_stats
         {
             cluster.on_response_code(status, self.code_context());
+            self.router.groups.count_code(status);
         }
     }
 }

@@ -107,6 +107,10 @@ impl Stream {
             );
         };
         self.router.cluster = Some(cluster.clone());
+        self.router.groups = hcm.route_stats.of(route, &self.request.headers);
+        if let Some(virtual_cluster) = &self.router.groups.virtual_cluster {
+            self.info.virtual_cluster_name = Some(virtual_cluster.name.clone());
+        }
         strict_check(config, &self.request.headers)?;
         self.router.timeout = timeout(forward, config, &mut self.request.headers, self.is_grpc);
         if route.include_attempt_count_in_request() {
@@ -170,6 +174,7 @@ impl Stream {
     /// A connection is there: write what has arrived of the request.
     pub(super) fn attach(&mut self, mut connection: PooledConnection) {
         let now = self.now;
+        self.router.groups.count_request();
         self.info.upstream.connection_id = Some(connection.id);
         self.info.upstream.local_address = Some(connection.local_address.clone());
         self.info.upstream.protocol = Some(nuncio_sdk::Protocol::Http11);

@@ -192,6 +192,8 @@ impl Pool {
 
     fn connected(self: &Rc<Self>, connection: ClientConnection) {
         self.connecting.set(self.connecting.get() - 1);
+        // Envoy's codec has stats, though it hardly ever counts anything in them.
+        self.counters.http1.of(&self.counters.group);
         self.put_back(Box::new(connection));
         self.create_connections();
     }

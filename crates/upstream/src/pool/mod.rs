@@ -13,12 +13,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 use nuncio_event::Instant;
-use nuncio_stats::{Group, LocalGroup};
+use nuncio_stats::{Group, LocalGroup, Schema};
 
 use crate::breaker::{Breakers, Priority, Resource, WorkerGauges};
 use crate::host::Host;
 use crate::info::ClusterInfo;
-use crate::stats::ClusterStats as S;
+use crate::stats::{AnswerStats, ClusterStats as S, Http1Stats};
 
 pub use connect::{ConnectFailure, FailureKind};
 pub use connection::{ClientConnection, ClosedBy, PooledConnection};
@@ -49,6 +49,10 @@ pub(crate) struct Counters {
     /// Keeps the stats alive.
     pub(crate) group: Arc<Group>,
     pub(crate) stats: LocalGroup,
+    pub(crate) external: LazyGroup,
+    pub(crate) internal: LazyGroup,
+    pub(crate) canary: LazyGroup,
+    pub(crate) http1: LazyGroup,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) gauges: WorkerGauges,
 }
@@ -60,8 +64,42 @@ impl Counters {
             group: info.stats.clone(),
             gauges: WorkerGauges::new(stats.clone(), &info.breakers),
             stats,
+            external: LazyGroup::new("external", AnswerStats::SCHEMA),
+            internal: LazyGroup::new("internal", AnswerStats::SCHEMA),
+            canary: LazyGroup::new("canary", AnswerStats::SCHEMA),
+            http1: LazyGroup::new("http1", Http1Stats::SCHEMA),
             breakers: info.breakers.clone(),
         }
+    }
+}
+
+/// Stats under a cluster's name that are there once they are needed.
+#[derive(Debug)]
+pub(crate) struct LazyGroup {
+    suffix: &'static str,
+    schema: &'static Schema,
+    /// The group keeps the stats alive.
+    group: OnceCell<(Arc<Group>, LocalGroup)>,
+}
+
+impl LazyGroup {
+    fn new(suffix: &'static str, schema: &'static Schema) -> Self {
+        Self {
+            suffix,
+            schema,
+            group: OnceCell::new(),
+        }
+    }
+
+    /// This worker's block, made under `cluster` at the first call.
+    #[inline]
+    pub(crate) fn of(&self, cluster: &Group) -> &LocalGroup {
+        let (_, local) = self.group.get_or_init(|| {
+            let group = cluster.subgroup(self.suffix, self.schema);
+            let local = group.local();
+            (group, local)
+        });
+        local
     }
 }
 

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use nuncio_sdk::UpstreamHost as _;
+use nuncio_stats::LocalGroup;
 
 use super::{WorkerCluster, WorkerHost};
-use crate::stats::ClusterStats as S;
+use crate::stats::{AnswerStats, ClusterStats as S};
 
 /// What decides under which prefixes an answer is counted beside the plain one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,37 +33,33 @@ impl WorkerCluster {
     /// An answer's status: from the upstream, or given locally in its place (then without a host, as Envoy's
     /// `chargeUpstreamCode`). Counts `[external.|internal.|canary.]upstream_rq_<code>`.
     pub fn on_response_code(&self, code: u16, cx: CodeContext) {
-        let stats = self.stats();
-        stats.charge_code(S::UPSTREAM_RQ, code);
-        if cx.canary {
-            stats.charge_code(S::CANARY_UPSTREAM_RQ, code);
-        }
-        stats.charge_code(
-            if cx.internal {
-                S::INTERNAL_UPSTREAM_RQ
-            } else {
-                S::EXTERNAL_UPSTREAM_RQ
-            },
-            code,
-        );
+        self.stats().charge_code(S::UPSTREAM_RQ, code);
+        self.each_answer_group(cx, |stats| {
+            stats.charge_code(AnswerStats::UPSTREAM_RQ, code);
+        });
     }
 
     /// The time from the request's end downstream to the response's end, of a request that `host` answered completely.
     pub fn on_response_time(&self, took: Duration, cx: CodeContext) {
-        let stats = self.stats();
         let took = took.as_millis() as u64;
-        stats.record(S::UPSTREAM_RQ_TIME, took);
+        self.stats().record(S::UPSTREAM_RQ_TIME, took);
+        self.each_answer_group(cx, |stats| {
+            stats.record(AnswerStats::UPSTREAM_RQ_TIME, took);
+        });
+    }
+
+    /// The groups beside the cluster's own in which an answer is counted.
+    #[inline]
+    fn each_answer_group(&self, cx: CodeContext, count: impl Fn(&LocalGroup)) {
+        let counters = self.counters();
+        let origin = match cx.internal {
+            true => &counters.internal,
+            false => &counters.external,
+        };
+        count(origin.of(&counters.group));
         if cx.canary {
-            stats.record(S::CANARY_UPSTREAM_RQ_TIME, took);
+            count(counters.canary.of(&counters.group));
         }
-        stats.record(
-            if cx.internal {
-                S::INTERNAL_UPSTREAM_RQ_TIME
-            } else {
-                S::EXTERNAL_UPSTREAM_RQ_TIME
-            },
-            took,
-        );
     }
 
     /// Response headers of status `code` from `host`: its `rq_success` or (5xx) `rq_error`.

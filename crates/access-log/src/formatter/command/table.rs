@@ -352,6 +352,6 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
         F(Field::UpstreamWireBytesReceived),
     ),
     ("UPSTREAM_WIRE_BYTES_SENT", F(Field::UpstreamWireBytesSent)),
-    ("VIRTUAL_CLUSTER_NAME", F(Field::Absent)),
+    ("VIRTUAL_CLUSTER_NAME", F(Field::VirtualClusterName)),
     ("XFCC_VALUE", Refused),
 ];
