@@ -14,7 +14,7 @@ use crate::stream::Stream;
 /// First read: a head and a small body fit.
 const FIRST_READ: usize = 8 * 1024;
 /// Reads grow up to this while they come back full.
-const LARGEST_READ: usize = 1024 * 1024;
+const LARGEST_READ: usize = 512 * 1024;
 /// So much of a body goes to the client before more is read.
 const HANDOVER: usize = 64 * 1024;
 
