@@ -303,7 +303,10 @@ mod tests {
         for &known in Known::ALL {
             let name = known.as_bytes();
             assert_eq!(Known::from_lower(name), Some(known));
-            assert_eq!(Known::from_any_case(&name.to_ascii_uppercase()), Some(known));
+            assert_eq!(
+                Known::from_any_case(&name.to_ascii_uppercase()),
+                Some(known)
+            );
             assert!(!name.iter().any(u8::is_ascii_uppercase));
             assert_eq!(known.is_pseudo(), name[0] == b':');
             let mut longer = name.to_vec();
