@@ -266,7 +266,7 @@ pub(crate) struct Admin {
     /// Replace the numbers at the ends of the lines.
     #[serde(default)]
     pub names_only: bool,
-    /// Sort the lines of the body.
+    /// Sort the lines of the body; of a JSON body, arrays of named objects.
     #[serde(default)]
     pub sorted: bool,
     /// Compare the body as JSON: only its keys and types.

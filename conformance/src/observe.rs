@@ -158,13 +158,31 @@ pub(crate) fn admin(how: &Admin, answer: &Message, normaliser: &Normaliser) -> R
             if let Some(pointer) = &how.pointer {
                 value = value.pointer(pointer).cloned().unwrap_or(Value::Null);
             }
-            reduce(value, how.shape, normaliser)
+            let mut value = reduce(value, how.shape, normaliser);
+            if how.sorted {
+                sort_by_name(&mut value);
+            }
+            value
         } else {
             lines(how, &text)
         };
         out.insert("body".to_owned(), body);
     }
     Ok(Value::Object(out))
+}
+
+/// Sorts every array of named objects by name, where the order is nobody's promise.
+fn sort_by_name(value: &mut Value) {
+    match value {
+        Value::Array(items) => {
+            items.iter_mut().for_each(sort_by_name);
+            if items.iter().all(|item| item["name"].is_string()) {
+                items.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+            }
+        }
+        Value::Object(map) => map.values_mut().for_each(sort_by_name),
+        _ => {}
+    }
 }
 
 fn lines(how: &Admin, text: &str) -> Value {

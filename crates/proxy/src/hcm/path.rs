@@ -65,7 +65,11 @@ impl PathRules {
         let (mut now, mut next) = (path.to_vec(), Vec::new());
         if self.escaped_slashes != EscapedSlashes::Keep && path::escaped_slashes(&now, &mut next) {
             match self.escaped_slashes {
-                EscapedSlashes::Reject => return PathVerdict::Reject,
+                EscapedSlashes::Reject => {
+                    // The log shows the path for which it was refused.
+                    headers.set(Known::Path, &next);
+                    return PathVerdict::Reject;
+                }
                 EscapedSlashes::UnescapeAndRedirect => verdict = PathVerdict::Redirect,
                 EscapedSlashes::UnescapeAndForward | EscapedSlashes::Keep => {}
             }

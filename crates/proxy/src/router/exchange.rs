@@ -162,7 +162,7 @@ impl Stream {
 
     /// Attaches the connection; a request for a WebSocket or a CONNECT request keeps its bytes back until the upstream has
     /// agreed, as Envoy does.
-    fn attach_holding(&mut self, connection: PooledConnection) {
+    pub(super) fn attach_holding(&mut self, connection: PooledConnection) {
         let is_websocket = self.is_upgrade
             && self
                 .request

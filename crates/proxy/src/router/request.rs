@@ -153,7 +153,7 @@ impl Stream {
         self.router.host = Some(host);
         self.info.upstream.attempt_count = 1;
         match acquired {
-            Acquire::Ready(connection) => self.attach(connection),
+            Acquire::Ready(connection) => self.attach_holding(connection),
             Acquire::Pending(pending) => self.router.upstream = Upstream::Connecting(pending),
             Acquire::Overflow | Acquire::PendingOverflow => {
                 let reply = self.overflow();
