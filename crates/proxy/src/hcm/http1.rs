@@ -9,6 +9,8 @@ mod ending;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use std::time::Duration;
+
 use nuncio_buffer::Buffer;
 use nuncio_event::{Timer, clock};
 use nuncio_http::h1::{
@@ -74,6 +76,8 @@ pub(super) struct ServerConnection {
     close_at_once: bool,
     /// When a closing connection is closed even if the peer has not.
     close_at: Option<Instant>,
+    /// How long written bytes may wait for the peer: as the route of the last response says.
+    flush_timeout: Option<Duration>,
     /// Since when written bytes wait for the peer.
     flush_since: Option<Instant>,
     read_size: usize,
@@ -112,6 +116,7 @@ impl ServerConnection {
             max_duration_at,
             close_at_once: false,
             close_at: None,
+            flush_timeout: config.timeouts.stream_flush,
             flush_since: None,
             read_size: FIRST_READ,
             blocked: Blocked::default(),
@@ -236,6 +241,7 @@ impl ServerConnection {
         };
         let end = stream.out.headers.take().unwrap_or_default();
         let hcm = &self.hcm;
+        self.flush_timeout = stream.flush_timeout();
         let drain = &self.down.handle.drain;
         if self.drain == Drain::No
             && (hcm.health.is_failing() || drain.drain_close(now, || hcm.random()))

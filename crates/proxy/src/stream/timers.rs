@@ -128,6 +128,16 @@ impl Stream {
         self.on_router_deadline(now);
     }
 
+    /// How long the response may wait for the client to read it. A route's idle timeout is its flush timeout too, unless
+    /// it has one of its own.
+    pub(crate) fn flush_timeout(&self) -> Option<Duration> {
+        let forward = self.router.route.as_deref().and_then(RouteEntry::forward);
+        match forward.and_then(|forward| forward.flush_timeout.or(forward.idle_timeout)) {
+            Some(of_route) => (!of_route.is_zero()).then_some(of_route),
+            None => self.hcm.config.timeouts.stream_flush,
+        }
+    }
+
     fn on_idle(&mut self) {
         self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_IDLE_TIMEOUT);
         let reply = LocalReply::new(

@@ -363,7 +363,7 @@ fn breakers_limit_waiting_and_running_requests() {
         .await;
         let (busy, _peer) = f.connect().await;
         let waiting = pending(f.acquire());
-        assert!(matches!(f.acquire(), Acquire::Overflow));
+        assert!(matches!(f.acquire(), Acquire::PendingOverflow));
         assert_eq!(f.counter(S::UPSTREAM_RQ_PENDING_OVERFLOW), 1);
         assert_eq!(f.gauge(S::DEFAULT_RQ_PENDING_OPEN), 1);
         drop((busy, waiting));

@@ -91,7 +91,7 @@ impl ServerConnection {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let timeouts = &self.hcm.config.timeouts;
-        let flush = match (self.flush_since, timeouts.stream_flush) {
+        let flush = match (self.flush_since, self.flush_timeout) {
             (Some(since), Some(limit)) => Some(since + limit),
             _ => None,
         };
@@ -126,7 +126,7 @@ impl ServerConnection {
         }
         if passed(
             self.flush_since
-                .zip(timeouts.stream_flush)
+                .zip(self.flush_timeout)
                 .map(|(since, limit)| since + limit),
         ) {
             // The client does not read: nothing can be told to it any more.
