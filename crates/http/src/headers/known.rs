@@ -1,5 +1,7 @@
 //! Well-known header names, interned to one byte.
 
+use super::lower::is_lower_of;
+
 /// A set of known names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KnownSet(u128);
@@ -250,7 +252,8 @@ impl Known {
             if number == EMPTY {
                 return None;
             }
-            if NAMES[number as usize].as_bytes().eq_ignore_ascii_case(name) {
+            let known = NAMES[number as usize].as_bytes();
+            if known.len() == name.len() && is_lower_of(name, known) {
                 return Some(Self::ALL[number as usize]);
             }
             at = (at + 1) % SLOTS;

@@ -50,6 +50,50 @@ fn lower(bytes: u64) -> u64 {
     bytes | upper >> 2
 }
 
+/// Whether `name`, lower-cased, is `lower`. Both have the same length, and `lower` has only letters, digits, `-` and `:`.
+#[inline]
+pub(super) fn is_lower_of(name: &[u8], lower: &[u8]) -> bool {
+    debug_assert_eq!(name.len(), lower.len());
+    match (name.first_chunk::<8>(), lower.first_chunk::<8>()) {
+        (Some(_), Some(_)) => {
+            let (whole, _) = name.as_chunks::<8>();
+            let (whole_lower, _) = lower.as_chunks::<8>();
+            whole.iter().zip(whole_lower).all(|(a, b)| same8(a, b))
+                // The last chunk may overlap the one before it.
+                && match (name.last_chunk::<8>(), lower.last_chunk::<8>()) {
+                    (Some(a), Some(b)) => same8(a, b),
+                    _ => false,
+                }
+        }
+        _ => match (
+            name.first_chunk::<4>(),
+            lower.first_chunk::<4>(),
+            name.last_chunk::<4>(),
+            lower.last_chunk::<4>(),
+        ) {
+            (Some(a), Some(b), Some(c), Some(d)) => same8(&join(a, c), &join(b, d)),
+            _ => name.eq_ignore_ascii_case(lower),
+        },
+    }
+}
+
+fn join(first: &[u8; 4], last: &[u8; 4]) -> [u8; 8] {
+    let mut both = [0; 8];
+    both[..4].copy_from_slice(first);
+    both[4..].copy_from_slice(last);
+    both
+}
+
+/// Eight bytes at once. Setting bit 5 makes letters lower case and leaves digits, `-` and `:` alone; it also maps control
+/// bytes to them, so these (no bit of 5 and 6) are ruled out.
+#[inline]
+fn same8(name: &[u8; 8], lower: &[u8; 8]) -> bool {
+    const BIT5: u64 = 0x2020_2020_2020_2020;
+    const BIT6: u64 = 0x4040_4040_4040_4040;
+    let name = u64::from_le_bytes(*name);
+    name | BIT5 == u64::from_le_bytes(*lower) && (name | name << 1) & BIT6 == BIT6
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +108,31 @@ mod tests {
                     let expected = text.to_ascii_lowercase();
                     make_lower(&mut text);
                     assert_eq!(text, expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_compared_whatever_their_case() {
+        for lower in [
+            "te",
+            "via",
+            "host",
+            "cookie",
+            "upgrade",
+            "location",
+            "x-request-id",
+            "content-encoding",
+        ] {
+            let upper = lower.to_ascii_uppercase();
+            assert!(is_lower_of(upper.as_bytes(), lower.as_bytes()));
+            for at in 0..lower.len() {
+                for byte in 0..=255 {
+                    let mut name = lower.as_bytes().to_vec();
+                    name[at] = byte;
+                    let expected = name.eq_ignore_ascii_case(lower.as_bytes());
+                    assert_eq!(is_lower_of(&name, lower.as_bytes()), expected, "{name:?}");
                 }
             }
         }
