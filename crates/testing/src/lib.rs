@@ -1,0 +1,46 @@
+//! For tests only: a whole proxy between clients and origins that do what a test says.
+//!
+//! * [`Config`]: a bootstrap with one listener, filled in by the test;
+//! * [`Proxy`]: the program as a process of its own, with ports that the kernel gave;
+//! * [`InProcess`]: the server's parts inside the test, for operations that no signal and no flag start;
+//! * [`Client`] and [`Origin`]: plain blocking sockets, so that a test says every byte and every pause;
+//! * [`Fault`]: the ways in which an origin misbehaves.
+//!
+//! Whatever waits is bounded by [`BOUND`]; what goes wrong panics, which fails the test.
+
+mod client;
+mod config;
+mod fault;
+mod in_process;
+mod origin;
+mod process;
+mod wire;
+
+use std::time::{Duration, Instant};
+
+pub use client::Client;
+pub use config::{Cluster, Config};
+pub use fault::Fault;
+pub use in_process::{InProcess, Warming};
+pub use nuncio_config::api::listener::Listener;
+pub use nuncio_downstream::DrainScope;
+pub use nuncio_sdk::DrainStrategy;
+pub use origin::{Origin, Peer, hanging_address, refused_address};
+pub use process::Proxy;
+pub use wire::{Body, Message, Wire, reset};
+
+/// The longest that anything may take; only a failing test waits that long.
+pub const BOUND: Duration = Duration::from_secs(20);
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// When it does not within [`BOUND`]; `what` says what was waited for.
+#[track_caller]
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + BOUND;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
