@@ -1,32 +1,35 @@
 //! `HttpConnectionManager` → [`HcmConfig`].
 
+mod chain;
+mod http1;
+mod timeouts;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nuncio_access_log::create_loggers;
 use nuncio_config::api::access_log::AccessLog;
-use nuncio_config::api::core::http1_protocol_options::HeaderKeyFormat;
-use nuncio_config::api::core::http1_protocol_options::header_key_format::HeaderFormat;
+use nuncio_config::api::core;
+use nuncio_config::api::hcm::HttpConnectionManager;
 use nuncio_config::api::hcm::http_connection_manager as proto;
 use nuncio_config::api::hcm::http_connection_manager::RouteSpecifier as proto_routes;
-use nuncio_config::api::hcm::http_filter::ConfigType;
-use nuncio_config::api::hcm::{HttpConnectionManager, HttpFilter};
-use nuncio_config::api::preserve_case::PreserveCaseFormatterConfig;
-use nuncio_config::api::{core, protobuf};
-use nuncio_config::{ConfigError, Within, any, convert};
-use nuncio_http::h1::{H1Settings, HeaderCase, UnderscoreAction, UpgradeMatcher};
+use nuncio_config::{ConfigError, Within, convert};
+use nuncio_http::h1::H1Settings;
 use nuncio_net::IpRange;
-use nuncio_route::matchers::StringMatcher;
 use nuncio_route::{CompileContext, RouteTable};
-use nuncio_sdk::{AccessLogger, FactoryContext, HttpFilterConfig};
+use nuncio_sdk::{AccessLogger, FactoryContext};
 use nuncio_stats::Group;
 use nuncio_upstream::ClusterManager;
+
+use chain::chain;
+pub(crate) use chain::{FilterChain, Upgrade};
+use http1::h1_settings;
+pub(crate) use timeouts::Timeouts;
 
 use super::local_reply::LocalReplyConfig;
 use super::path::{EscapedSlashes, PathRules};
 use super::stats::{CodecStats, HttpStats, ListenerHttpStats};
-use crate::router::RouterConfig;
 
 /// `server_header_transformation`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,52 +44,6 @@ pub(crate) enum ServerHeader {
 pub(crate) enum ForwardClientCert {
     Remove,
     AlwaysForwardOnly,
-}
-
-/// A filter of the chain, before the terminal one.
-pub(crate) struct FilterEntry {
-    /// `HttpFilter.name`: what `typed_per_filter_config` refers to.
-    pub(crate) name: Box<str>,
-    /// Off unless a route switches it on.
-    pub(crate) disabled: bool,
-    pub(crate) config: Arc<dyn HttpFilterConfig>,
-}
-
-/// A filter chain: the router ends it.
-pub(crate) struct FilterChain {
-    pub(crate) filters: Vec<FilterEntry>,
-    pub(crate) router: Arc<RouterConfig>,
-}
-
-/// `upgrade_configs[]`
-pub(crate) struct Upgrade {
-    /// Lower case.
-    pub(crate) kind: Box<str>,
-    pub(crate) enabled: bool,
-    /// A chain of its own; absent: the connection manager's.
-    pub(crate) chain: Option<Arc<FilterChain>>,
-}
-
-/// Durations; an absent one never expires.
-pub(crate) struct Timeouts {
-    /// Of a connection without requests. Default 1 h.
-    pub(crate) idle: Option<Duration>,
-    pub(crate) max_connection_duration: Option<Duration>,
-    /// Added at random to `max_connection_duration`, as a percentage of it.
-    pub(crate) max_connection_duration_jitter: f64,
-    /// Of a stream without activity. Default 5 min.
-    pub(crate) stream_idle: Option<Duration>,
-    /// Of a stream whose response waits for the client to read. Default: `stream_idle`.
-    pub(crate) stream_flush: Option<Duration>,
-    pub(crate) max_stream_duration: Option<Duration>,
-    /// Until the whole request has arrived.
-    pub(crate) request: Option<Duration>,
-    /// Until the request's headers have arrived.
-    pub(crate) request_headers: Option<Duration>,
-    /// From the start of a drain to the end of the connection. Default 5 s.
-    pub(crate) drain: Duration,
-    /// How long the peer may take to notice a close. Default 1 s.
-    pub(crate) delayed_close: Option<Duration>,
 }
 
 /// A validated connection manager, shared by all workers.
@@ -152,14 +109,17 @@ impl HcmConfig {
             &mut errors,
             chain(&config.http_filters, "http_filters", &inner),
         );
-        let upgrades = keep(&mut errors, upgrades(&config.upgrade_configs, &inner));
+        let upgrades = keep(
+            &mut errors,
+            chain::upgrades(&config.upgrade_configs, &inner),
+        );
         let routes = keep(&mut errors, routes(&config, &inner));
         let access_logs = keep(&mut errors, access_logs(&config.access_log, &inner));
         let local_reply = keep(
             &mut errors,
             LocalReplyConfig::new(config.local_reply_config.as_ref(), &inner),
         );
-        let timeouts = keep_one(&mut errors, timeouts(&config, &common));
+        let timeouts = keep_one(&mut errors, timeouts::timeouts(&config, &common));
         let h1 = keep_one(&mut errors, h1_settings(&config, &common));
         let scheme_to_set = keep_one(&mut errors, scheme(&config));
         let internal_addresses = keep_one(&mut errors, internal_addresses(&config));
@@ -314,173 +274,6 @@ fn access_logs(
     })
 }
 
-/// Builds a filter chain, whose last filter must be the terminal one.
-fn chain(
-    filters: &[HttpFilter],
-    field: &str,
-    cx: &FactoryContext<'_>,
-) -> Result<FilterChain, Vec<ConfigError>> {
-    let mut errors = Vec::new();
-    let mut entries = Vec::with_capacity(filters.len());
-    let mut router = None;
-    for (index, filter) in filters.iter().enumerate() {
-        let is_last = index + 1 == filters.len();
-        match chain_filter(filter, is_last, cx) {
-            Ok(Some(ChainFilter::Plain(entry))) => entries.push(entry),
-            Ok(Some(ChainFilter::Router(config))) => router = Some(config),
-            Ok(None) => {}
-            Err(error) => errors.push(error.within(format_args!("{field}[{index}]"))),
-        }
-    }
-    if filters.is_empty() {
-        errors.push(
-            ConfigError::new(
-                field,
-                "the filter chain is empty: its last filter must be terminal",
-            )
-            .with_remedy("add envoy.filters.http.router as the last filter"),
-        );
-    }
-    match router {
-        Some(router) if errors.is_empty() => Ok(FilterChain {
-            filters: entries,
-            router,
-        }),
-        _ => Err(errors),
-    }
-}
-
-enum ChainFilter {
-    Plain(FilterEntry),
-    Router(Arc<RouterConfig>),
-}
-
-fn chain_filter(
-    filter: &HttpFilter,
-    is_last: bool,
-    cx: &FactoryContext<'_>,
-) -> Result<Option<ChainFilter>, ConfigError> {
-    let config = match &filter.config_type {
-        Some(ConfigType::TypedConfig(config)) => config,
-        Some(ConfigType::ConfigDiscovery(_)) => {
-            return Err(ConfigError::new(
-                "config_discovery",
-                "filter discovery needs xDS, which is not supported yet",
-            ));
-        }
-        None => {
-            return Err(ConfigError::new(
-                "typed_config",
-                format!(
-                    "Didn't find a registered implementation for '{}': it has no typed_config",
-                    filter.name
-                ),
-            ));
-        }
-    };
-    let Some(factory) = cx.server.extensions.http_filter(&config.type_url) else {
-        if filter.is_optional {
-            log::warn!(
-                "optional HTTP filter '{}' ({}) is not available: skipped",
-                filter.name,
-                config.type_url
-            );
-            return Ok(None);
-        }
-        return Err(ConfigError::new(
-            "typed_config",
-            format!(
-                "Didn't find a registered implementation for '{}' with type URL: '{}'",
-                filter.name,
-                nuncio_config::any::type_name(&config.type_url)
-            ),
-        ));
-    };
-    if factory.is_terminal() != is_last {
-        let message = match is_last {
-            true => format!(
-                "Error: non-terminal filter named {} of type {} is the last filter in a http filter chain.",
-                filter.name,
-                factory.name()
-            ),
-            false => format!(
-                "Error: terminal filter named {} of type {} must be the last filter in a http filter chain.",
-                filter.name,
-                factory.name()
-            ),
-        };
-        return Err(ConfigError::new("", message));
-    }
-    if is_last && filter.disabled {
-        return Err(ConfigError::new(
-            "disabled",
-            "Error: the last (terminal) filter in the chain cannot be disabled by default.",
-        ));
-    }
-    let built = factory
-        .create(config, &cx.named(&filter.name))
-        .within("typed_config")?;
-    if !is_last {
-        return Ok(Some(ChainFilter::Plain(FilterEntry {
-            name: filter.name.as_str().into(),
-            disabled: filter.disabled,
-            config: built,
-        })));
-    }
-    let router = built
-        .terminal()
-        .and_then(|terminal| terminal.downcast::<RouterConfig>().ok());
-    match router {
-        Some(router) => Ok(Some(ChainFilter::Router(router))),
-        None => Err(ConfigError::new(
-            "typed_config",
-            format!("{} cannot end a chain", factory.name()),
-        )),
-    }
-}
-
-fn upgrades(
-    configs: &[proto::UpgradeConfig],
-    cx: &FactoryContext<'_>,
-) -> Result<Vec<Upgrade>, Vec<ConfigError>> {
-    let mut errors = Vec::new();
-    let mut upgrades: Vec<Upgrade> = Vec::with_capacity(configs.len());
-    for (index, config) in configs.iter().enumerate() {
-        let kind = config.upgrade_type.to_ascii_lowercase();
-        if upgrades.iter().any(|upgrade| *upgrade.kind == *kind) {
-            errors.push(ConfigError::new(
-                format!("upgrade_configs[{index}].upgrade_type"),
-                format!(
-                    "Error: multiple upgrade configs with the same name: '{}'",
-                    config.upgrade_type
-                ),
-            ));
-            continue;
-        }
-        let own = match config.filters.is_empty() {
-            true => Ok(None),
-            false => chain(&config.filters, "filters", cx).map(|chain| Some(Arc::new(chain))),
-        };
-        match own {
-            Ok(chain) => upgrades.push(Upgrade {
-                kind: kind.into(),
-                enabled: convert::bool_or(config.enabled.as_ref(), true),
-                chain,
-            }),
-            Err(found) => errors.extend(
-                found
-                    .into_iter()
-                    .map(|error| error.within(format_args!("upgrade_configs[{index}]"))),
-            ),
-        }
-    }
-    if errors.is_empty() {
-        Ok(upgrades)
-    } else {
-        Err(errors)
-    }
-}
-
 fn routes(
     config: &HttpConnectionManager,
     cx: &FactoryContext<'_>,
@@ -514,71 +307,6 @@ fn routes(
             "is required: set route_config",
         )]),
     }
-}
-
-/// A field's duration: absent is `default`, zero is none.
-fn optional_timeout(
-    value: Option<&protobuf::Duration>,
-    default: Option<Duration>,
-    field: &str,
-) -> Result<Option<Duration>, ConfigError> {
-    let duration = convert::opt_duration(value).within(field)?;
-    Ok(duration.or(default).filter(|duration| !duration.is_zero()))
-}
-
-fn timeouts(
-    config: &HttpConnectionManager,
-    common: &core::HttpProtocolOptions,
-) -> Result<Timeouts, ConfigError> {
-    let stream_idle = optional_timeout(
-        config.stream_idle_timeout.as_ref(),
-        Some(Duration::from_secs(300)),
-        "stream_idle_timeout",
-    )?;
-    let of_connection = |value: Option<&protobuf::Duration>, default, field: &str| {
-        optional_timeout(value, default, field).within("common_http_protocol_options")
-    };
-    Ok(Timeouts {
-        idle: of_connection(
-            common.idle_timeout.as_ref(),
-            Some(Duration::from_secs(3600)),
-            "idle_timeout",
-        )?,
-        max_connection_duration: of_connection(
-            common.max_connection_duration.as_ref(),
-            None,
-            "max_connection_duration",
-        )?,
-        max_connection_duration_jitter: common
-            .max_connection_duration_jitter
-            .as_ref()
-            .map_or(0.0, |percent| percent.value),
-        max_stream_duration: of_connection(
-            common.max_stream_duration.as_ref(),
-            None,
-            "max_stream_duration",
-        )?,
-        stream_idle,
-        stream_flush: optional_timeout(
-            config.stream_flush_timeout.as_ref(),
-            stream_idle,
-            "stream_flush_timeout",
-        )?,
-        request: optional_timeout(config.request_timeout.as_ref(), None, "request_timeout")?,
-        request_headers: optional_timeout(
-            config.request_headers_timeout.as_ref(),
-            None,
-            "request_headers_timeout",
-        )?,
-        drain: convert::opt_duration(config.drain_timeout.as_ref())
-            .within("drain_timeout")?
-            .unwrap_or(Duration::from_secs(5)),
-        delayed_close: optional_timeout(
-            config.delayed_close_timeout.as_ref(),
-            Some(Duration::from_secs(1)),
-            "delayed_close_timeout",
-        )?,
-    })
 }
 
 fn scheme(config: &HttpConnectionManager) -> Result<Option<Box<str>>, ConfigError> {
@@ -616,75 +344,4 @@ fn internal_addresses(config: &HttpConnectionManager) -> Result<Vec<IpRange>, Co
             ))
         });
     ranges.collect()
-}
-
-fn h1_settings(
-    config: &HttpConnectionManager,
-    common: &core::HttpProtocolOptions,
-) -> Result<H1Settings, ConfigError> {
-    let mut settings =
-        h1_options(config.http_protocol_options.as_ref()).within("http_protocol_options")?;
-    settings.max_head_bytes =
-        convert::u32_or(config.max_request_headers_kb.as_ref(), 60) as usize * 1024;
-    settings.max_headers = convert::u32_or(common.max_headers_count.as_ref(), 100) as usize;
-    settings.underscores = match core::http_protocol_options::HeadersWithUnderscoresAction::try_from(
-        common.headers_with_underscores_action,
-    ) {
-        Ok(core::http_protocol_options::HeadersWithUnderscoresAction::RejectRequest) => {
-            UnderscoreAction::RejectRequest
-        }
-        Ok(core::http_protocol_options::HeadersWithUnderscoresAction::DropHeader) => {
-            UnderscoreAction::DropHeader
-        }
-        _ => UnderscoreAction::Allow,
-    };
-    Ok(settings)
-}
-
-fn h1_options(options: Option<&core::Http1ProtocolOptions>) -> Result<H1Settings, ConfigError> {
-    let mut settings = H1Settings::default();
-    let Some(options) = options else {
-        return Ok(settings);
-    };
-    settings.allow_absolute_url = convert::bool_or(options.allow_absolute_url.as_ref(), true);
-    settings.accept_http_10 = options.accept_http_10;
-    settings
-        .default_host_for_http_10
-        .clone_from(&options.default_host_for_http_10);
-    settings.enable_trailers = options.enable_trailers;
-    settings.allow_chunked_length = options.allow_chunked_length;
-    settings.allow_custom_methods = options.allow_custom_methods;
-    if let Some(format) = &options.header_key_format {
-        settings.header_case = header_case(format).within("header_key_format")?;
-    }
-    if !options.ignore_http_11_upgrade.is_empty() {
-        let matchers = options.ignore_http_11_upgrade.iter().enumerate();
-        let matchers: Vec<StringMatcher> = matchers
-            .map(|(index, matcher)| {
-                StringMatcher::from_config(matcher).within_index("ignore_http_11_upgrade", index)
-            })
-            .collect::<Result<_, _>>()?;
-        settings.ignore_upgrade = Some(UpgradeMatcher(Arc::new(move |kind| {
-            matchers.iter().any(|matcher| matcher.matches(kind))
-        })));
-    }
-    Ok(settings)
-}
-
-fn header_case(format: &HeaderKeyFormat) -> Result<HeaderCase, ConfigError> {
-    match &format.header_format {
-        None => Err(ConfigError::new("header_format", "value is required")),
-        Some(HeaderFormat::ProperCaseWords(_)) => Ok(HeaderCase::ProperWords),
-        Some(HeaderFormat::StatefulFormatter(formatter)) => {
-            let config = formatter.typed_config.as_ref();
-            let config =
-                config.ok_or_else(|| ConfigError::new("typed_config", "value is required"));
-            let config: PreserveCaseFormatterConfig =
-                config.and_then(any::unpack).within("stateful_formatter")?;
-            Ok(HeaderCase::Preserve {
-                proper_own: config.formatter_type_on_envoy_headers == 1,
-                forward_reason: config.forward_reason_phrase,
-            })
-        }
-    }
 }
