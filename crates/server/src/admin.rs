@@ -133,7 +133,6 @@ fn command_line(options: &Options) -> CommandLineOptions {
         service_node: options.service_node.clone(),
         service_zone: options.service_zone.clone(),
         file_flush_interval: duration(options.file_flush_interval),
-        file_flush_min_size: u32::try_from(options.file_flush_min_size / 1024).unwrap_or(u32::MAX),
         drain_time: duration(options.drain_time),
         drain_strategy: match options.drain_strategy {
             DrainStrategy::Gradual => command_line_options::DrainStrategy::Gradual,
@@ -148,15 +147,14 @@ fn command_line(options: &Options) -> CommandLineOptions {
         restart_epoch: options.restart_epoch,
         cpuset_threads: options.cpuset_threads,
         disabled_extensions: options.disabled_extensions.clone(),
-        log_stacktrace_single_entry: true,
         socket_path: options.socket_path.clone(),
-        socket_mode: options.socket_mode,
         enable_core_dump: options.enable_core_dump,
         stats_tag: options
             .stats_tags
             .iter()
             .map(|(name, value)| format!("{name}:{value}"))
             .collect(),
+        // What Envoy leaves out too, whatever the command line says: the size of a flush, the socket's mode, stack traces.
         ..CommandLineOptions::default()
     }
 }

@@ -13,7 +13,7 @@ use nuncio_downstream::DrainScope;
 use nuncio_event::watchdog::{self, Heartbeat};
 use nuncio_event::{Dispatchers, Workers};
 use nuncio_sdk::{Extensions, HealthState};
-use nuncio_stats::{Kind, Query, Store, Value};
+use nuncio_stats::Store;
 use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -100,13 +100,13 @@ pub(crate) fn serve(
         .block_on(async { build(options, extensions, &loaded, workers.dispatchers()) })
         .map_err(Failure::Config)?;
     let state = Arc::new(ServerState::new(parts.context.service::<HealthState>()));
-    let connections = parts.context.stats.clone();
+    let listeners = parts.listeners.view();
     let stats = Arc::new(ServerStats::new(
         &parts.context,
         state.clone(),
         options.restart_epoch,
         version_number(&bootstrap),
-        move || open_connections(&connections),
+        move || listeners.snapshot().open_connections(),
     ));
     observer.set_stats(stats.clone());
     parts
@@ -182,32 +182,6 @@ fn version_number(bootstrap: &Bootstrap) -> u32 {
     configured.map_or(0, |version| {
         u32::try_from(version.value).unwrap_or(u32::MAX)
     })
-}
-
-/// Open downstream connections of all listeners.
-fn open_connections(stats: &Store) -> u64 {
-    let is_active = |name: &str| {
-        name.strip_prefix("listener.").is_some_and(|rest| {
-            rest.ends_with(".downstream_cx_active")
-                && !rest.contains(".worker_")
-                && !rest.starts_with("admin.")
-        })
-    };
-    let mut total = 0;
-    let query = Query {
-        filter: Some(&is_active),
-        ..Query::default()
-    };
-    let counted: Result<(), std::convert::Infallible> =
-        stats.visit(&[Kind::Gauge], &query, |stat| {
-            if let Value::Gauge(value) = stat.value {
-                total += value;
-            }
-            Ok(())
-        });
-    // The visitor above never fails.
-    debug_assert!(counted.is_ok());
-    total
 }
 
 /// `--enable-core-dump`: no limit to the size of a core file.

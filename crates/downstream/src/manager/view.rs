@@ -1,15 +1,18 @@
 //! What the admin interface shows of listeners, readable from any thread.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use nuncio_config::api::listener as proto;
 use nuncio_net::Address;
+use nuncio_stats::Group;
 
 use super::State;
 use super::entry::Entry;
 use super::update::Origin;
+use crate::stats::ListenerStats;
 
 /// The latest [`ListenersSnapshot`]. Cheap to clone; clones show the same.
 #[derive(Clone, Default)]
@@ -41,6 +44,8 @@ pub struct ListenersSnapshot {
     pub static_listeners: Vec<StaticListener>,
     /// `ListenersConfigDump.dynamic_listeners`, by name.
     pub dynamic_listeners: Vec<DynamicListener>,
+    /// `listener.<address>.` of all that may have connections.
+    pub stats: Vec<Arc<Group>>,
 }
 
 /// `envoy.admin.v3.ListenerStatus`
@@ -101,6 +106,12 @@ pub struct ErrorState {
 }
 
 impl ListenersSnapshot {
+    /// Connections that are open now (not when the snapshot was taken).
+    pub fn open_connections(&self) -> u64 {
+        let of = |group: &Arc<Group>| group.gauge(ListenerStats::DOWNSTREAM_CX_ACTIVE);
+        self.stats.iter().map(of).sum()
+    }
+
     pub(super) fn of(state: &State) -> Self {
         let mut snapshot = Self::default();
         for entry in &state.active {
@@ -125,6 +136,14 @@ impl ListenersSnapshot {
         }
         for entry in &state.draining {
             snapshot.with(entry, |dynamic, shown| dynamic.draining = Some(shown));
+        }
+        let mut seen = HashSet::new();
+        for entry in state.active.iter().chain(&state.draining) {
+            // Versions of one listener share their stats.
+            let stats = &entry.shared.stats;
+            if seen.insert(Arc::as_ptr(stats)) {
+                snapshot.stats.push(Arc::clone(stats));
+            }
         }
         for (name, error) in &state.errors {
             snapshot.dynamic(name).error = Some(error.clone());
