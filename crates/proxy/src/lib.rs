@@ -12,3 +12,7 @@ mod stream;
 
 pub use hcm::HTTP_CONNECTION_MANAGER;
 pub use router::ROUTER;
+
+/// How much waits, in bytes, for a peer that is slow to take it before the other side is not read any more (or the buffer
+/// limit, if that is less): enough to fill any socket buffer.
+pub(crate) const SEND_AHEAD: usize = 256 * 1024;

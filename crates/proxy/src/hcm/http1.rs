@@ -30,9 +30,6 @@ use crate::stream::Stream;
 const FIRST_READ: usize = 4 * 1024;
 /// Reads grow up to this while they come back full.
 const LARGEST_READ: usize = 512 * 1024;
-/// How much of a response waits for a slow client before the upstream is not read any more (or the buffer limit, if
-/// that is less): enough to fill any socket buffer.
-const SEND_AHEAD: usize = 256 * 1024;
 /// How much of the next requests is read while one is being served: enough to notice that the peer left.
 const READ_AHEAD: usize = 16 * 1024;
 /// Steps of reading and decoding before the upstream gets its turn.
@@ -173,7 +170,7 @@ impl ServerConnection {
     fn serve(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut progress = self.read(cx, now);
         if let Some(stream) = &mut self.stream {
-            let room = self.write.len() < SEND_AHEAD.min(self.down.buffer_limit as usize);
+            let room = self.write.len() < crate::SEND_AHEAD.min(self.down.buffer_limit as usize);
             progress |= stream.poll(cx, room, now);
             progress |= self.take_output(now);
         }

@@ -244,7 +244,7 @@ impl Stream {
     pub(crate) fn router_is_backed_up(&self) -> bool {
         let limit = self.buffer_limit as usize;
         match &self.router.upstream {
-            Upstream::Active(exchange) => exchange.unsent() > limit,
+            Upstream::Active(exchange) => exchange.unsent() > limit.min(crate::SEND_AHEAD),
             Upstream::None | Upstream::Connecting(_) => self.router.body.len() > limit,
             Upstream::Done => false,
         }
