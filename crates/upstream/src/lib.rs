@@ -37,4 +37,4 @@ pub use pool::{
     PooledConnection,
 };
 pub use random::Random;
-pub use worker::{CodeContext, ResetKind, WorkerCluster, WorkerClusters, WorkerHost};
+pub use worker::{CodeContext, WorkerCluster, WorkerClusters, WorkerHost};

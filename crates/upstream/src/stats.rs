@@ -7,7 +7,7 @@
 //! * the cluster manager: `membership_*`, `update_*`, `version`, `warming_state`, `max_host_weight`;
 //! * the pools: `upstream_cx_*`, `upstream_rq_total`, `_active`, `_pending_*`, `_cancelled`, `_active_overflow`, and
 //!   `circuit_breakers.*`;
-//! * the router, through [`WorkerCluster`](crate::WorkerCluster)'s helpers: answers by code and their times, resets,
+//! * the router, through [`WorkerCluster`](crate::WorkerCluster)'s helpers: answers by code and their times,
 //!   timeouts, retries, maintenance mode.
 
 use nuncio_stats::stats_schema;

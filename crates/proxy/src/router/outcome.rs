@@ -1,11 +1,12 @@
 //! What failures and successes of an upstream mean to the client and to the stats.
 
-use nuncio_http::Known;
+use nuncio_http::{HeaderMap, Known};
 use nuncio_sdk::{LocalReply, ResponseFlags};
 use nuncio_upstream::{ClosedBy, CodeContext, ConnectFailure, FailureKind};
 use tokio::time::Instant;
 
 use super::Upstream;
+use crate::hcm::request::has_token;
 use crate::hcm::stats::HttpStats;
 use crate::stream::Stream;
 
@@ -32,6 +33,14 @@ impl Reset {
             Reset::ProtocolError => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
         }
     }
+}
+
+/// Whether an upstream tells that it will close the connection.
+fn says_close(headers: &HeaderMap) -> bool {
+    [Known::Connection, Known::ProxyConnection]
+        .into_iter()
+        .filter_map(|name| headers.get(name))
+        .any(|value| has_token(value, b"close"))
 }
 
 fn reset_reply(status: u16, reason: &str, details: &str, flag: ResponseFlags) -> LocalReply {
@@ -147,6 +156,9 @@ impl Stream {
         self.charge_code(status);
         if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
             cluster.on_host_response(host, status);
+            if says_close(&self.response.headers) {
+                cluster.on_close_notify();
+            }
         }
         self.info.response_code = Some(status);
         self.finalize_response();

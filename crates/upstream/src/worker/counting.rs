@@ -20,15 +20,6 @@ pub struct CodeContext {
     pub canary: bool,
 }
 
-/// How an exchange with an upstream ended without a complete response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResetKind {
-    /// The upstream's doing: `upstream_rq_rx_reset`.
-    Remote,
-    /// Ours: `upstream_rq_tx_reset`.
-    Local,
-}
-
 impl WorkerCluster {
     /// An answer's status: from the upstream, or given locally in its place (then without a host, as Envoy's
     /// `chargeUpstreamCode`). Counts `[external.|internal.|canary.]upstream_rq_<code>`.
@@ -94,14 +85,6 @@ impl WorkerCluster {
         if let Some(host) = host {
             host.host().stats().rq_timeout.fetch_add(1, Relaxed);
         }
-    }
-
-    /// A begun exchange ended without a complete response.
-    pub fn on_reset(&self, kind: ResetKind) {
-        self.stats().inc(match kind {
-            ResetKind::Remote => S::UPSTREAM_RQ_RX_RESET,
-            ResetKind::Local => S::UPSTREAM_RQ_TX_RESET,
-        });
     }
 
     /// The response said `connection: close` (or the like): `upstream_cx_close_notify`.

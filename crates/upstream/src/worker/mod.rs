@@ -15,7 +15,7 @@ use crate::pool::Sweeper;
 use crate::random::Random;
 
 pub use cluster::WorkerCluster;
-pub use counting::{CodeContext, ResetKind};
+pub use counting::CodeContext;
 pub use host::WorkerHost;
 
 /// The clusters of one worker, by number. A cluster is made here when the worker first uses it, from the snapshot that all
