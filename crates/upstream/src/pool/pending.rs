@@ -81,6 +81,11 @@ impl PendingConnection {
                     }
                     return Poll::Pending;
                 }
+                // A new connection is taken as it is: an upstream that accepts and closes must end the request,
+                // not make it try for ever.
+                State::Assigned(connection) if connection.requests == 0 => {
+                    return Poll::Ready(self.begin(connection));
+                }
                 State::Assigned(mut connection) => match connection.probe() {
                     None => return Poll::Ready(self.begin(connection)),
                     // It ended between its last request and this one: back to the head of the line.
