@@ -1,5 +1,7 @@
 //! The tables of extensions, one per kind.
 
+use nuncio_config::any::type_name;
+
 use crate::access_log::AccessLogFactory;
 use crate::filter::HttpFilterFactory;
 use crate::network::NetworkFilterFactory;
@@ -13,11 +15,6 @@ pub struct Extensions {
     pub network_filters: Vec<&'static dyn NetworkFilterFactory>,
     /// Access loggers (`envoy.access_loggers`).
     pub access_loggers: Vec<&'static dyn AccessLogFactory>,
-}
-
-/// The message name behind a type URL: what follows the last slash.
-pub fn type_name(type_url: &str) -> &str {
-    type_url.rsplit('/').next().unwrap_or(type_url)
 }
 
 macro_rules! lookup {

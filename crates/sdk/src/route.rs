@@ -31,14 +31,6 @@ pub trait RouteView {
     /// Per-filter configuration of every level, least specific first
     /// (route configuration, virtual host, route, weighted cluster).
     fn per_filter_configs(&self) -> &[PerFilterConfig];
-
-    /// The most specific configuration of type `T` for the filter of this name.
-    fn filter_config<T: Any>(&self, filter: &str) -> Option<&T>
-    where
-        Self: Sized,
-    {
-        most_specific(self.per_filter_configs(), filter)
-    }
 }
 
 /// The last (most specific) configuration of type `T` for the filter of this name.

@@ -99,7 +99,8 @@ fn has_control(head: &[u8]) -> bool {
 }
 
 /// Whether a comma-separated list (of a `Connection` header) names `token`, whatever the case.
-pub(super) fn list_contains(list: &[u8], token: &[u8]) -> bool {
+#[must_use]
+pub fn list_contains(list: &[u8], token: &[u8]) -> bool {
     list.split(|&byte| byte == b',')
         .any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
 }

@@ -18,13 +18,13 @@ mod upgrade;
 
 pub use encode::{ClientEncoder, MissingPseudoHeader, ServerEncoder};
 pub use error::{CodecError, UNDERSCORE};
+pub use head::list_contains;
 pub use joined::{joins_in_requests, joins_in_responses};
 pub use request::{RequestFacts, ServerDecoder};
 pub use response::{ClientDecoder, RequestKind, ResponseFacts};
 pub use settings::{BytesPredicate, H1Settings, HeaderCase, UnderscoreAction, UpgradeMatcher};
 
 use crate::{HeaderMap, Known};
-use head::list_contains;
 
 /// The two versions of this protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use nuncio_http::h1::list_contains;
 use nuncio_http::{HeaderMap, Known};
 use nuncio_net::Address;
 use nuncio_route::WorkerRouteTable;
@@ -42,13 +43,7 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.contains(Known::Upgrade)
         && headers
             .get(Known::Connection)
-            .is_some_and(|value| has_token(value, b"upgrade"))
-}
-
-/// Whether a comma-separated list has this token, whatever its case.
-pub(crate) fn has_token(list: &[u8], token: &[u8]) -> bool {
-    list.split(|&b| b == b',')
-        .any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
+            .is_some_and(|value| list_contains(value, b"upgrade"))
 }
 
 /// Whether the request is gRPC: `application/grpc`, perhaps with a suffix or parameters.

@@ -6,9 +6,9 @@ use nuncio_upstream::{ClosedBy, CodeContext, ConnectFailure, FailureKind};
 use tokio::time::Instant;
 
 use super::Upstream;
-use crate::hcm::request::has_token;
 use crate::hcm::stats::HttpStats;
 use crate::stream::Stream;
+use nuncio_http::h1::list_contains;
 
 /// Why an exchange ended before its response did (Envoy's `StreamResetReason`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ fn says_close(headers: &HeaderMap) -> bool {
     [Known::Connection, Known::ProxyConnection]
         .into_iter()
         .filter_map(|name| headers.get(name))
-        .any(|value| has_token(value, b"close"))
+        .any(|value| list_contains(value, b"close"))
 }
 
 fn reset_reply(status: u16, reason: &str, details: &str, flag: ResponseFlags) -> LocalReply {
