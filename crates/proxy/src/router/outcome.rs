@@ -103,7 +103,7 @@ impl Stream {
     pub(super) fn on_upstream_reset(&mut self, reset: Reset, by: ClosedBy) {
         let started = match std::mem::replace(&mut self.router.upstream, Upstream::Done) {
             Upstream::Active(exchange) => {
-                let started = exchange.started;
+                let started = exchange.has_started();
                 exchange.abandon(by);
                 started
             }
@@ -230,7 +230,7 @@ impl Stream {
             cluster.on_timeout(self.router.host.as_deref());
         }
         self.router.groups.count_timeout();
-        if !matches!(&self.router.upstream, Upstream::Active(exchange) if exchange.started) {
+        if !matches!(&self.router.upstream, Upstream::Active(exchange) if exchange.has_started()) {
             self.charge_code(504);
         }
         self.router_reply(

@@ -172,7 +172,7 @@ impl Stream {
     }
 
     /// A connection is there: write what has arrived of the request.
-    pub(super) fn attach(&mut self, mut connection: PooledConnection) {
+    pub(super) fn attach(&mut self, connection: PooledConnection) {
         let now = self.now;
         self.router.groups.count_request();
         self.info.upstream.connection_id = Some(connection.id);
@@ -181,17 +181,11 @@ impl Stream {
         self.info.timing.upstream_pool_ready = Some(now.saturating_duration_since(self.info.start));
         self.info.timing.first_upstream_tx = Some(now);
 
-        let connection_ref = &mut *connection;
         let ends_here = self.router.end && self.router.body.is_empty() && !self.router.trailers;
-        let encoded = connection_ref.encoder.encode_headers(
-            &self.request.headers,
-            ends_here,
-            &mut connection_ref.write,
-        );
-        match encoded {
-            Ok(kind) => connection_ref.decoder.begin(kind),
+        let begun = Exchange::begin(connection, &self.request.headers, ends_here);
+        let mut exchange = match begun {
+            Ok(exchange) => exchange,
             Err(missing) => {
-                connection.close_after_response(nuncio_upstream::ClosedBy::Local);
                 self.router.upstream = Upstream::Done;
                 return self.router_reply(LocalReply::new(
                     503,
@@ -199,9 +193,8 @@ impl Stream {
                     "filter_removed_required_request_headers",
                 ));
             }
-        }
-        self.info.upstream.header_bytes_sent = connection.write.len() as u64;
-        let mut exchange = Exchange::new(connection, ends_here);
+        };
+        self.info.upstream.header_bytes_sent = exchange.unsent() as u64;
         let mut body = std::mem::take(&mut self.router.body);
         if !ends_here {
             exchange.send_data(&mut body, self.router.end && !self.router.trailers);

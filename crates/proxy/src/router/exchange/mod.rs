@@ -1,55 +1,67 @@
 //! One request and its response on a borrowed upstream connection.
+//!
+//! - this file: what the stream does with the exchange, whatever the protocol;
+//! - [`http1`]: the connection is borrowed whole.
+
+mod http1;
 
 use std::task::{Context, Poll};
 
 use nuncio_buffer::Buffer;
+use nuncio_http::h1::MissingPseudoHeader;
 use nuncio_http::{Event, HeaderMap, Known, Message};
 use nuncio_upstream::{ClosedBy, PooledConnection};
 use tokio::time::Instant;
+
+use http1::Http1Exchange;
 
 use super::Upstream;
 use super::outcome::Reset;
 use crate::stream::Stream;
 
-/// First read: a head and a small body fit.
-const FIRST_READ: usize = 8 * 1024;
-/// Reads grow up to this while they come back full.
-const LARGEST_READ: usize = 512 * 1024;
 /// So much of a body goes to the client before more is read.
 const HANDOVER: usize = 64 * 1024;
 
-/// The exchange.
+/// The exchange, whatever the upstream's protocol.
 pub(super) struct Exchange {
-    connection: PooledConnection,
-    /// The request is encoded whole.
-    encoded_end: bool,
+    codec: Codec,
     /// What the client sent for the tunnel before the upstream has agreed to one. An upstream that answers otherwise
     /// must not see it: to it, those bytes would be the next request.
     early: Option<Buffer>,
-    /// The response's final headers have come.
-    pub(super) started: bool,
-    read_size: usize,
-    /// The socket has said `Pending` since the task was woken.
-    read_blocked: bool,
-    write_blocked: bool,
+}
+
+enum Codec {
+    Http1(Http1Exchange),
+}
+
+/// The same call for every protocol.
+macro_rules! each {
+    ($codec:expr, $inner:ident => $body:expr) => {
+        match $codec {
+            Codec::Http1($inner) => $body,
+        }
+    };
 }
 
 impl Exchange {
-    pub(super) fn new(connection: PooledConnection, encoded_end: bool) -> Exchange {
-        Exchange {
-            connection,
-            encoded_end,
+    /// Encodes the request's headers; `end` when nothing follows them.
+    ///
+    /// # Errors
+    /// There is no request without that header.
+    pub(super) fn begin(
+        connection: PooledConnection,
+        headers: &HeaderMap,
+        end: bool,
+    ) -> Result<Exchange, MissingPseudoHeader> {
+        Ok(Exchange {
+            codec: Codec::Http1(Http1Exchange::begin(connection, headers, end)?),
             early: None,
-            started: false,
-            read_size: FIRST_READ,
-            read_blocked: false,
-            write_blocked: false,
-        }
+        })
     }
 
+    /// The stream's task was woken: what said `Pending` before may not any more.
     pub(super) fn wake_up(&mut self) {
-        self.read_blocked = false;
-        self.write_blocked = false;
+        each!(&mut self.codec, it => it.wake_up());
     }
 
     /// Encodes a piece of the request's body.
@@ -58,20 +70,12 @@ impl Exchange {
             early.append(data);
             return;
         }
-        let connection = &mut *self.connection;
-        connection
-            .encoder
-            .encode_data(data, end, &mut connection.write);
-        self.encoded_end |= end;
+        each!(&mut self.codec, it => it.send_data(data, end));
     }
 
     /// Encodes the request's trailers.
     pub(super) fn send_trailers(&mut self, trailers: &HeaderMap) {
-        let connection = &mut *self.connection;
-        connection
-            .encoder
-            .encode_trailers(trailers, &mut connection.write);
-        self.encoded_end = true;
+        each!(&mut self.codec, it => it.send_trailers(trailers));
     }
 
     /// From now on bytes for the upstream wait, these before all others, until there is a tunnel.
@@ -86,14 +90,33 @@ impl Exchange {
         }
     }
 
-    /// Bytes that wait to be sent.
+    /// Bytes of the request that wait to be sent.
     pub(super) fn unsent(&self) -> usize {
-        self.connection.write.len() + self.early.as_ref().map_or(0, Buffer::len)
+        each!(&self.codec, it => it.unsent()) + self.early.as_ref().map_or(0, Buffer::len)
+    }
+
+    /// Whether the response's final headers have come.
+    pub(super) fn has_started(&self) -> bool {
+        each!(&self.codec, it => it.has_started())
     }
 
     /// Ends an exchange that is not complete.
     pub(super) fn abandon(self, by: ClosedBy) {
-        self.connection.close_with_active_request(by);
+        each!(self.codec, it => it.abandon(by));
+    }
+
+    /// The response is complete.
+    fn finish(self, now: Instant) {
+        let left_over = self.early.is_some_and(|early| !early.is_empty());
+        match self.codec {
+            Codec::Http1(exchange) if left_over => exchange.abandon(ClosedBy::Local),
+            codec => each!(codec, it => it.finish(now)),
+        }
+    }
+
+    /// One round: sends what waits, and takes what has come if `may_read`.
+    fn step(&mut self, cx: &mut Context<'_>, may_read: bool, response: &mut Message) -> Step {
+        each!(&mut self.codec, it => it.step(cx, may_read, response))
     }
 }
 
@@ -227,15 +250,7 @@ impl Stream {
         else {
             return;
         };
-        if !exchange.encoded_end || exchange.unsent() > 0 {
-            // The upstream has answered before it had the whole request.
-            exchange.abandon(ClosedBy::Local);
-        } else if exchange.connection.decoder.facts().keep_alive {
-            // Unless bytes follow that nobody asked for.
-            exchange.connection.release(now);
-        } else {
-            exchange.connection.close_after_response(ClosedBy::Local);
-        }
+        exchange.finish(now);
         self.on_upstream_complete(now);
     }
 
@@ -250,71 +265,6 @@ impl Stream {
             Upstream::Active(exchange) => {
                 exchange.abandon(ClosedBy::Local);
             }
-        }
-    }
-}
-
-impl Exchange {
-    fn step(&mut self, cx: &mut Context<'_>, may_read: bool, response: &mut Message) -> Step {
-        let mut moved = false;
-        if !self.connection.write.is_empty() && !self.write_blocked {
-            match self.connection.poll_write(cx, &mut Buffer::new()) {
-                Poll::Ready(Ok(_)) => {
-                    moved = true;
-                }
-                // The upstream may have answered before it closed: what it sent is read first.
-                Poll::Ready(Err(_)) if !self.connection.io.stream().is_readable() => {
-                    return Step::Failed(Reset::ConnectionTermination, ClosedBy::Remote);
-                }
-                Poll::Ready(Err(_)) => self.connection.write.clear(),
-                Poll::Pending => self.write_blocked = true,
-            }
-        }
-        if !may_read {
-            return if moved { Step::Moved } else { Step::Wait };
-        }
-        let connection = &mut *self.connection;
-        if !connection.read.is_empty() {
-            match connection.decoder.decode(&mut connection.read, response) {
-                Ok(Some(event)) => {
-                    self.started |= matches!(event, Event::Headers { .. });
-                    return Step::Event(event);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    log::debug!("[C{}] upstream: {error}", connection.id);
-                    return Step::Failed(Reset::ProtocolError, ClosedBy::Local);
-                }
-            }
-        }
-        if self.read_blocked {
-            return if moved { Step::Moved } else { Step::Wait };
-        }
-        match self.connection.poll_read(cx, self.read_size) {
-            Poll::Ready(Ok(0) | Err(_)) => self.on_eof(),
-            Poll::Ready(Ok(read)) => {
-                if read == self.read_size {
-                    self.read_size = (read * 4).min(LARGEST_READ);
-                }
-                Step::Moved
-            }
-            Poll::Pending => {
-                self.read_blocked = true;
-                if moved { Step::Moved } else { Step::Wait }
-            }
-        }
-    }
-
-    /// The upstream has closed, or reset, the connection: the end of a body without length, or a failure.
-    fn on_eof(&mut self) -> Step {
-        let connection = &mut *self.connection;
-        if self.started && connection.decoder.facts().is_tunnel {
-            return Step::Failed(Reset::ConnectionTermination, ClosedBy::Remote);
-        }
-        match connection.decoder.on_eof(&connection.read) {
-            Ok(Some(event)) => Step::Event(event),
-            Ok(None) => Step::Failed(Reset::ConnectionTermination, ClosedBy::Remote),
-            Err(_) => Step::Failed(Reset::ProtocolError, ClosedBy::Remote),
         }
     }
 }
