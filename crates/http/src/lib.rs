@@ -3,6 +3,7 @@
 //! Nothing here touches a socket, a clock or configuration: bytes and settings come in, [`Event`]s and bytes go out.
 
 pub mod date;
+pub mod grpc;
 pub mod h1;
 mod headers;
 mod message;
