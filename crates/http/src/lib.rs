@@ -5,6 +5,7 @@
 pub mod date;
 pub mod grpc;
 pub mod h1;
+pub mod h2;
 mod headers;
 mod message;
 pub mod method;

@@ -1,0 +1,19 @@
+//! HTTP/2 (RFC 9113), both sides, sans-IO: bytes in, events out, bytes out.
+//!
+//! One [`Connection`] for either role. It owns framing, header compression, stream states, flow-control windows and
+//! flood limits. Its driver owns the socket, the timers, and one object per stream, in a slab indexed by [`StreamKey`].
+
+mod connection;
+mod counts;
+mod error;
+mod incoming;
+mod settings;
+
+pub use connection::Connection;
+pub use counts::Counts;
+pub use error::{ConnectionError, ErrorCode, StreamError};
+pub use incoming::{GoAway, Incoming, Role, StreamKey};
+pub use settings::H2Settings;
+
+/// What a client sends first (RFC 9113, section 3.4).
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
