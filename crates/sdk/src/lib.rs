@@ -13,6 +13,7 @@ pub mod connection;
 pub mod context;
 pub mod filter;
 pub mod flags;
+pub mod http2;
 pub mod metadata;
 pub mod network;
 pub mod registry;
@@ -29,6 +30,7 @@ pub use filter::{
     Resume,
 };
 pub use flags::ResponseFlags;
+pub use http2::{Http2Options, Http2Stats, Keepalive};
 pub use network::{DownstreamConnection, NetworkFilter, NetworkFilterConfig, NetworkFilterFactory};
 pub use registry::Extensions;
 pub use reply::LocalReply;
