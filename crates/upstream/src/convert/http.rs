@@ -3,24 +3,21 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use nuncio_config::api::core::{
-    Http1ProtocolOptions, HttpProtocolOptions as CommonOptions, TypedExtensionConfig,
-    http1_protocol_options::{HeaderKeyFormat, header_key_format::HeaderFormat},
-};
+use nuncio_config::api::core::{Http1ProtocolOptions, HttpProtocolOptions as CommonOptions};
 use nuncio_config::api::http_protocol_options::{
     HttpProtocolOptions as TypedOptions,
     http_protocol_options::{
         ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
     },
 };
-use nuncio_config::api::preserve_case::PreserveCaseFormatterConfig;
 use nuncio_config::api::protobuf::{Any, UInt32Value};
 use nuncio_config::{ConfigError, Within, any, convert as value};
-use nuncio_http::h1::{H1Settings, HeaderCase};
+use nuncio_http::h1::H1Settings;
 
 use super::SharedParts;
 use super::util::Errors;
 use crate::info::{DEFAULT_IDLE_TIMEOUT, HttpOptions};
+use crate::protocol_options::header_case;
 
 /// Under which key Envoy looks for the typed options.
 const TYPED_KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -240,34 +237,10 @@ fn http1_options(message: Http1ProtocolOptions, h1: &mut H1Settings, errors: &mu
     h1.allow_chunked_length = allow_chunked_length;
     h1.send_fully_qualified_url = send_fully_qualified_url;
     h1.allow_custom_methods = allow_custom_methods;
-    if let Some(HeaderKeyFormat { header_format }) = header_key_format {
-        errors.nested("header_key_format", |errors| match header_format {
-            None => errors.push(ConfigError::new("header_format", "value is required")),
-            Some(HeaderFormat::ProperCaseWords(_)) => h1.header_case = HeaderCase::ProperWords,
-            Some(HeaderFormat::StatefulFormatter(config)) => {
-                errors.nested("stateful_formatter", |errors| {
-                    if let Some(case) = stateful_formatter(config, errors) {
-                        h1.header_case = case;
-                    }
-                });
-            }
-        });
+    if let Some(format) = header_key_format {
+        let case = errors.take(header_case(&format).within("header_key_format"));
+        if let Some(case) = case {
+            h1.header_case = case;
+        }
     }
-}
-
-fn stateful_formatter(config: TypedExtensionConfig, errors: &mut Errors) -> Option<HeaderCase> {
-    let TypedExtensionConfig { name, typed_config } = config;
-    let Some(config) = typed_config.filter(any::is::<PreserveCaseFormatterConfig>) else {
-        errors.refuse_value("typed_config", &name);
-        return None;
-    };
-    let message = errors.take(any::unpack::<PreserveCaseFormatterConfig>(&config))?;
-    let PreserveCaseFormatterConfig {
-        forward_reason_phrase,
-        formatter_type_on_envoy_headers,
-    } = message;
-    Some(HeaderCase::Preserve {
-        proper_own: formatter_type_on_envoy_headers == 1,
-        forward_reason: forward_reason_phrase,
-    })
 }

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use nuncio_config::api::core;
-use nuncio_config::api::core::http1_protocol_options::HeaderKeyFormat;
-use nuncio_config::api::core::http1_protocol_options::header_key_format::HeaderFormat;
 use nuncio_config::api::hcm::HttpConnectionManager;
-use nuncio_config::api::preserve_case::PreserveCaseFormatterConfig;
-use nuncio_config::{ConfigError, Within, any, convert};
-use nuncio_http::h1::{H1Settings, HeaderCase, UnderscoreAction, UpgradeMatcher};
+use nuncio_config::{ConfigError, Within, convert};
+use nuncio_http::h1::{H1Settings, UnderscoreAction, UpgradeMatcher};
 use nuncio_route::matchers::StringMatcher;
+use nuncio_upstream::protocol_options::header_case;
 
 pub(super) fn h1_settings(
     config: &HttpConnectionManager,
@@ -62,22 +60,4 @@ fn h1_options(options: Option<&core::Http1ProtocolOptions>) -> Result<H1Settings
         })));
     }
     Ok(settings)
-}
-
-fn header_case(format: &HeaderKeyFormat) -> Result<HeaderCase, ConfigError> {
-    match &format.header_format {
-        None => Err(ConfigError::new("header_format", "value is required")),
-        Some(HeaderFormat::ProperCaseWords(_)) => Ok(HeaderCase::ProperWords),
-        Some(HeaderFormat::StatefulFormatter(formatter)) => {
-            let config = formatter.typed_config.as_ref();
-            let config =
-                config.ok_or_else(|| ConfigError::new("typed_config", "value is required"));
-            let config: PreserveCaseFormatterConfig =
-                config.and_then(any::unpack).within("stateful_formatter")?;
-            Ok(HeaderCase::Preserve {
-                proper_own: config.formatter_type_on_envoy_headers == 1,
-                forward_reason: config.forward_reason_phrase,
-            })
-        }
-    }
 }
