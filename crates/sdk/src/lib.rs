@@ -13,6 +13,7 @@ pub mod connection;
 pub mod context;
 pub mod filter;
 pub mod flags;
+pub mod http1;
 pub mod http2;
 pub mod metadata;
 pub mod network;

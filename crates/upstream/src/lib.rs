@@ -18,7 +18,6 @@ mod info;
 pub mod lb;
 mod manager;
 mod pool;
-pub mod protocol_options;
 mod random;
 pub mod stats;
 #[cfg(test)]

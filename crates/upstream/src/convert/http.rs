@@ -13,11 +13,11 @@ use nuncio_config::api::http_protocol_options::{
 use nuncio_config::api::protobuf::{Any, UInt32Value};
 use nuncio_config::{ConfigError, Within, any, convert as value};
 use nuncio_http::h1::H1Settings;
+use nuncio_sdk::http1::header_case;
 
 use super::SharedParts;
 use super::util::Errors;
 use crate::info::{DEFAULT_IDLE_TIMEOUT, HttpOptions};
-use crate::protocol_options::header_case;
 
 /// Under which key Envoy looks for the typed options.
 const TYPED_KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";

@@ -7,7 +7,7 @@ use nuncio_config::api::hcm::HttpConnectionManager;
 use nuncio_config::{ConfigError, Within, convert};
 use nuncio_http::h1::{H1Settings, UnderscoreAction, UpgradeMatcher};
 use nuncio_route::matchers::StringMatcher;
-use nuncio_upstream::protocol_options::header_case;
+use nuncio_sdk::http1::header_case;
 
 pub(super) fn h1_settings(
     config: &HttpConnectionManager,
