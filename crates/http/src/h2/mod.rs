@@ -6,6 +6,7 @@
 mod connection;
 mod counts;
 mod error;
+pub mod hpack;
 mod incoming;
 mod settings;
 

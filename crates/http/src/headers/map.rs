@@ -156,6 +156,17 @@ impl HeaderMap {
         }
     }
 
+    /// Adds a header at the end whose name is in lower case already and is `known`, if it is a known one: nothing is looked up.
+    #[inline]
+    pub(crate) fn append_lower(&mut self, known: Option<Known>, name: &[u8], value: &[u8]) {
+        if let Some(known) = known {
+            return self.append_known(known, value);
+        }
+        let offset = self.arena.len();
+        self.arena.extend_from_slice(name);
+        self.push(offset, name.len(), None, false, value);
+    }
+
     /// Adds a header whose name is spelt in any case, as received; `keep_case` also remembers that spelling.
     pub fn append_text(&mut self, name: &[u8], value: &[u8], keep_case: bool) {
         self.append_received(

@@ -1,0 +1,201 @@
+//! Encoding header blocks.
+
+use nuncio_buffer::Buffer;
+
+use super::dynamic::DynamicTable;
+use super::policy::{Indexing, indexing};
+use super::static_table::{self, STATIC_ENTRIES, StaticMatch};
+use super::{DEFAULT_TABLE_SIZE, huffman, integer};
+use crate::{HeaderMap, Known};
+
+/// Where searches for a name begin. Known names have a bucket of their own.
+const BUCKETS: usize = 128;
+
+/// Entries of a bucket that are looked at, newest first. What is older is as good as forgotten; it is inserted anew and
+/// so becomes new.
+const MAX_STEPS: usize = 8;
+
+/// The encoding half of a connection: a dynamic table that the peer's decoder follows.
+#[derive(Debug)]
+pub struct Encoder {
+    table: DynamicTable,
+    /// The table size that we use at most.
+    cap: u32,
+    /// Number of the newest entry in each bucket; empty until the first entry. An entry's `link` is the next older one's number.
+    buckets: Vec<u32>,
+    /// The size changed since the last block: the smallest size in between.
+    smallest: Option<u32>,
+}
+
+/// What the dynamic table has for a field, as an index of both tables together.
+enum DynamicMatch {
+    Full(u32),
+    Name(u32),
+    None,
+}
+
+impl Encoder {
+    /// An encoder for a new connection. `cap` is the largest table in bytes that we want (Envoy's `hpack_table_size`), however much the peer allows.
+    #[must_use]
+    pub fn new(cap: u32) -> Self {
+        let mut encoder = Self {
+            table: DynamicTable::new(DEFAULT_TABLE_SIZE),
+            cap,
+            buckets: Vec::new(),
+            smallest: None,
+        };
+        encoder.set_peer_limit(DEFAULT_TABLE_SIZE);
+        encoder
+    }
+
+    /// The peer's `SETTINGS_HEADER_TABLE_SIZE`, in bytes. A change is announced at the beginning of the next block.
+    pub fn set_peer_limit(&mut self, limit: u32) {
+        let size = limit.min(self.cap);
+        if size != self.table.max_size() {
+            self.smallest = Some(self.smallest.unwrap_or(size).min(size));
+            self.table.set_max_size(size);
+        }
+    }
+
+    /// Appends the header block of `headers` to `out`: pseudo headers first, then the others in order. Fields for which `keep` is
+    /// false are left out, and `:reason-phrase`, which is no header.
+    pub fn encode(
+        &mut self,
+        headers: &HeaderMap,
+        keep: impl Fn(Option<Known>, &[u8]) -> bool,
+        out: &mut Buffer,
+    ) {
+        // A field takes at most a type byte and two lengths of six bytes beside its text.
+        let out = out.writer(headers.byte_size() + 13 * headers.len() + 12);
+        self.write_size_update(out);
+        let is_pseudo = |known: Option<Known>| known.is_some_and(Known::is_pseudo);
+        for (known, name, value) in headers.iter_known() {
+            if is_pseudo(known) && known != Some(Known::ReasonPhrase) && keep(known, name) {
+                self.write_field(known, name, value, out);
+            }
+        }
+        for (known, name, value) in headers.iter_known() {
+            if !is_pseudo(known) && keep(known, name) {
+                self.write_field(known, name, value, out);
+            }
+        }
+        self.table.shrink();
+    }
+
+    fn write_size_update(&mut self, out: &mut Vec<u8>) {
+        let Some(smallest) = self.smallest.take() else {
+            return;
+        };
+        let size = self.table.max_size();
+        if smallest < size {
+            integer::write(0x20, 5, smallest, out);
+        }
+        integer::write(0x20, 5, size, out);
+    }
+
+    fn write_field(&mut self, known: Option<Known>, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+        let in_static = static_table::find(known, name, value);
+        if let StaticMatch::Full(index) = in_static {
+            return integer::write(0x80, 7, index, out);
+        }
+        let indexing = indexing(known, name, value, self.table.max_size());
+        let mut name_index = match in_static {
+            StaticMatch::Name(index) => index,
+            _ => 0,
+        };
+        if indexing == Indexing::Incremental || name_index == 0 {
+            match self.find(known, name, value) {
+                DynamicMatch::Full(index) if indexing != Indexing::Never => {
+                    return integer::write(0x80, 7, index, out);
+                }
+                DynamicMatch::Full(index) | DynamicMatch::Name(index) if name_index == 0 => {
+                    name_index = index;
+                }
+                _ => {}
+            }
+        }
+        match indexing {
+            Indexing::Incremental => integer::write(0x40, 6, name_index, out),
+            Indexing::Without => integer::write(0x00, 4, name_index, out),
+            Indexing::Never => integer::write(0x10, 4, name_index, out),
+        }
+        if name_index == 0 {
+            write_string(name, out);
+        }
+        write_string(value, out);
+        if indexing == Indexing::Incremental {
+            self.insert(known, name, value);
+        }
+    }
+
+    #[inline]
+    fn find(&self, known: Option<Known>, name: &[u8], value: &[u8]) -> DynamicMatch {
+        let Some(&newest) = self.buckets.get(bucket(known, name)) else {
+            return DynamicMatch::None;
+        };
+        let mut number = newest;
+        let mut name_match = DynamicMatch::None;
+        for _ in 0..MAX_STEPS {
+            let age = self.table.inserted().wrapping_sub(number);
+            let Some(entry) = self.table.entry(age) else {
+                break;
+            };
+            if entry.known == known && (known.is_some() || self.table.name(&entry) == name) {
+                let index = STATIC_ENTRIES + 1 + age;
+                if self.table.value(&entry) == value {
+                    return DynamicMatch::Full(index);
+                }
+                if matches!(name_match, DynamicMatch::None) {
+                    name_match = DynamicMatch::Name(index);
+                }
+            }
+            number = entry.link;
+        }
+        name_match
+    }
+
+    fn insert(&mut self, known: Option<Known>, name: &[u8], value: &[u8]) {
+        let start = self.table.tail();
+        if known.is_none() {
+            self.table.push(name);
+        }
+        self.table.push(value);
+        if !self.table.commit(start, known, name.len(), value.len()) {
+            return;
+        }
+        if self.buckets.is_empty() {
+            self.buckets = vec![0; BUCKETS];
+        }
+        let newest = &mut self.buckets[bucket(known, name)];
+        let older = std::mem::replace(newest, self.table.inserted());
+        self.table.link_newest(older);
+    }
+}
+
+/// Where the search for a name begins.
+#[inline]
+fn bucket(known: Option<Known>, name: &[u8]) -> usize {
+    if let Some(known) = known {
+        return known as usize % BUCKETS;
+    }
+    let (Some(first), Some(last)) = (name.first(), name.last()) else {
+        return 0;
+    };
+    let middle = name[name.len() / 2];
+    let mixed =
+        name.len() ^ usize::from(*first) << 3 ^ usize::from(middle) << 1 ^ usize::from(*last) << 5;
+    (mixed ^ mixed >> 7) % BUCKETS
+}
+
+/// A string literal, Huffman-coded when that is shorter.
+#[inline]
+fn write_string(text: &[u8], out: &mut Vec<u8>) {
+    let coded = huffman::encoded_len(text);
+    if coded < text.len() {
+        integer::write(0x80, 7, coded as u32, out);
+        huffman::encode(text, out);
+    } else {
+        integer::write(0x00, 7, text.len() as u32, out);
+        out.extend_from_slice(text);
+    }
+}
