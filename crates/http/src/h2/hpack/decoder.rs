@@ -135,6 +135,23 @@ impl Decoder {
         })
     }
 
+    /// Name and value of each entry of the dynamic table, the newest first.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        (0..).map_while(|age| {
+            let entry = self.table.entry(age)?;
+            Some((self.table.name(&entry), self.table.value(&entry)))
+        })
+    }
+
+    /// The dynamic table's size by the RFC's reckoning.
+    #[cfg(test)]
+    pub(super) fn table_size(&self) -> usize {
+        self.entries()
+            .map(|(name, value)| name.len() + value.len() + super::ENTRY_OVERHEAD)
+            .sum()
+    }
+
     fn size_updates(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
         let mut seen = 0;
         while let Some(first) = input.peek()

@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(decoded(&[0b0000_0111, 0xff]), Err(Error::HuffmanPadding));
         assert_eq!(decoded(&[0xff]), Err(Error::HuffmanPadding));
         // A code that is cut short.
-        assert_eq!(decoded(&[0xff, 0xc7]), Err(Error::HuffmanPadding));
+        assert_eq!(decoded(&[0xff, 0xfe]), Err(Error::HuffmanPadding));
     }
 
     #[test]
