@@ -9,6 +9,7 @@ use nuncio_config::api::access_log::comparison_filter::Op;
 use nuncio_config::api::{matcher, route, types};
 use nuncio_config::convert::{self, Fraction};
 use nuncio_config::{ConfigError, Within};
+use nuncio_http::grpc::Code;
 use nuncio_http::{HeaderMap, Known};
 use nuncio_sdk::metadata::DynamicMetadata;
 use nuncio_sdk::{AccessLogType, FactoryContext, LogContext, ResponseFlags};
@@ -208,9 +209,8 @@ impl Filter {
             Filter::ResponseFlag(Some(flags)) => info.flags.intersects(*flags),
             Filter::GrpcStatus { statuses, exclude } => {
                 // Unlike `%GRPC_STATUS%`, the filter does not ask whether the request was gRPC.
-                let status = grpc_status(cx).unwrap_or(UNKNOWN);
-                let listed = u32::try_from(status)
-                    .is_ok_and(|status| status < 32 && statuses >> status & 1 == 1);
+                let status = grpc_status(cx).unwrap_or(Ok(Code::UNKNOWN));
+                let listed = status.is_ok_and(|Code(code)| code < 32 && statuses >> code & 1 == 1);
                 listed != *exclude
             }
             Filter::Metadata(filter) => filter.passes(info.metadata.as_deref()),
@@ -220,9 +220,6 @@ impl Filter {
         }
     }
 }
-
-/// gRPC's `UNKNOWN`, which stands for a stream without status.
-const UNKNOWN: i64 = 2;
 
 impl MetadataFilter {
     fn passes(&self, metadata: Option<&DynamicMetadata>) -> bool {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use nuncio_config::convert::Fraction;
+use nuncio_http::grpc::is_grpc_request;
 use nuncio_http::{HeaderMap, Known, NameRef};
 use nuncio_sdk::metadata::DynamicMetadata;
 use nuncio_sdk::{PerFilterConfig, StreamInfo};
@@ -129,7 +130,7 @@ impl Conditions {
         // No transport socket of this proxy asks for a client certificate yet.
         const NO_CERTIFICATE: bool = false;
         self.fraction.is_none_or(|fraction| fraction.hit(random))
-            && (!self.grpc || is_grpc(headers))
+            && (!self.grpc || is_grpc_request(headers))
             && all_headers_match(&self.headers, headers)
             && self
                 .query
@@ -147,17 +148,6 @@ impl Conditions {
                 .iter()
                 .all(|matcher| matcher.matches(info.metadata.as_deref()))
     }
-}
-
-/// Whether the request is gRPC: `application/grpc`, with or without a `+subtype`.
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let Some(rest) = headers
-        .get(Known::ContentType)
-        .and_then(|value| value.strip_prefix(b"application/grpc"))
-    else {
-        return false;
-    };
-    matches!(rest.first(), None | Some(b'+'))
 }
 
 /// What serves a request.

@@ -1,7 +1,7 @@
 //! `%GRPC_STATUS%`
 
 use nuncio_config::ConfigError;
-use nuncio_http::{HeaderMap, Known};
+use nuncio_http::grpc::{self, Code, InvalidCode};
 use nuncio_sdk::LogContext;
 
 use super::operator::Written;
@@ -13,30 +13,6 @@ pub(super) enum GrpcStatus {
     Snake,
     Number,
 }
-
-/// Camel and snake names by number.
-const NAMES: [(&str, &str); 17] = [
-    ("OK", "OK"),
-    ("Canceled", "CANCELLED"),
-    ("Unknown", "UNKNOWN"),
-    ("InvalidArgument", "INVALID_ARGUMENT"),
-    ("DeadlineExceeded", "DEADLINE_EXCEEDED"),
-    ("NotFound", "NOT_FOUND"),
-    ("AlreadyExists", "ALREADY_EXISTS"),
-    ("PermissionDenied", "PERMISSION_DENIED"),
-    ("ResourceExhausted", "RESOURCE_EXHAUSTED"),
-    ("FailedPrecondition", "FAILED_PRECONDITION"),
-    ("Aborted", "ABORTED"),
-    ("OutOfRange", "OUT_OF_RANGE"),
-    ("Unimplemented", "UNIMPLEMENTED"),
-    ("Internal", "INTERNAL"),
-    ("Unavailable", "UNAVAILABLE"),
-    ("DataLoss", "DATA_LOSS"),
-    ("Unauthenticated", "UNAUTHENTICATED"),
-];
-
-/// What Envoy calls `InvalidCode`.
-const INVALID: i64 = -1;
 
 impl GrpcStatus {
     pub(super) fn parse(argument: &str) -> Result<GrpcStatus, ConfigError> {
@@ -54,57 +30,35 @@ impl GrpcStatus {
     }
 
     pub(super) fn write(self, cx: &LogContext<'_>, out: &mut Vec<u8>) -> Written {
-        if !is_grpc_request(cx.request_headers) {
+        if !grpc::is_grpc_request(cx.request_headers) {
             return Written::Nothing;
         }
         let Some(status) = grpc_status(cx) else {
             return Written::Nothing;
         };
-        let names = usize::try_from(status)
-            .ok()
-            .and_then(|status| NAMES.get(status));
-        let (text, written) = match (self, names) {
-            (GrpcStatus::Camel, Some((camel, _))) => (*camel, Written::Text),
-            (GrpcStatus::Snake, Some((_, snake))) => (*snake, Written::Text),
-            (GrpcStatus::Number, _) => ("", Written::Json),
-            (_, None) => ("", Written::Text),
+        let name = match (self, status) {
+            (GrpcStatus::Camel, Ok(code)) => code.camel_name(),
+            (GrpcStatus::Snake, Ok(code)) => code.snake_name(),
+            (GrpcStatus::Number, _) | (_, Err(InvalidCode)) => None,
         };
-        if text.is_empty() {
-            out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
-        } else {
-            out.extend_from_slice(text.as_bytes());
+        match (name, status) {
+            (Some(name), _) => out.extend_from_slice(name.as_bytes()),
+            (None, Ok(Code(number))) => {
+                out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            }
+            // What Envoy calls `InvalidCode`.
+            (None, Err(InvalidCode)) => out.extend_from_slice(b"-1"),
         }
-        written
+        match self {
+            GrpcStatus::Number => Written::Json,
+            GrpcStatus::Camel | GrpcStatus::Snake => Written::Text,
+        }
     }
 }
 
-/// `application/grpc`, also with a suffix (`+proto`) or parameters.
-pub(crate) fn is_grpc_request(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(Known::ContentType)
-        .and_then(|kind| kind.strip_prefix(b"application/grpc"));
-    kind.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-}
-
-/// The status in the trailers, else in the headers, else the one that the HTTP status stands for
-/// (gRPC's `http-grpc-status-mapping.md`).
-pub(crate) fn grpc_status(cx: &LogContext<'_>) -> Option<i64> {
-    let text = cx
-        .response_trailers
-        .get(Known::GrpcStatus)
-        .or_else(|| cx.response_headers.get(Known::GrpcStatus));
-    if let Some(text) = text {
-        let number = std::str::from_utf8(text)
-            .ok()
-            .and_then(|text| text.trim().parse::<u32>().ok());
-        return Some(number.map_or(INVALID, i64::from));
-    }
-    Some(match cx.info.response_code? {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
-        _ => 2,
-    })
+/// The status in the trailers, else in the headers, else the one that the HTTP status stands for.
+pub(crate) fn grpc_status(cx: &LogContext<'_>) -> Option<Result<Code, InvalidCode>> {
+    grpc::status_in(cx.response_trailers)
+        .or_else(|| grpc::status_in(cx.response_headers))
+        .or_else(|| Some(Ok(Code::from_http(cx.info.response_code?))))
 }

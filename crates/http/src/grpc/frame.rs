@@ -209,7 +209,11 @@ mod tests {
         let body = [frame(0, b"one"), frame(1, b""), frame(0, &[7; 300])].concat();
         let expected = [(0, b"one".to_vec()), (1, vec![]), (0, vec![7; 300])];
         for size in 1..=body.len() {
-            assert_eq!(decode_in_pieces(&body, size), expected, "in pieces of {size}");
+            assert_eq!(
+                decode_in_pieces(&body, size),
+                expected,
+                "in pieces of {size}"
+            );
             let mut counter = FrameCounter::default();
             let counted: u64 = body.chunks(size).map(|piece| counter.inspect(piece)).sum();
             assert_eq!((counted, counter.count()), (3, 3));

@@ -66,7 +66,11 @@ mod tests {
 
     #[test]
     fn a_content_type_is_grpc_alone_or_with_a_subtype() {
-        for yes in ["application/grpc", "application/grpc+proto", "application/grpc+"] {
+        for yes in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc+",
+        ] {
             assert!(is_grpc_content_type(yes.as_bytes()), "{yes}");
         }
         for no in [

@@ -4,7 +4,7 @@ use crate::{HeaderMap, Known};
 
 /// A gRPC status code. Those above 16 have no name, but a service may use them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Code(pub u32);
+pub struct Code(pub u64);
 
 /// A `grpc-status` that is no number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,13 +95,13 @@ impl Code {
     /// `DeadlineExceeded` and so on; `None` for a code without a name.
     #[must_use]
     pub fn camel_name(self) -> Option<&'static str> {
-        Some(NAMES.get(self.0 as usize)?.0)
+        Some(NAMES.get(usize::try_from(self.0).ok()?)?.0)
     }
 
     /// `DEADLINE_EXCEEDED` and so on; `None` for a code without a name.
     #[must_use]
     pub fn snake_name(self) -> Option<&'static str> {
-        Some(NAMES.get(self.0 as usize)?.1)
+        Some(NAMES.get(usize::try_from(self.0).ok()?)?.1)
     }
 }
 
@@ -109,7 +109,9 @@ impl Code {
 /// `Grpc::Common::getGrpcStatus`, user-defined codes allowed).
 #[must_use]
 pub fn status_in(headers: &HeaderMap) -> Option<Result<Code, InvalidCode>> {
-    let text = headers.get(Known::GrpcStatus).filter(|text| !text.is_empty())?;
+    let text = headers
+        .get(Known::GrpcStatus)
+        .filter(|text| !text.is_empty())?;
     let number = std::str::from_utf8(text)
         .ok()
         .and_then(|text| text.trim_ascii().parse().ok());
@@ -129,10 +131,26 @@ mod tests {
 
     #[test]
     fn http_and_grpc_statuses_map_both_ways() {
-        for (http, code) in [(400, 13), (401, 16), (403, 7), (404, 12), (429, 14), (504, 14), (500, 2)] {
+        for (http, code) in [
+            (400, 13),
+            (401, 16),
+            (403, 7),
+            (404, 12),
+            (429, 14),
+            (504, 14),
+            (500, 2),
+        ] {
             assert_eq!(Code::from_http(http), Code(code));
         }
-        for (code, http) in [(0, 200), (1, 499), (5, 404), (12, 501), (14, 503), (15, 500), (99, 500)] {
+        for (code, http) in [
+            (0, 200),
+            (1, 499),
+            (5, 404),
+            (12, 501),
+            (14, 503),
+            (15, 500),
+            (99, 500),
+        ] {
             assert_eq!(Code(code).to_http(), http);
         }
     }

@@ -59,7 +59,17 @@ mod tests {
         assert_eq!(ms("1u"), Some(1));
         assert_eq!(ms("1000001n"), Some(2));
         assert_eq!(ms("0m"), Some(0));
-        for bad in ["", "S", "1", "1x", "123456789S", "-1S", "+1S", "1 S", "1.5S"] {
+        for bad in [
+            "",
+            "S",
+            "1",
+            "1x",
+            "123456789S",
+            "-1S",
+            "+1S",
+            "1 S",
+            "1.5S",
+        ] {
             assert_eq!(ms(bad), None, "{bad}");
         }
     }
