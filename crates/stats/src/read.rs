@@ -97,6 +97,14 @@ pub(crate) enum Held {
 }
 
 impl Held {
+    fn is_used(&self) -> bool {
+        match self {
+            Self::Counter { used, .. } | Self::Gauge { used, .. } => *used,
+            Self::Text(text) => !text.is_empty(),
+            Self::Histogram { merged, .. } => !merged.cumulative.is_empty(),
+        }
+    }
+
     /// Adds another stat of the same name, from another group; of two kinds the first stays.
     pub(crate) fn absorb(&mut self, other: Self) {
         match (self, other) {
@@ -219,7 +227,9 @@ pub(crate) fn expand(group: &Group, kind: Kind, mut visit: impl FnMut(&str, Plac
     let mut name = String::new();
     for index in 0..group.schema().count(kind) {
         let held = name_and_read(group, kind, index, &mut name);
-        visit(&name, Place::Index(index), held);
+        if !group.schema().sparse || held.is_used() {
+            visit(&name, Place::Index(index), held);
+        }
     }
     if kind == Kind::Counter {
         for family in 0..group.schema().codes.len() as u16 {

@@ -64,6 +64,8 @@ pub struct Schema {
     /// Stems of the families of per-status-code counters: `upstream_rq` stands for `upstream_rq_200`,
     /// `upstream_rq_2xx`, `upstream_rq_completed` …
     pub codes: &'static [&'static str],
+    /// Whether a name exists only once it was written, as that of a stat which Envoy makes when it first counts it.
+    pub sparse: bool,
 }
 
 impl Schema {
@@ -154,7 +156,8 @@ pub const fn code_slot(index: u16) -> CodeSlot {
 /// A stat is written as its Envoy name; the slot is a constant of the declared type with that name in upper case.
 /// Where the name has dots, or is not an identifier, write `identifier = "the.name"`. Sections may be left out but
 /// keep their order. A histogram's unit is one of [`Unit`]; a gauge may have an [`ImportMode`] in parentheses
-/// (`Accumulate` unless told). See the crate's page for an example.
+/// (`Accumulate` unless told). `names { sparse }` at the end: each name exists only once it was written. See the crate's
+/// page for an example.
 #[macro_export]
 macro_rules! stats_schema {
     (
@@ -164,6 +167,7 @@ macro_rules! stats_schema {
             $(gauges { $($gauge:ident $(= $gauge_name:literal)? $(($import:ident))?),* $(,)? })?
             $(histograms { $($histogram:ident $(= $histogram_name:literal)? ($unit:ident)),* $(,)? })?
             $(codes { $($code:ident $(= $code_name:literal)?),* $(,)? })?
+            $(names { $names:ident })?
         }
     ) => {
         $(#[$meta])*
@@ -192,6 +196,7 @@ macro_rules! stats_schema {
                     unit: $crate::Unit::$unit,
                 }),*)?],
                 codes: Self::CODES,
+                sparse: $crate::stats_schema!(@sparse $($names)?),
             };
         }
 
@@ -236,6 +241,8 @@ macro_rules! stats_schema {
     };
     (@name $ident:ident) => { ::core::stringify!($ident) };
     (@name $ident:ident $name:literal) => { $name };
+    (@sparse) => { false };
+    (@sparse sparse) => { true };
     (@import) => { $crate::ImportMode::Accumulate };
     (@import $import:ident) => { $crate::ImportMode::$import };
 }

@@ -271,6 +271,8 @@ fn grpc_status_needs_a_grpc_request() {
     stream
         .request
         .append("content-type", b"application/grpc+proto");
+    assert_eq!(text(all, &stream), "- - -", "a gRPC request has a path");
+    stream.request.append(":path", b"/service/method");
     assert_eq!(text(all, &stream), "Unavailable UNAVAILABLE 14");
     stream.response.append("grpc-status", b"1");
     assert_eq!(text(all, &stream), "Canceled CANCELLED 1");

@@ -351,6 +351,31 @@ fn gauges_sum_over_threads() {
     assert_eq!(group.gauge(Plain::LIVE), 0, "below zero is shown as zero");
 }
 
+crate::stats_schema! {
+    Sparse {
+        counters { first, second }
+        gauges { third }
+        histograms { fourth (Ms) }
+        names { sparse }
+    }
+}
+
+#[test]
+fn names_of_a_sparse_group_exist_once_written() {
+    let store = Store::new(1);
+    let group = store.group("sparse", Sparse::SCHEMA);
+    let names = || -> Vec<String> { all(&store).into_iter().map(|(name, ..)| name).collect() };
+    assert!(names().is_empty());
+    group.local().inc(Sparse::SECOND);
+    group.gauge_set(Sparse::THIRD, 0);
+    assert_eq!(names(), ["sparse.second", "sparse.third"]);
+    store.reset_counters();
+    assert_eq!(names(), ["sparse.second", "sparse.third"]);
+    group.record(Sparse::FOURTH, 1);
+    store.merge_histograms();
+    assert_eq!(names(), ["sparse.second", "sparse.third", "sparse.fourth"]);
+}
+
 #[test]
 fn slots_of_another_schema_do_no_harm() {
     let store = Store::new(1);
