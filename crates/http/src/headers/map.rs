@@ -159,12 +159,18 @@ impl HeaderMap {
     /// Adds a header at the end whose name is in lower case already and is `known`, if it is a known one: nothing is looked up.
     #[inline]
     pub(crate) fn append_lower(&mut self, known: Option<Known>, name: &[u8], value: &[u8]) {
-        if let Some(known) = known {
-            return self.append_known(known, value);
-        }
         let offset = self.arena.len();
-        self.arena.extend_from_slice(name);
-        self.push(offset, name.len(), None, false, value);
+        match known {
+            Some(known) => self.present.insert(known),
+            None => self.arena.extend_from_slice(name),
+        }
+        self.push(offset, name.len(), known, false, value);
+    }
+
+    /// Whether no pseudo header stands behind another header.
+    pub(crate) fn pseudo_come_first(&self) -> bool {
+        let is_pseudo = |entry: &Entry| entry.known.is_some_and(Known::is_pseudo);
+        self.entries.is_sorted_by_key(|entry| !is_pseudo(entry))
     }
 
     /// Adds a header whose name is spelt in any case, as received; `keep_case` also remembers that spelling.

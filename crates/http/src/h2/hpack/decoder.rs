@@ -140,7 +140,7 @@ impl Decoder {
     pub(super) fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         (0..).map_while(|age| {
             let entry = self.table.entry(age)?;
-            Some((self.table.name(&entry), self.table.value(&entry)))
+            Some((self.table.name(entry), self.table.value(entry)))
         })
     }
 
@@ -175,7 +175,7 @@ impl Decoder {
     }
 
     /// The field with this index in the two tables.
-    #[inline]
+    #[inline(always)]
     fn field(&self, index: u32) -> Result<Field<'_>, Error> {
         let at = index.wrapping_sub(1) as usize;
         if let Some(entry) = static_table::ENTRIES.get(at) {
@@ -191,12 +191,13 @@ impl Decoder {
             .ok_or(Error::InvalidIndex)?;
         Ok(Field {
             known: entry.known,
-            name: self.table.name(&entry),
-            value: self.table.value(&entry),
+            name: self.table.name(entry),
+            value: self.table.value(entry),
         })
     }
 
     /// A literal with incremental indexing (section 6.2.1): built where it will stay, at the end of the table's bytes.
+    #[inline(never)]
     fn indexed_literal<V>(
         &mut self,
         first: u8,
@@ -223,12 +224,12 @@ impl Decoder {
                 }
                 (entry.known, entry.name.len())
             } else {
-                let entry = self
+                let entry = *self
                     .table
-                    .entry(index - (STATIC_ENTRIES + 1))
+                    .entry(index.wrapping_sub(STATIC_ENTRIES + 1))
                     .ok_or(Error::InvalidIndex)?;
                 if entry.known.is_none() {
-                    self.table.push_name_of(&entry);
+                    self.table.push_name_of(entry);
                 }
                 (entry.known, entry.name_len as usize)
             }
@@ -249,6 +250,7 @@ impl Decoder {
 
     /// A literal without indexing, or never indexed (sections 6.2.2 and 6.2.3). The end of the table's bytes is scratch
     /// space for what is Huffman-coded; everything else is taken from where it lies.
+    #[inline(never)]
     fn plain_literal<V>(
         &mut self,
         first: u8,

@@ -10,11 +10,10 @@ const SPARE: usize = 4096;
 /// Where an entry's bytes lie.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Entry {
-    /// Position in the stream of all bytes ever added; wraps.
-    start: u32,
+    /// Position of the value in the stream of all bytes ever added; wraps. The name lies in front of it, unless it is known.
+    value_start: u32,
     pub(super) name_len: u32,
     value_len: u32,
-    /// A known name has no bytes of its own.
     pub(super) known: Option<Known>,
     /// Number of an older entry, for the encoder's look-up.
     pub(super) link: u32,
@@ -25,12 +24,11 @@ impl Entry {
         self.name_len as usize + self.value_len as usize + ENTRY_OVERHEAD
     }
 
-    /// Bytes stored in front of the value.
-    fn stored_name(&self) -> usize {
-        if self.known.is_some() {
-            0
-        } else {
-            self.name_len as usize
+    /// Position of the first byte.
+    fn start(&self) -> u32 {
+        match self.known {
+            Some(_) => self.value_start,
+            None => self.value_start.wrapping_sub(self.name_len),
         }
     }
 }
@@ -87,30 +85,35 @@ impl DynamicTable {
 
     /// The entry that is `age` insertions old, if it is still there.
     #[inline]
-    pub(super) fn entry(&self, age: u32) -> Option<Entry> {
+    pub(super) fn entry(&self, age: u32) -> Option<&Entry> {
         if age >= self.count {
             return None;
         }
-        Some(self.ring[self.slot(self.inserted.wrapping_sub(age))])
+        self.ring.get(self.slot(self.inserted.wrapping_sub(age)))
     }
 
     #[inline]
     fn slot(&self, number: u32) -> usize {
-        number as usize & (self.ring.len() - 1)
+        number as usize & self.ring.len().wrapping_sub(1)
     }
 
     #[inline]
     pub(super) fn name(&self, entry: &Entry) -> &[u8] {
         match entry.known {
             Some(known) => known.as_bytes(),
-            None => self.bytes(entry.start, entry.name_len as usize),
+            None => self.bytes(entry.start(), entry.name_len as usize),
         }
     }
 
     #[inline]
     pub(super) fn value(&self, entry: &Entry) -> &[u8] {
-        let start = entry.start.wrapping_add(entry.stored_name() as u32);
-        self.bytes(start, entry.value_len as usize)
+        self.bytes(entry.value_start, entry.value_len as usize)
+    }
+
+    /// Whether an entry's value is this one.
+    #[inline]
+    pub(super) fn has_value(&self, entry: &Entry, value: &[u8]) -> bool {
+        entry.value_len as usize == value.len() && self.value(entry) == value
     }
 
     /// The bytes at a position.
@@ -152,14 +155,14 @@ impl DynamicTable {
     }
 
     /// Adds the (unknown) name of an entry at the tail.
-    pub(super) fn push_name_of(&mut self, entry: &Entry) {
+    pub(super) fn push_name_of(&mut self, entry: Entry) {
         let len = entry.name_len as usize;
         self.reserve(len);
-        let at = entry.start.wrapping_sub(self.base) as usize;
+        let at = entry.start().wrapping_sub(self.base) as usize;
         self.bytes.extend_from_within(at..at + len);
     }
 
-    /// Makes an entry of the bytes from `start` on: the name, unless it is known, and the value. Older entries
+    /// Makes an entry of the bytes from `start` on: the name, unless it is known, and the value. Older ones
     /// make room (RFC 7541, section 4.4). Returns whether the entry is in the table: one that is larger than the table only empties it.
     pub(super) fn commit(
         &mut self,
@@ -168,8 +171,9 @@ impl DynamicTable {
         name_len: usize,
         value_len: usize,
     ) -> bool {
+        let stored_name = if known.is_some() { 0 } else { name_len as u32 };
         let entry = Entry {
-            start,
+            value_start: start.wrapping_add(stored_name),
             name_len: name_len as u32,
             value_len: value_len as u32,
             known,
@@ -209,7 +213,7 @@ impl DynamicTable {
     }
 
     #[inline]
-    fn oldest(&self) -> Option<Entry> {
+    fn oldest(&self) -> Option<&Entry> {
         self.entry(self.count.wrapping_sub(1))
     }
 
@@ -244,7 +248,7 @@ impl DynamicTable {
     /// Bytes in front of the oldest entry. Without an entry nothing is called dead, for the tail may be in the making.
     fn dead(&self) -> usize {
         self.oldest()
-            .map_or(0, |oldest| oldest.start.wrapping_sub(self.base) as usize)
+            .map_or(0, |oldest| oldest.start().wrapping_sub(self.base) as usize)
     }
 
     fn drop_front(&mut self, dead: usize) {
@@ -255,14 +259,19 @@ impl DynamicTable {
     /// Gives back what an unusually large block has taken. For when nothing is in the making.
     #[inline]
     pub(super) fn shrink(&mut self) {
+        if self.bytes.capacity() > 4 * self.max_size as usize + SPARE {
+            self.shrink_bytes();
+        }
+    }
+
+    #[cold]
+    fn shrink_bytes(&mut self) {
         if self.count == 0 {
             self.bytes.clear();
         }
-        if self.bytes.capacity() > 4 * self.max_size as usize + SPARE {
-            let dead = self.dead();
-            self.drop_front(dead);
-            self.bytes.shrink_to(self.max_size as usize);
-        }
+        let dead = self.dead();
+        self.drop_front(dead);
+        self.bytes.shrink_to(self.max_size as usize);
     }
 }
 
@@ -284,7 +293,7 @@ mod tests {
             assert!(insert(&mut table, b"n", value));
         }
         let values: Vec<_> = (0..4)
-            .map(|age| table.entry(age).map(|entry| table.value(&entry).to_vec()))
+            .map(|age| table.entry(age).map(|entry| table.value(entry).to_vec()))
             .collect();
         assert_eq!(
             values,
@@ -311,7 +320,7 @@ mod tests {
             let value = vec![b'v'; i % 600];
             insert(&mut table, b"some-name", &value);
             let entry = table.entry(0).unwrap();
-            assert_eq!(table.value(&entry), value);
+            assert_eq!(table.value(entry), value);
             table.shrink();
         }
         assert!(
@@ -334,8 +343,8 @@ mod tests {
             insert(&mut table, b"name", &[i; 20]);
             for age in 0..=u32::from(i).min(2) {
                 let entry = table.entry(age).unwrap();
-                assert_eq!(table.value(&entry), [i - age as u8; 20]);
-                assert_eq!(table.name(&entry), b"name");
+                assert_eq!(table.value(entry), [i - age as u8; 20]);
+                assert_eq!(table.name(entry), b"name");
             }
         }
     }

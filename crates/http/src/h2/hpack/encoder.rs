@@ -68,15 +68,20 @@ impl Encoder {
         // A field takes at most a type byte and two lengths of six bytes beside its text.
         let out = out.writer(headers.byte_size() + 13 * headers.len() + 12);
         self.write_size_update(out);
-        let is_pseudo = |known: Option<Known>| known.is_some_and(Known::is_pseudo);
-        for (known, name, value) in headers.iter_known() {
-            if is_pseudo(known) && known != Some(Known::ReasonPhrase) && keep(known, name) {
-                self.write_field(known, name, value, out);
+        if headers.pseudo_come_first() {
+            for (known, name, value) in headers.iter_known() {
+                if known != Some(Known::ReasonPhrase) && keep(known, name) {
+                    self.write_field(known, name, value, out);
+                }
             }
-        }
-        for (known, name, value) in headers.iter_known() {
-            if !is_pseudo(known) && keep(known, name) {
-                self.write_field(known, name, value, out);
+        } else {
+            for pseudo in [true, false] {
+                for (known, name, value) in headers.iter_known() {
+                    let in_turn = known.is_some_and(Known::is_pseudo) == pseudo;
+                    if in_turn && known != Some(Known::ReasonPhrase) && keep(known, name) {
+                        self.write_field(known, name, value, out);
+                    }
+                }
             }
         }
         self.table.shrink();
@@ -94,26 +99,35 @@ impl Encoder {
     }
 
     fn write_field(&mut self, known: Option<Known>, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-        let in_static = static_table::find(known, name, value);
-        if let StaticMatch::Full(index) = in_static {
+        // What the static table has most of, it is asked for first.
+        let pseudo = known.is_some_and(Known::is_pseudo);
+        if pseudo && let StaticMatch::Full(index) = static_table::find(known, name, value) {
             return integer::write(0x80, 7, index, out);
         }
-        let indexing = indexing(known, name, value, self.table.max_size());
-        let mut name_index = match in_static {
-            StaticMatch::Name(index) => index,
-            _ => 0,
+        // Fields that shall not be indexed are not in the dynamic table; so a match needs no further question.
+        let mut name_index = match self.find(known, name, value) {
+            DynamicMatch::Full(index) => return integer::write(0x80, 7, index, out),
+            DynamicMatch::Name(index) => index,
+            DynamicMatch::None => 0,
         };
-        if indexing == Indexing::Incremental || name_index == 0 {
-            match self.find(known, name, value) {
-                DynamicMatch::Full(index) if indexing != Indexing::Never => {
-                    return integer::write(0x80, 7, index, out);
-                }
-                DynamicMatch::Full(index) | DynamicMatch::Name(index) if name_index == 0 => {
-                    name_index = index;
-                }
-                _ => {}
-            }
+        match static_table::find(known, name, value) {
+            StaticMatch::Full(index) => return integer::write(0x80, 7, index, out),
+            StaticMatch::Name(index) => name_index = index,
+            StaticMatch::None => {}
         }
+        self.write_literal(known, name, value, name_index, out);
+    }
+
+    #[inline(never)]
+    fn write_literal(
+        &mut self,
+        known: Option<Known>,
+        name: &[u8],
+        value: &[u8],
+        name_index: u32,
+        out: &mut Vec<u8>,
+    ) {
+        let indexing = indexing(known, name, value, self.table.max_size());
         match indexing {
             Indexing::Incremental => integer::write(0x40, 6, name_index, out),
             Indexing::Without => integer::write(0x00, 4, name_index, out),
@@ -128,21 +142,43 @@ impl Encoder {
         }
     }
 
+    /// The usual case: the newest entry in the name's bucket is the field.
     #[inline]
     fn find(&self, known: Option<Known>, name: &[u8], value: &[u8]) -> DynamicMatch {
-        let Some(&newest) = self.buckets.get(bucket(known, name)) else {
+        let Some(&number) = self.buckets.get(bucket(known, name)) else {
             return DynamicMatch::None;
         };
-        let mut number = newest;
+        let age = self.table.inserted().wrapping_sub(number);
+        match self.table.entry(age) {
+            Some(entry)
+                if entry.known == known
+                    && self.table.has_value(entry, value)
+                    && (known.is_some() || self.table.name(entry) == name) =>
+            {
+                DynamicMatch::Full(STATIC_ENTRIES + 1 + age)
+            }
+            Some(_) => self.search(number, known, name, value),
+            None => DynamicMatch::None,
+        }
+    }
+
+    #[inline(never)]
+    fn search(
+        &self,
+        mut number: u32,
+        known: Option<Known>,
+        name: &[u8],
+        value: &[u8],
+    ) -> DynamicMatch {
         let mut name_match = DynamicMatch::None;
         for _ in 0..MAX_STEPS {
             let age = self.table.inserted().wrapping_sub(number);
             let Some(entry) = self.table.entry(age) else {
                 break;
             };
-            if entry.known == known && (known.is_some() || self.table.name(&entry) == name) {
+            if entry.known == known && (known.is_some() || self.table.name(entry) == name) {
                 let index = STATIC_ENTRIES + 1 + age;
-                if self.table.value(&entry) == value {
+                if self.table.has_value(entry, value) {
                     return DynamicMatch::Full(index);
                 }
                 if matches!(name_match, DynamicMatch::None) {

@@ -47,6 +47,8 @@ impl<'a> Input<'a> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn continuation(&mut self, prefix: u32) -> Result<u32, Error> {
         let mut value = u64::from(prefix);
         for i in 0..MAX_CONTINUATION {
@@ -80,8 +82,12 @@ pub(super) fn write(flags: u8, bits: u32, value: u32, out: &mut Vec<u8>) {
         out.push(flags | value as u8);
         return;
     }
-    out.push(flags | max as u8);
-    let mut rest = value - max;
+    write_long(flags | max as u8, value - max, out);
+}
+
+#[cold]
+fn write_long(first: u8, mut rest: u32, out: &mut Vec<u8>) {
+    out.push(first);
     while rest >= 0x80 {
         out.push(rest as u8 | 0x80);
         rest >>= 7;

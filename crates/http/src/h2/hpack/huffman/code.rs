@@ -123,6 +123,8 @@ static LONG: [Long; MAX_BITS + 1] = TABLES.long;
 static SORTED: [u16; SYMBOLS] = TABLES.sorted;
 
 /// The symbol whose code `word` begins with, and the code's length, for codes that [`SHORT`] does not have.
+#[cold]
+#[inline(never)]
 pub(super) fn long_symbol(word: u32) -> (u16, u32) {
     let mut len = SHORT_BITS + 1;
     while len < MAX_BITS && u64::from(word) >= LONG[len].limit {

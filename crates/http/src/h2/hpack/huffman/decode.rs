@@ -1,7 +1,7 @@
 //! Decoding.
 
 use super::super::Error;
-use super::code::{EOS, MIN_BITS, SHORT, SHORT_BITS, long_symbol};
+use super::code::{EOS, MAX_BITS, MIN_BITS, SHORT, SHORT_BITS, long_symbol};
 
 /// Codes that are taken between two looks at the input: they fit in what a refill leaves at least.
 const PER_REFILL: usize = 56 / SHORT_BITS;
@@ -33,15 +33,17 @@ impl Bits<'_> {
         true
     }
 
-    /// Adds what is left, byte by byte, as far as the word has room.
-    fn refill_slowly(&mut self) {
-        while self.count <= 56
-            && let Some((&next, rest)) = self.rest.split_first()
-        {
-            self.word |= u64::from(next) << (56 - self.count);
-            self.count += 8;
-            self.rest = rest;
-        }
+    /// Like [`refill`](Self::refill) when less than eight bytes are left: ones follow them without end, as
+    /// in valid padding.
+    #[inline]
+    fn refill_at_end(&mut self) {
+        let mut next = [0xff; 8];
+        let len = self.rest.len().min(8);
+        next[..len].copy_from_slice(&self.rest[..len]);
+        self.word |= u64::from_be_bytes(next) >> self.count;
+        let taken = (63 - self.count) / 8;
+        self.rest = &self.rest[len.min(taken as usize)..];
+        self.count += taken * 8;
     }
 
     #[inline]
@@ -97,18 +99,21 @@ fn decode_into(coded: &[u8], out: &mut [u8]) -> Result<usize, Error> {
 
 /// Decodes the last bytes and checks the padding.
 fn decode_end(mut bits: Bits<'_>, mut len: usize, out: &mut [u8]) -> Result<usize, Error> {
+    // Bits of the input that are left; `bits` also has the ones behind them.
+    let mut left = bits.count + 8 * bits.rest.len() as u32;
     loop {
-        bits.refill_slowly();
-        // Padding continues with ones for ever, so that what is only padding looks like a code longer than what is left.
-        let padded = bits.word | u64::MAX.unbounded_shr(bits.count);
-        let short = SHORT[(padded >> (64 - SHORT_BITS)) as usize];
+        if bits.count < MAX_BITS as u32 {
+            bits.refill_at_end();
+        }
+        let short = SHORT[(bits.word >> (64 - SHORT_BITS)) as usize];
         let (symbol, n) = if short == 0 {
-            long_symbol((padded >> 32) as u32)
+            long_symbol((bits.word >> 32) as u32)
         } else {
             (short & 0xff, u32::from(short >> 8))
         };
-        if n > bits.count {
-            return if bits.count < 8 && padded == u64::MAX {
+        if n > left {
+            // What is left is no code: it must be padding, which has ones only, and so has what follows it.
+            return if left < 8 && bits.word >> 56 == 0xff {
                 Ok(len)
             } else {
                 Err(Error::HuffmanPadding)
@@ -121,6 +126,7 @@ fn decode_end(mut bits: Bits<'_>, mut len: usize, out: &mut [u8]) -> Result<usiz
             *place = symbol as u8;
         }
         len += 1;
+        left -= n;
         bits.drop(n);
     }
 }
