@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use nuncio_buffer::Buffer;
 
 use crate::address::Address;
+use crate::splice::Pipe;
 use crate::stream::Stream;
 
 /// A connection id that no other connection of this process has, upstream or downstream.
@@ -164,6 +165,42 @@ impl Connection {
         }
     }
 
+    /// Whether the bytes on the wire are those that filters see, so that they may go through a [`Pipe`].
+    pub fn can_splice(&self) -> bool {
+        matches!(self.transport, Transport::Raw)
+    }
+
+    /// See [`Stream::poll_splice_in`]. Only where [`Self::can_splice`].
+    ///
+    /// # Errors
+    /// Of the socket.
+    pub fn poll_splice_in(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        debug_assert!(self.can_splice());
+        let result = self.stream.poll_splice_in(cx, pipe, max);
+        self.count_received(&result);
+        result
+    }
+
+    /// See [`Stream::poll_splice_out`]. Only where [`Self::can_splice`].
+    ///
+    /// # Errors
+    /// Of the socket.
+    pub fn poll_splice_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+    ) -> Poll<io::Result<usize>> {
+        debug_assert!(self.can_splice());
+        let result = self.stream.poll_splice_out(cx, pipe);
+        self.count_sent(&result);
+        result
+    }
+
     /// See [`Stream::poll_read`].
     ///
     /// # Errors
@@ -179,9 +216,7 @@ impl Connection {
             Transport::Raw => self.stream.poll_read(cx, buffer, max),
             Transport::Layered(transport) => transport.poll_read(&mut self.stream, cx, buffer, max),
         };
-        if let (Some(traffic), Poll::Ready(Ok(read))) = (&self.traffic, &result) {
-            traffic.received.update(|count| count + *read as u64);
-        }
+        self.count_received(&result);
         result
     }
 
@@ -223,6 +258,13 @@ impl Connection {
         };
         self.count_sent(&result);
         result
+    }
+
+    #[inline]
+    fn count_received(&self, result: &Poll<io::Result<usize>>) {
+        if let (Some(traffic), Poll::Ready(Ok(read))) = (&self.traffic, result) {
+            traffic.received.update(|count| count + *read as u64);
+        }
     }
 
     #[inline]

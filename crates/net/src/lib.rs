@@ -5,6 +5,7 @@
 //! * [`ListenSocket`], [`Listener`]: made on the main thread, accepted from on a worker;
 //! * [`Stream`]: one accepted or connected socket, read into and written from
 //!   [`nuncio_buffer::Buffer`] with one syscall each;
+//! * [`Pipe`]: what bytes go through from socket to socket without being copied;
 //! * [`Connection`]: a stream under a transport socket (plain text, or TLS);
 //! * [`connect()`]: outgoing connections.
 //!
@@ -16,6 +17,7 @@ mod connection;
 mod interfaces;
 mod listen;
 mod options;
+mod splice;
 mod stream;
 mod sys;
 
@@ -25,4 +27,5 @@ pub use connection::{Connection, Traffic, TransportSocket, next_connection_id};
 pub use interfaces::interface_addresses;
 pub use listen::{BindError, ListenOptions, ListenSocket, Listener};
 pub use options::{Keepalive, SocketOption, SocketState};
+pub use splice::Pipe;
 pub use stream::Stream;

@@ -34,6 +34,7 @@ macro_rules! each {
         }
     };
 }
+pub(crate) use each;
 
 impl Stream {
     /// Appends at most `max` received bytes to `buffer`; `Ok(0)` is the peer's end of stream.
