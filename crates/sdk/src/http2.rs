@@ -227,6 +227,10 @@ stats_schema! {
             inbound_window_update_frames_flood,
             keepalive_timeout,
             metadata_empty_frames,
+            nghttp2_downstream_connections,
+            nghttp2_upstream_connections,
+            oghttp2_downstream_connections,
+            oghttp2_upstream_connections,
             outbound_control_flood,
             outbound_flood,
             requests_rejected_with_underscores_in_headers,
@@ -239,16 +243,17 @@ stats_schema! {
         }
         gauges {
             deferred_stream_close,
-            nghttp2_downstream_connections,
-            nghttp2_upstream_connections,
-            oghttp2_downstream_connections,
-            oghttp2_upstream_connections,
             outbound_control_frames_active,
             outbound_frames_active,
             pending_send_bytes,
             streams_active,
         }
-        histograms {}
+        histograms {
+            cookie_count (Unspecified),
+            cookie_size (Unspecified),
+            header_count (Unspecified),
+            header_list_size (Unspecified),
+        }
     }
 }
 
@@ -271,6 +276,8 @@ impl Http2Stats {
             tx_reset,
             stream_refused_errors,
             trailers,
+            header_list_size_too_large,
+            cookies_total_bytes_too_large,
         } = *counts;
         for (slot, count) in [
             (
@@ -300,6 +307,11 @@ impl Http2Stats {
             (Self::TX_RESET, tx_reset),
             (Self::STREAM_REFUSED_ERRORS, stream_refused_errors),
             (Self::TRAILERS, trailers),
+            (Self::HEADER_LIST_SIZE_TOO_LARGE, header_list_size_too_large),
+            (
+                Self::COOKIES_TOTAL_BYTES_TOO_LARGE,
+                cookies_total_bytes_too_large,
+            ),
         ] {
             if count > 0 {
                 stats.add(slot, u64::from(count));

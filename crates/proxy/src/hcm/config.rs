@@ -16,9 +16,10 @@ use nuncio_config::api::hcm::http_connection_manager as proto;
 use nuncio_config::api::hcm::http_connection_manager::RouteSpecifier as proto_routes;
 use nuncio_config::{ConfigError, Within, convert};
 use nuncio_http::h1::H1Settings;
+use nuncio_http::h2::H2Settings;
 use nuncio_net::IpRange;
 use nuncio_route::{CompileContext, RouteTable};
-use nuncio_sdk::{AccessLogger, FactoryContext};
+use nuncio_sdk::{AccessLogger, FactoryContext, Http2Options, Http2Stats, Keepalive};
 use nuncio_stats::Group;
 use nuncio_upstream::ClusterManager;
 
@@ -30,6 +31,15 @@ pub(crate) use timeouts::Timeouts;
 use super::local_reply::LocalReplyConfig;
 use super::path::{EscapedSlashes, PathRules};
 use super::stats::{CodecStats, HttpStats, ListenerHttpStats};
+
+/// `codec_type`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CodecType {
+    /// As the first bytes of a connection say.
+    Auto,
+    Http1,
+    Http2,
+}
 
 /// `server_header_transformation`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +58,10 @@ pub(crate) enum ForwardClientCert {
 
 /// A validated connection manager, shared by all workers.
 pub(crate) struct HcmConfig {
+    pub(crate) codec: CodecType,
     pub(crate) h1: Arc<H1Settings>,
+    pub(crate) h2: Arc<H2Settings>,
+    pub(crate) h2_keepalive: Option<Keepalive>,
     pub(crate) chain: Arc<FilterChain>,
     pub(crate) upgrades: Vec<Upgrade>,
     pub(crate) routes: Arc<RouteTable>,
@@ -86,6 +99,7 @@ pub(crate) struct HcmConfig {
     pub(crate) stats: Arc<Group>,
     pub(crate) listener_stats: Option<Arc<Group>>,
     pub(crate) codec_stats: Arc<Group>,
+    pub(crate) http2_stats: Arc<Group>,
 }
 
 impl HcmConfig {
@@ -121,6 +135,9 @@ impl HcmConfig {
         );
         let timeouts = keep_one(&mut errors, timeouts::timeouts(&config, &common));
         let h1 = keep_one(&mut errors, h1_settings(&config, &common));
+        let h2 = h1
+            .as_ref()
+            .and_then(|h1| keep_one(&mut errors, h2_options(&config, h1)));
         let scheme_to_set = keep_one(&mut errors, scheme(&config));
         let internal_addresses = keep_one(&mut errors, internal_addresses(&config));
         let log_options = config.access_log_options.unwrap_or_default();
@@ -137,6 +154,7 @@ impl HcmConfig {
             Some(local_reply),
             Some(timeouts),
             Some(h1),
+            Some(h2),
             Some(scheme_to_set),
             Some(internal_addresses),
             Some(log_interval),
@@ -148,6 +166,7 @@ impl HcmConfig {
             local_reply,
             timeouts,
             h1,
+            h2,
             scheme_to_set,
             internal_addresses,
             log_interval,
@@ -166,7 +185,14 @@ impl HcmConfig {
         let of_all = config.stream_error_on_invalid_http_message.as_ref();
         let keep_on_bad_request = convert::bool_or(of_http1.or(of_all), false);
         Ok(HcmConfig {
+            codec: match config.codec_type() {
+                proto::CodecType::Http1 => CodecType::Http1,
+                proto::CodecType::Http2 => CodecType::Http2,
+                proto::CodecType::Auto | proto::CodecType::Http3 => CodecType::Auto,
+            },
             h1: Arc::new(h1),
+            h2: Arc::new(h2.settings),
+            h2_keepalive: h2.keepalive,
             chain: Arc::new(chain),
             upgrades,
             routes,
@@ -236,6 +262,7 @@ impl HcmConfig {
             },
             stats: server.stats.group(prefix.as_str(), HttpStats::SCHEMA),
             codec_stats: server.stats.group("http1.", CodecStats::SCHEMA),
+            http2_stats: server.stats.group("http2.", Http2Stats::SCHEMA),
             listener_stats: (!cx.stat_prefix.is_empty()).then(|| {
                 server.stats.group(
                     format!("{}{prefix}", cx.stat_prefix),
@@ -252,6 +279,23 @@ fn keep<T>(errors: &mut Vec<ConfigError>, result: Result<T, Vec<ConfigError>>) -
 
 fn keep_one<T>(errors: &mut Vec<ConfigError>, result: Result<T, ConfigError>) -> Option<T> {
     result.map_err(|found| errors.push(found)).ok()
+}
+
+/// The limits of HTTP/2 messages are those of HTTP/1.
+fn h2_options(
+    config: &HttpConnectionManager,
+    h1: &H1Settings,
+) -> Result<Http2Options, ConfigError> {
+    let of_all = config.stream_error_on_invalid_http_message.as_ref();
+    let settings = H2Settings {
+        max_header_bytes: h1.max_head_bytes,
+        max_headers: h1.max_headers,
+        underscores: h1.underscores,
+        stream_error_on_invalid_messages: convert::bool_or(of_all, false),
+        ..H2Settings::default()
+    };
+    Http2Options::new(config.http2_protocol_options.as_ref(), settings)
+        .within("http2_protocol_options")
 }
 
 fn or_default(text: String, default: &str) -> Box<str> {

@@ -20,8 +20,9 @@ use nuncio_http::{Event, Known};
 use nuncio_sdk::{DownstreamConnection, LocalReply, Protocol, ResponseFlags};
 use tokio::time::Instant;
 
-use ending::{Drain, Ended};
+use ending::Drain;
 
+use super::accepted::{Accepted, Counted, Ended};
 use super::stats::{CodecStats, HttpStats};
 use super::{HcmOnWorker, WorkerHcm};
 use crate::stream::Stream;
@@ -65,7 +66,7 @@ pub(super) struct ServerConnection {
     stream: Option<Box<Stream>>,
     timer: Timer,
     phase: Phase,
-    ended: Ended,
+    counted: Counted,
     drain: Drain,
     idle_since: Instant,
     max_duration_at: Option<Instant>,
@@ -83,33 +84,29 @@ pub(super) struct ServerConnection {
     reading_paused: bool,
     /// The peer broke the protocol: what it sends is not looked at any more.
     failed: bool,
-    /// Bytes have come: until then the connection has no protocol for the stats.
-    spoke: bool,
 }
 
 impl ServerConnection {
-    pub(super) fn new(worker: Rc<HcmOnWorker>, down: DownstreamConnection) -> ServerConnection {
-        let now = clock::now();
+    pub(super) fn new(accepted: Accepted) -> ServerConnection {
+        let Accepted {
+            worker,
+            down,
+            counted,
+            max_duration_at,
+            timer,
+        } = accepted;
         let hcm = worker.hcm.clone();
         let config = &hcm.config;
-        let stats = &hcm.stats;
-        stats.inc(HttpStats::DOWNSTREAM_CX_TOTAL);
-        stats.gauge_add(HttpStats::DOWNSTREAM_CX_ACTIVE, 1);
-        let max_duration_at = config.timeouts.max_connection_duration.map(|limit| {
-            let jitter =
-                config.timeouts.max_connection_duration_jitter / 100.0 * hcm.random_fraction();
-            now + limit + limit.mul_f64(jitter)
-        });
         ServerConnection {
             decoder: ServerDecoder::new(config.h1.clone()),
             encoder: ServerEncoder::new(config.h1.clone()),
             write: Buffer::new(),
             stream: None,
-            timer: Timer::new(),
+            timer,
             phase: Phase::Open,
-            ended: Ended::Locally,
+            counted,
             drain: Drain::No,
-            idle_since: now,
+            idle_since: clock::now(),
             max_duration_at,
             close_at_once: false,
             close_at: None,
@@ -120,7 +117,6 @@ impl ServerConnection {
             requests: 0,
             reading_paused: false,
             failed: false,
-            spoke: false,
             worker,
             hcm,
             down,
@@ -376,11 +372,6 @@ impl ServerConnection {
                 self.hcm
                     .stats
                     .add(HttpStats::DOWNSTREAM_CX_RX_BYTES_TOTAL, read as u64);
-                if !std::mem::replace(&mut self.spoke, true) {
-                    let stats = &self.hcm.stats;
-                    stats.inc(HttpStats::DOWNSTREAM_CX_HTTP1_TOTAL);
-                    stats.gauge_add(HttpStats::DOWNSTREAM_CX_HTTP1_ACTIVE, 1);
-                }
                 if read == self.read_size {
                     self.read_size = (read * 4).min(LARGEST_READ);
                 }
@@ -478,9 +469,12 @@ impl ServerConnection {
     }
 
     fn begin_stream(&mut self, now: Instant) {
-        let mut stream = self
-            .worker
-            .new_stream(&self.down.info, self.down.buffer_limit, now);
+        let mut stream = self.worker.new_stream(
+            &self.down.info,
+            Protocol::Http11,
+            self.down.buffer_limit,
+            now,
+        );
         stream.info.wire_bytes_received = self.down.read.len() as u64;
         self.requests += 1;
         if self

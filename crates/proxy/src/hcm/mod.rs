@@ -1,8 +1,10 @@
 //! The HTTP connection manager (`envoy.filters.network.http_connection_manager`).
 
+mod accepted;
 pub(crate) mod config;
 mod forwarded;
 mod http1;
+mod http2;
 pub(crate) mod local_reply;
 pub(crate) mod path;
 pub(crate) mod request;
@@ -11,9 +13,10 @@ pub(crate) mod response;
 pub(crate) mod stats;
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use nuncio_config::api::hcm::HttpConnectionManager;
 use nuncio_config::api::protobuf::Any;
@@ -21,7 +24,7 @@ use nuncio_config::{ConfigError, any};
 use nuncio_route::WorkerRouteTable;
 use nuncio_sdk::{
     ConnectionInfo, DownstreamConnection, FactoryContext, HealthState, LocalFuture, NetworkFilter,
-    NetworkFilterConfig, NetworkFilterFactory, ServerContext,
+    NetworkFilterConfig, NetworkFilterFactory, Protocol, ServerContext,
 };
 use nuncio_stats::LocalGroup;
 use nuncio_upstream::{ClusterManager, WorkerClusters};
@@ -29,8 +32,8 @@ use tokio::time::Instant;
 
 use crate::router::route_stats::RouteStatsCache;
 use crate::stream::{ChainRef, Stream, chain_of};
+use accepted::Accepted;
 use config::{FilterChain, HcmConfig};
-use http1::ServerConnection;
 
 /// How many finished streams a worker keeps for reuse.
 const SPARE_STREAMS: usize = 128;
@@ -81,6 +84,7 @@ impl NetworkFilterConfig for Hcm {
             health: self.server.services.get().unwrap_or_default(),
             route_stats: RouteStatsCache::new(self.server.clone()),
             codec_stats: self.config.codec_stats.local(),
+            http2_stats: self.config.http2_stats.local(),
             routes: Rc::new(WorkerRouteTable::new(
                 self.config.routes.clone(),
                 self.server.clone(),
@@ -101,6 +105,7 @@ pub(crate) struct WorkerHcm {
     pub(crate) stats: LocalGroup,
     pub(crate) listener_stats: Option<LocalGroup>,
     pub(crate) codec_stats: LocalGroup,
+    pub(crate) http2_stats: LocalGroup,
     pub(crate) route_stats: RouteStatsCache,
     health: Arc<HealthState>,
     pub(crate) routes: Rc<WorkerRouteTable>,
@@ -138,18 +143,20 @@ impl HcmOnWorker {
     fn new_stream(
         &self,
         connection: &Rc<ConnectionInfo>,
+        protocol: Protocol,
         buffer_limit: u32,
         now: Instant,
     ) -> Box<Stream> {
         let spare = self.spare.borrow_mut().pop();
         match spare {
             Some(mut stream) => {
-                stream.restart(connection, buffer_limit, now);
+                stream.restart(connection, protocol, buffer_limit, now);
                 stream
             }
             None => Box::new(Stream::new(
                 self.hcm.clone(),
                 connection.clone(),
+                protocol,
                 buffer_limit,
                 now,
             )),
@@ -166,7 +173,47 @@ impl HcmOnWorker {
 
 impl NetworkFilter for HcmOnWorker {
     fn serve(self: Rc<Self>, connection: DownstreamConnection) -> LocalFuture<()> {
-        let mut connection = ServerConnection::new(self, connection);
-        Box::pin(poll_fn(move |cx| connection.poll(cx)))
+        Box::pin(Serving::Undecided(Some(Accepted::new(self, connection))))
+    }
+}
+
+/// The task of one connection.
+enum Serving {
+    /// Its protocol is not known yet; absent only while it changes hands.
+    Undecided(Option<Accepted>),
+    Http1(http1::ServerConnection),
+    Http2(Box<http2::ServerConnection>),
+}
+
+impl Future for Serving {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut *self {
+                Serving::Http1(connection) => return connection.poll(cx),
+                Serving::Http2(connection) => return connection.poll(cx),
+                Serving::Undecided(undecided) => {
+                    let Some(accepted) = undecided else {
+                        return Poll::Ready(());
+                    };
+                    let Some(protocol) = ready!(accepted.poll(cx)) else {
+                        return Poll::Ready(());
+                    };
+                    let Some(accepted) = undecided.take() else {
+                        return Poll::Ready(());
+                    };
+                    let next = match protocol {
+                        Protocol::Http2 => {
+                            Serving::Http2(Box::new(http2::ServerConnection::new(accepted)))
+                        }
+                        Protocol::Http10 | Protocol::Http11 | Protocol::Http3 => {
+                            Serving::Http1(http1::ServerConnection::new(accepted))
+                        }
+                    };
+                    self.set(next);
+                }
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ mod log;
 mod reply;
 mod timers;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
@@ -16,7 +17,7 @@ use std::task::Context;
 use nuncio_buffer::Buffer;
 use nuncio_event::clock;
 use nuncio_http::date::with_http_date;
-use nuncio_http::{Known, Message};
+use nuncio_http::{Known, Message, grpc};
 use nuncio_sdk::{ConnectionInfo, LocalReply, Protocol, ResponseFlags, StreamInfo};
 use tokio::time::Instant;
 
@@ -100,6 +101,8 @@ pub(crate) struct Stream {
     response_cut: bool,
     /// The request asks for another protocol and may have it.
     pub(crate) is_upgrade: bool,
+    /// The upgrade, or CONNECT, is in the gauge.
+    is_counted_upgrade: bool,
     pub(crate) is_connect: bool,
     pub(crate) is_head: bool,
     pub(crate) is_grpc: bool,
@@ -120,11 +123,12 @@ impl Stream {
     pub(crate) fn new(
         hcm: Rc<WorkerHcm>,
         connection: Rc<ConnectionInfo>,
+        protocol: Protocol,
         buffer_limit: u32,
         now: Instant,
     ) -> Stream {
         let mut stream = Stream::idle(hcm, connection, buffer_limit, now);
-        stream.begin(now);
+        stream.begin(protocol, now);
         stream
     }
 
@@ -151,6 +155,7 @@ impl Stream {
             response_state: ResponseState::None,
             response_cut: false,
             is_upgrade: false,
+            is_counted_upgrade: false,
             is_connect: false,
             is_head: false,
             is_grpc: false,
@@ -167,6 +172,7 @@ impl Stream {
     pub(crate) fn restart(
         &mut self,
         connection: &Rc<ConnectionInfo>,
+        protocol: Protocol,
         buffer_limit: u32,
         now: Instant,
     ) {
@@ -185,16 +191,20 @@ impl Stream {
             filters,
             ..Stream::idle(hcm, connection.clone(), buffer_limit, now)
         };
-        self.begin(now);
+        self.begin(protocol, now);
     }
 
-    fn begin(&mut self, now: Instant) {
+    /// `protocol`: until a request line says otherwise.
+    fn begin(&mut self, protocol: Protocol, now: Instant) {
         self.info.stream_id = self.hcm.random();
-        // Until a request line says otherwise.
-        self.info.protocol = Some(Protocol::Http11);
+        self.info.protocol = Some(protocol);
         let stats = &self.hcm.stats;
         stats.inc(HttpStats::DOWNSTREAM_RQ_TOTAL);
-        stats.inc(HttpStats::DOWNSTREAM_RQ_HTTP1_TOTAL);
+        stats.inc(match protocol {
+            Protocol::Http10 | Protocol::Http11 => HttpStats::DOWNSTREAM_RQ_HTTP1_TOTAL,
+            Protocol::Http2 => HttpStats::DOWNSTREAM_RQ_HTTP2_TOTAL,
+            Protocol::Http3 => HttpStats::DOWNSTREAM_RQ_HTTP3_TOTAL,
+        });
         stats.gauge_add(HttpStats::DOWNSTREAM_RQ_ACTIVE, 1);
         self.timers.begin(&self.hcm.config.timeouts, now);
     }
@@ -219,7 +229,7 @@ impl Stream {
         let headers = &self.request.headers;
         self.is_head = headers.method() == Some(b"HEAD");
         self.is_connect = headers.method() == Some(b"CONNECT");
-        self.is_grpc = request::is_grpc(headers);
+        self.is_grpc = grpc::is_grpc_request(headers);
         if end {
             self.note_request_end(now);
         }
@@ -229,7 +239,12 @@ impl Stream {
             return self.send_local_reply(reply);
         }
         self.find_route();
-        self.timers.on_route(self.router.route.as_deref(), now);
+        self.timers.on_route(
+            self.router.route.as_deref(),
+            &mut self.request.headers,
+            &hcm.config.timeouts,
+            now,
+        );
         if let Some(route) = &self.router.route {
             let limit = route.body_buffer_limit(self.buffer_limit);
             self.request_limit = u32::try_from(limit).unwrap_or(u32::MAX);
@@ -342,6 +357,8 @@ impl Stream {
             self.hcm
                 .stats
                 .inc(HttpStats::DOWNSTREAM_RQ_WS_ON_NON_WS_ROUTE);
+            // What follows may be for the protocol that was refused: the connection is not trusted any more.
+            self.saw_close = true;
             return Err(LocalReply::new(403, "", "upgrade_failed"));
         }
         if let Some(index) = found
@@ -354,6 +371,7 @@ impl Stream {
         self.hcm
             .stats
             .gauge_add(HttpStats::DOWNSTREAM_CX_UPGRADES_ACTIVE, 1);
+        self.is_counted_upgrade = true;
         Ok(())
     }
 
@@ -526,13 +544,21 @@ impl Stream {
 
     /// Whether more of the request may be read.
     pub(crate) fn wants_request(&self) -> bool {
-        !self.request_cut
-            && !self.router_is_backed_up()
-            && (self.filters.is_empty() || !self.is_backed_up(Direction::Request))
+        !self.request_cut && !self.is_backed_up_request()
+    }
+
+    /// Whether so much of the request waits that the client should pause. What is not wanted any more waits nowhere.
+    pub(crate) fn is_backed_up_request(&self) -> bool {
+        self.router_is_backed_up()
+            || (!self.filters.is_empty() && self.is_backed_up(Direction::Request))
     }
 
     /// The client is gone, or broke the protocol: everything of the stream ends.
-    pub(crate) fn on_downstream_gone(&mut self, flag: ResponseFlags, details: &'static str) {
+    pub(crate) fn on_downstream_gone(
+        &mut self,
+        flag: ResponseFlags,
+        details: impl Into<Cow<'static, str>>,
+    ) {
         if !self.out.sent_end {
             self.info.set_flag(flag);
             self.info.response_code_details = Some(details.into());
@@ -546,18 +572,27 @@ impl Stream {
 
     /// The stream is over: filters and logs are told, the stats are settled.
     pub(crate) fn finish(&mut self, now: Instant) {
+        self.conclude(now);
+        self.rest();
+    }
+
+    /// As [`Stream::finish`], but what the codec has not taken of the response stays. [`Stream::rest`] is to follow.
+    pub(crate) fn conclude(&mut self, now: Instant) {
         self.router_abort();
         self.info.end = Some(now);
         let stats = &self.hcm.stats;
         stats.gauge_sub(HttpStats::DOWNSTREAM_RQ_ACTIVE, 1);
         let took = now.saturating_duration_since(self.info.start);
         stats.record(HttpStats::DOWNSTREAM_RQ_TIME, took.as_millis() as u64);
-        if self.is_upgrade {
+        if self.is_counted_upgrade {
             stats.gauge_sub(HttpStats::DOWNSTREAM_CX_UPGRADES_ACTIVE, 1);
         }
         self.log_end();
         self.filters.clear();
-        // A stream that waits for its next use owns no body storage.
+    }
+
+    /// A stream that waits for its next use owns no body storage.
+    pub(crate) fn rest(&mut self) {
         for data in [
             &mut self.request.data,
             &mut self.response.data,

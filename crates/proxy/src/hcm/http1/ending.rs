@@ -8,6 +8,7 @@ use nuncio_sdk::ResponseFlags;
 use tokio::time::Instant;
 
 use super::{FIRST_READ, Phase, ServerConnection};
+use crate::hcm::accepted::Ended;
 use crate::hcm::stats::HttpStats;
 
 /// Whether the connection is being drained: then responses tell the peer to close it.
@@ -37,13 +38,6 @@ impl Drain {
     }
 }
 
-/// Who ended the connection, for stats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    Locally,
-    ByPeer,
-}
-
 impl ServerConnection {
     /// Flushes, then waits for the peer to close, so that it reads the last response before a reset can eat it.
     pub(super) fn start_closing(&mut self) {
@@ -65,7 +59,7 @@ impl ServerConnection {
         match self.down.io.poll_read(cx, &mut self.down.read, FIRST_READ) {
             Poll::Ready(Ok(1..)) => self.down.read.clear(),
             Poll::Ready(Ok(0) | Err(_)) => {
-                self.ended = Ended::ByPeer;
+                self.counted.ended = Ended::ByPeer;
                 self.phase = Phase::Closed;
             }
             Poll::Pending => return false,
@@ -85,7 +79,7 @@ impl ServerConnection {
             stream.on_downstream_gone(ResponseFlags::DOWNSTREAM_CONNECTION_TERMINATION, details);
             self.finish_stream(clock::now());
         }
-        self.ended = ended;
+        self.counted.ended = ended;
         self.phase = Phase::Closed;
     }
 
@@ -142,9 +136,6 @@ impl ServerConnection {
         if passed(self.max_duration_at) {
             self.max_duration_at = None;
             stats.inc(HttpStats::DOWNSTREAM_CX_MAX_DURATION_REACHED);
-            if !self.spoke {
-                return self.close_now(Ended::Locally, "");
-            }
             if config.safe_max_connection_duration && self.drain == Drain::No {
                 self.drain = Drain::AtNextResponse;
                 stats.gauge_add(HttpStats::DOWNSTREAM_CX_HTTP1_SOFT_DRAIN, 1);
@@ -156,9 +147,6 @@ impl ServerConnection {
             Some(stream) => stream.on_deadline(now),
             None if passed(idle_deadline) => {
                 stats.inc(HttpStats::DOWNSTREAM_CX_IDLE_TIMEOUT);
-                if !self.spoke {
-                    return self.close_now(Ended::Locally, "");
-                }
                 self.start_draining(now);
             }
             None => {}
@@ -177,20 +165,9 @@ impl Drop for ServerConnection {
         if self.phase != Phase::Closed {
             self.close_now(Ended::Locally, "local_connection_close");
         }
-        let stats = &self.hcm.stats;
-        stats.gauge_sub(HttpStats::DOWNSTREAM_CX_ACTIVE, 1);
         if self.drain == Drain::AtNextResponse {
+            let stats = &self.hcm.stats;
             stats.gauge_sub(HttpStats::DOWNSTREAM_CX_HTTP1_SOFT_DRAIN, 1);
         }
-        if self.spoke {
-            stats.gauge_sub(HttpStats::DOWNSTREAM_CX_HTTP1_ACTIVE, 1);
-        }
-        stats.inc(HttpStats::DOWNSTREAM_CX_DESTROY);
-        stats.inc(match self.ended {
-            Ended::Locally => HttpStats::DOWNSTREAM_CX_DESTROY_LOCAL,
-            Ended::ByPeer => HttpStats::DOWNSTREAM_CX_DESTROY_REMOTE,
-        });
-        let lived = clock::now().saturating_duration_since(self.down.info.start);
-        stats.record(HttpStats::DOWNSTREAM_CX_LENGTH_MS, lived.as_millis() as u64);
     }
 }
