@@ -134,36 +134,82 @@ impl FrameDecoder {
     }
 }
 
-/// Counts the messages of a body that passes by, without holding any of it. A message counts with its first byte, and
-/// whatever its flags are (Envoy's `FrameInspector`).
+/// Follows the messages of a body that passes by, without holding any of it, and whatever their flags are.
 #[derive(Clone, Debug, Default)]
-pub struct FrameCounter {
-    count: u64,
+pub struct FrameWalker {
     prefix: [u8; PREFIX_LEN],
     prefix_len: usize,
     missing: u64,
 }
 
-impl FrameCounter {
-    /// Looks at the next piece of the body, and returns how many messages began in it.
-    pub fn inspect(&mut self, mut piece: &[u8]) -> u64 {
-        let before = self.count;
-        while !piece.is_empty() {
-            if self.missing > 0 {
-                let passed = (piece.len() as u64).min(self.missing);
-                self.missing -= passed;
-                piece = &piece[passed as usize..];
-                continue;
-            }
-            self.count += u64::from(self.prefix_len == 0);
-            let taken = piece.len().min(PREFIX_LEN - self.prefix_len);
-            self.prefix[self.prefix_len..self.prefix_len + taken].copy_from_slice(&piece[..taken]);
-            self.prefix_len += taken;
-            piece = &piece[taken..];
+/// One step of a [`FrameWalker`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameStep {
+    /// Bytes of the piece that belong to the present message, its prefix included.
+    pub len: usize,
+    /// How many of them belong to the prefix.
+    pub prefix_len: usize,
+    /// A message begins with the first of them.
+    pub begins: bool,
+    /// The message ends with the last of them.
+    pub ends: bool,
+    /// The message's flags.
+    pub flags: u8,
+}
+
+impl FrameWalker {
+    /// Goes through `piece`, which is not empty, up to the end of the present message or of the piece.
+    pub fn step(&mut self, piece: &[u8]) -> FrameStep {
+        let begins = self.missing == 0 && self.prefix_len == 0;
+        let mut prefix_len = 0;
+        if self.missing == 0 {
+            prefix_len = piece.len().min(PREFIX_LEN - self.prefix_len);
+            self.prefix[self.prefix_len..self.prefix_len + prefix_len]
+                .copy_from_slice(&piece[..prefix_len]);
+            self.prefix_len += prefix_len;
             if self.prefix_len == PREFIX_LEN {
                 self.prefix_len = 0;
                 self.missing = u64::from(FrameHeader::from_bytes(self.prefix).len);
             }
+        }
+        let body = self.missing.min((piece.len() - prefix_len) as u64);
+        self.missing -= body;
+        FrameStep {
+            len: prefix_len + body as usize,
+            prefix_len,
+            begins,
+            ends: self.missing == 0 && self.prefix_len == 0,
+            flags: self.prefix[0],
+        }
+    }
+}
+
+/// Counts the messages of a body that passes by. A message counts with its first byte (Envoy's `FrameInspector`).
+#[derive(Clone, Debug, Default)]
+pub struct FrameCounter {
+    walker: FrameWalker,
+    count: u64,
+}
+
+impl FrameCounter {
+    /// Looks at the next piece of the body, and returns how many messages began in it.
+    pub fn inspect(&mut self, piece: &[u8]) -> u64 {
+        self.inspect_with(piece, |_, _| {})
+    }
+
+    /// As [`Self::inspect`], and hands every step to `visit`, with the bytes of the message (without prefix) in it.
+    pub fn inspect_with(
+        &mut self,
+        mut piece: &[u8],
+        mut visit: impl FnMut(FrameStep, &[u8]),
+    ) -> u64 {
+        let before = self.count;
+        while !piece.is_empty() {
+            let step = self.walker.step(piece);
+            self.count += u64::from(step.begins);
+            let (seen, rest) = piece.split_at(step.len);
+            visit(step, &seen[step.prefix_len..]);
+            piece = rest;
         }
         self.count - before
     }
@@ -255,5 +301,20 @@ mod tests {
         assert_eq!(counter.inspect(&[2, b'a']), 0);
         assert_eq!(counter.inspect(b"b\0"), 1);
         assert_eq!(counter.count(), 2);
+    }
+
+    #[test]
+    fn steps_end_with_their_message() {
+        let mut walker = FrameWalker::default();
+        let body = [frame(1, b"ab"), frame(2, b"")].concat();
+        let first = walker.step(&body[..6]);
+        assert_eq!((first.len, first.prefix_len, first.flags), (6, 5, 1));
+        assert!(first.begins && !first.ends);
+        let second = walker.step(&body[6..]);
+        assert_eq!((second.len, second.prefix_len), (1, 0));
+        assert!(!second.begins && second.ends);
+        let third = walker.step(&body[7..]);
+        assert_eq!((third.len, third.flags), (5, 2));
+        assert!(third.begins && third.ends);
     }
 }

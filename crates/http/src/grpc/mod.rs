@@ -7,7 +7,9 @@ mod message;
 mod status;
 mod timeout;
 
-pub use frame::{FrameCounter, FrameDecoder, FrameError, FrameHeader, PREFIX_LEN};
+pub use frame::{
+    FrameCounter, FrameDecoder, FrameError, FrameHeader, FrameStep, FrameWalker, PREFIX_LEN,
+};
 pub use message::{decode_message, encode_message};
 pub use status::{Code, InvalidCode, status_in};
 pub use timeout::{MAX_TIMEOUT_VALUE, format_timeout, parse_timeout};
