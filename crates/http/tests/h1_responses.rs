@@ -440,3 +440,61 @@ fn the_reason_phrase_is_kept_on_request() {
         Some(&b"Fine By Me"[..])
     );
 }
+
+/// A decoder behind the head of a response with these headers, and with `body` in its input.
+fn within(headers: &str, body: &str) -> (ClientDecoder, Buffer, Message) {
+    let mut decoder = ClientDecoder::new(Arc::new(H1Settings::default()));
+    decoder.begin(GET);
+    let mut input = Buffer::new();
+    input.append_slice(&ok(headers, body));
+    let mut message = Message::new();
+    assert_eq!(decoder.verbatim(), 0, "a head is decoded");
+    let event = decoder.decode(&mut input, &mut message);
+    assert_eq!(event, Ok(Some(Event::Headers { end_stream: false })));
+    (decoder, input, message)
+}
+
+#[test]
+fn a_body_with_a_length_may_go_around_the_decoder_but_not_beyond_it() {
+    let (mut decoder, mut input, mut message) = within("content-length: 10\r\n", "abc");
+    assert_eq!(
+        decoder.decode(&mut input, &mut message),
+        Ok(Some(Event::Data { end_stream: false }))
+    );
+    assert_eq!(decoder.verbatim(), 7);
+    assert_eq!(decoder.skip(5), Event::Data { end_stream: false });
+    assert_eq!(decoder.verbatim(), 2);
+    assert_eq!(decoder.skip(2), Event::Data { end_stream: true });
+    assert_eq!(decoder.verbatim(), 0);
+    // The next response is decoded.
+    input.append_slice(b"HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(
+        decoder.decode(&mut input, &mut message),
+        Ok(Some(Event::Headers { end_stream: true }))
+    );
+}
+
+#[test]
+fn a_body_without_length_goes_around_the_decoder_until_the_end() {
+    let (mut decoder, input, _) = within("", "");
+    assert_eq!(decoder.verbatim(), u64::MAX);
+    assert_eq!(decoder.skip(1 << 40), Event::Data { end_stream: false });
+    assert_eq!(
+        decoder.on_eof(&input),
+        Ok(Some(Event::Data { end_stream: true }))
+    );
+}
+
+#[test]
+fn a_body_that_is_cut_after_bytes_went_around_the_decoder_is_an_error() {
+    let (mut decoder, input, _) = within("content-length: 10\r\n", "");
+    assert_eq!(decoder.skip(9), Event::Data { end_stream: false });
+    assert!(decoder.on_eof(&input).is_err());
+    assert_eq!(decoder.verbatim(), 0);
+}
+
+#[test]
+fn chunks_do_not_go_around_the_decoder() {
+    let (decoder, ..) = within("transfer-encoding: chunked\r\n", "");
+    assert_eq!(decoder.verbatim(), 0);
+}

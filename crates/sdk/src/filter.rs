@@ -159,6 +159,12 @@ pub trait HttpFilter {
         DataAction::Continue
     }
 
+    /// Whether [`Self::on_response_data`] has anything to do, asked when the response's headers have passed all filters. When no filter
+    /// of the stream has, a large body may go from socket to socket without being shown to anybody, its end included.
+    fn wants_response_data(&self) -> bool {
+        true
+    }
+
     /// The response's trailers.
     fn on_response_trailers(&mut self, cx: &mut FilterContext<'_>) -> Action {
         let _ = cx;

@@ -146,4 +146,8 @@ impl HttpFilter for Filter {
         }
         Action::Continue
     }
+
+    fn wants_response_data(&self) -> bool {
+        false
+    }
 }

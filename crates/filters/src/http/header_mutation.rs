@@ -254,6 +254,10 @@ impl HttpFilter for Filter {
         Action::Continue
     }
 
+    fn wants_response_data(&self) -> bool {
+        false
+    }
+
     fn on_response_trailers(&mut self, cx: &mut FilterContext<'_>) -> Action {
         self.each_level(cx, |level, cx| {
             apply(

@@ -2,8 +2,15 @@
 
 mod buffer;
 mod fault;
+mod grpc_counts;
+mod grpc_http1_bridge;
+mod grpc_stats;
+mod grpc_web;
 mod header_mutation;
 
 pub use buffer::BUFFER;
 pub use fault::FAULT;
+pub use grpc_http1_bridge::GRPC_HTTP1_BRIDGE;
+pub use grpc_stats::GRPC_STATS;
+pub use grpc_web::GRPC_WEB;
 pub use header_mutation::HEADER_MUTATION;

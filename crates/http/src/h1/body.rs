@@ -48,6 +48,25 @@ impl Body {
         }
     }
 
+    /// How many bytes come next that need no decoding.
+    pub(super) fn verbatim(&self) -> u64 {
+        match self {
+            Self::Length(remaining) => *remaining,
+            Self::Chunked(_) => 0,
+            Self::UntilClose => u64::MAX,
+        }
+    }
+
+    /// So many bytes, at most [`Self::verbatim`], were taken from the connection by somebody else.
+    pub(super) fn skip(&mut self, count: u64) -> Event {
+        if let Self::Length(remaining) = self {
+            *remaining -= count;
+        }
+        Event::Data {
+            end_stream: matches!(self, Self::Length(0)),
+        }
+    }
+
     /// Whether the end of the connection ends the message properly.
     pub(super) fn ends_at_eof(&self) -> bool {
         matches!(self, Self::UntilClose)

@@ -165,6 +165,12 @@ impl ServerEncoder {
         self.body.data(data, end_stream, out);
     }
 
+    /// Whether the bytes of the present body are written as they are, so that they may go around this encoder.
+    #[must_use]
+    pub fn is_verbatim(&self) -> bool {
+        self.body.framing == Framing::Plain
+    }
+
     /// Ends a message with trailers; they are written if the body is chunked and trailers are enabled.
     pub fn encode_trailers(&mut self, trailers: &HeaderMap, out: &mut Buffer) {
         self.body.trailers(trailers, out);

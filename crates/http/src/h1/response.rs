@@ -99,6 +99,29 @@ impl ClientDecoder {
         outcome
     }
 
+    /// How many bytes of the body come next as they are: none outside of a body or when it is chunked, [`u64::MAX`] when only
+    /// the end of the connection ends it. So many may be taken from the connection without [`Self::decode`], for [`Self::skip`].
+    #[must_use]
+    pub fn verbatim(&self) -> u64 {
+        match &self.state {
+            State::Body(body) => body.verbatim(),
+            State::Head(_) | State::Failed(_) => 0,
+        }
+    }
+
+    /// `count` bytes of the body, at most [`Self::verbatim`], have gone another way. Tells whether they end the response, as
+    /// [`Self::decode`] would have.
+    pub fn skip(&mut self, count: u64) -> Event {
+        let State::Body(body) = &mut self.state else {
+            return Event::Data { end_stream: false };
+        };
+        let event = body.skip(count);
+        if event.is_end() {
+            self.state = State::Head(HeadScanner::default());
+        }
+        event
+    }
+
     /// The server closed its sending side. A body without length ends with a last event; None: no
     /// byte of a response was seen (the caller knows whether one was due).
     ///

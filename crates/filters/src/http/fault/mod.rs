@@ -183,6 +183,10 @@ impl HttpFilter for Filter {
         }
     }
 
+    fn wants_response_data(&self) -> bool {
+        self.0.pacer.borrow().is_some()
+    }
+
     fn on_stream_complete(&mut self, _: &LogContext<'_>) {
         self.0.end();
     }
