@@ -88,11 +88,13 @@ impl Http2Options {
                 .as_ref(),
             s.max_window_updates_per_data_frame,
         );
+        #[expect(deprecated, reason = "configurations still use it")]
+        let by_old_name = options.stream_error_on_invalid_http_messaging;
         s.stream_error_on_invalid_messages = convert::bool_or(
             options
                 .override_stream_error_on_invalid_http_message
                 .as_ref(),
-            s.stream_error_on_invalid_messages,
+            s.stream_error_on_invalid_messages || by_old_name,
         );
         s.huffman = convert::bool_or(options.enable_huffman_encoding.as_ref(), s.huffman);
         s.disallow_obs_text =

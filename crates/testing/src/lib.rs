@@ -3,6 +3,7 @@
 //! * [`Config`]: a bootstrap with one listener, filled in by the test;
 //! * [`Proxy`]: the program as a process of its own, with ports that the kernel gave;
 //! * [`InProcess`]: the server's parts inside the test, for operations that no signal and no flag start;
+//! * [`H2Client`]: a client that speaks HTTP/2, well or badly;
 //! * [`Client`] and [`Origin`]: plain blocking sockets, so that a test says every byte and every pause;
 //! * [`Fault`]: the ways in which an origin misbehaves.
 //!
@@ -11,6 +12,7 @@
 mod client;
 mod config;
 mod fault;
+mod http2;
 mod in_process;
 mod origin;
 mod process;
@@ -21,6 +23,7 @@ use std::time::{Duration, Instant};
 pub use client::Client;
 pub use config::{Cluster, Config};
 pub use fault::Fault;
+pub use http2::{H2Client, H2Response, frame, header_block};
 pub use in_process::{InProcess, Warming};
 pub use nuncio_config::api::listener::Listener;
 pub use nuncio_downstream::DrainScope;

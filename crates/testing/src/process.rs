@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 
-use crate::{Client, Config, until};
+use crate::{Client, Config, H2Client, until};
 
 /// A running proxy with a folder of its own; killed when dropped.
 #[derive(Debug)]
@@ -83,6 +83,12 @@ impl Proxy {
     #[track_caller]
     pub fn client(&self) -> Client {
         Client::connect(self.address)
+    }
+
+    /// A connection to the listener that speaks HTTP/2.
+    #[track_caller]
+    pub fn h2_client(&self) -> H2Client {
+        H2Client::connect(self.address)
     }
 
     /// What the admin interface answers.

@@ -3,7 +3,10 @@
 use super::{
     Entry,
     Support::*,
-    filters::{BUFFER, FAULT, HEADER_MUTATION, PRESERVE_CASE, ROUTER, UUID_REQUEST_ID},
+    filters::{
+        BUFFER, FAULT, GRPC_HTTP1_BRIDGE, GRPC_STATS, GRPC_WEB, HEADER_MUTATION, PRESERVE_CASE,
+        ROUTER, UUID_REQUEST_ID,
+    },
     listener::HTTP_CONNECTION_MANAGER,
     message,
 };
@@ -12,7 +15,7 @@ pub(super) const MESSAGES: &[Entry] = &[
     message(
         HTTP_CONNECTION_MANAGER,
         &[
-            ("codec_type", Only(&["AUTO", "HTTP1"])),
+            ("codec_type", Only(&["AUTO", "HTTP1", "HTTP2"])),
             ("stat_prefix", Implemented),
             ("route_config", Implemented),
             ("rds", Refused("use route_config; xDS comes later")),
@@ -21,10 +24,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("common_http_protocol_options", Implemented),
             ("http1_safe_max_connection_duration", Implemented),
             ("http_protocol_options", Implemented),
-            (
-                "http2_protocol_options",
-                Harmless("options of HTTP/2, which codec_type cannot choose yet"),
-            ),
+            ("http2_protocol_options", Implemented),
             (
                 "http3_protocol_options",
                 Harmless("options of HTTP/3, which codec_type cannot choose yet"),
@@ -125,7 +125,15 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("name", Implemented),
             (
                 "typed_config",
-                Extension(&[ROUTER, BUFFER, FAULT, HEADER_MUTATION]),
+                Extension(&[
+                    ROUTER,
+                    BUFFER,
+                    FAULT,
+                    GRPC_HTTP1_BRIDGE,
+                    GRPC_STATS,
+                    GRPC_WEB,
+                    HEADER_MUTATION,
+                ]),
             ),
             (
                 "is_optional",
@@ -175,6 +183,61 @@ pub(super) const MESSAGES: &[Entry] = &[
     message(
         "envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords",
         &[],
+    ),
+    message(
+        "envoy.config.core.v3.Http2ProtocolOptions",
+        &[
+            ("hpack_table_size", Implemented),
+            ("max_concurrent_streams", Implemented),
+            ("initial_stream_window_size", Implemented),
+            ("initial_connection_window_size", Implemented),
+            ("allow_connect", Implemented),
+            (
+                "allow_metadata",
+                Refused("METADATA frames are ignored, as RFC 9113 asks of unknown frames"),
+            ),
+            ("max_outbound_frames", Implemented),
+            ("max_outbound_control_frames", Implemented),
+            (
+                "max_consecutive_inbound_frames_with_empty_payload",
+                Implemented,
+            ),
+            ("max_inbound_priority_frames_per_stream", Implemented),
+            (
+                "max_inbound_window_update_frames_per_data_frame_sent",
+                Implemented,
+            ),
+            ("stream_error_on_invalid_http_messaging", Implemented),
+            ("override_stream_error_on_invalid_http_message", Implemented),
+            ("custom_settings_parameters", Implemented),
+            ("connection_keepalive", Implemented),
+            (
+                "use_oghttp2_codec",
+                Harmless("chooses between two codecs of Envoy's"),
+            ),
+            (
+                "max_metadata_size",
+                Harmless("a limit of METADATA frames, which are refused"),
+            ),
+            ("enable_huffman_encoding", Implemented),
+            ("max_header_field_size_kb", Implemented),
+            ("disallow_obs_text", Implemented),
+            ("stream_reset_burst", Implemented),
+            ("stream_reset_rate", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter",
+        &[("identifier", Implemented), ("value", Implemented)],
+    ),
+    message(
+        "envoy.config.core.v3.KeepaliveSettings",
+        &[
+            ("interval", Implemented),
+            ("timeout", Implemented),
+            ("interval_jitter", Implemented),
+            ("connection_idle_interval", Implemented),
+        ],
     ),
     message(
         PRESERVE_CASE,
