@@ -18,8 +18,12 @@ counts! {
     requests_rejected_with_underscores_in_headers,
     /// GOAWAY frames sent.
     goaway_sent,
-    /// Header blocks beyond the byte or count limit.
+    /// Header blocks with more headers than allowed.
     header_overflow,
+    /// Header blocks with more bytes than allowed.
+    header_list_size_too_large,
+    /// Header blocks whose cookies alone have more bytes than allowed.
+    cookies_total_bytes_too_large,
     /// Frames for streams that are gone.
     headers_cb_no_stream,
     /// Connections ended by frames without payload.

@@ -45,14 +45,15 @@ impl ErrorCode {
 pub struct ConnectionError {
     /// What a GOAWAY says, or would say where Envoy closes without one.
     pub code: ErrorCode,
-    /// Envoy's `%RESPONSE_CODE_DETAILS%` of the stream at fault, or an explanation in the same style where
-    /// Envoy has none.
+    /// Envoy's `%RESPONSE_CODE_DETAILS%` of every open stream: `codec_error:` and a text. They end with flag `DPE`.
     pub details: &'static str,
-    /// What exactly was wrong, for debug logs and `%CONNECTION_TERMINATION_DETAILS%`.
+    /// What exactly was wrong, for debug logs.
     pub reason: &'static str,
-    /// The stream whose frame was at fault. A server driver may have no object for it yet: Envoy logs such a
-    /// request with flag `DPE` and without headers. All other streams end as by a closed connection.
+    /// The stream whose frame was at fault, if Envoy gives it details of its own. A server driver may have no object for
+    /// it yet: Envoy logs such a request with flag `DPE` and without headers.
     pub stream: Option<StreamKey>,
+    /// `%RESPONSE_CODE_DETAILS%` of that stream.
+    pub stream_details: &'static str,
 }
 
 impl fmt::Display for ConnectionError {
@@ -68,6 +69,8 @@ impl fmt::Display for ConnectionError {
 impl std::error::Error for ConnectionError {}
 
 /// A message or frame that ends its stream only. The `RST_STREAM` is in the output already.
+///
+/// Envoy's flag is `DPE` if the code is `PROTOCOL_ERROR`, otherwise `DR`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamError {
     /// What the `RST_STREAM` says.

@@ -3,12 +3,21 @@
 //! One [`Connection`] for either role. It owns framing, header compression, stream states, flow-control windows and
 //! flood limits. Its driver owns the socket, the timers, and one object per stream, in a slab indexed by [`StreamKey`].
 
+mod bytes;
 mod connection;
 mod counts;
 mod error;
+mod fault;
+mod frame;
 pub mod hpack;
 mod incoming;
+mod limiter;
+mod message;
+mod outbound;
 mod settings;
+mod stream;
+mod streams;
+mod window;
 
 pub use connection::Connection;
 pub use counts::Counts;

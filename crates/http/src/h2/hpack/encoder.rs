@@ -25,6 +25,7 @@ pub struct Encoder {
     buckets: Vec<u32>,
     /// The size changed since the last block: the smallest size in between.
     smallest: Option<u32>,
+    huffman: bool,
 }
 
 /// What the dynamic table has for a field, as an index of both tables together.
@@ -43,9 +44,15 @@ impl Encoder {
             cap,
             buckets: Vec::new(),
             smallest: None,
+            huffman: true,
         };
         encoder.set_peer_limit(DEFAULT_TABLE_SIZE);
         encoder
+    }
+
+    /// Whether strings are Huffman-coded when that makes them shorter (Envoy's `enable_huffman_encoding`). On by default.
+    pub fn set_huffman(&mut self, on: bool) {
+        self.huffman = on;
     }
 
     /// The peer's `SETTINGS_HEADER_TABLE_SIZE`, in bytes. A change is announced at the beginning of the next block.
@@ -134,9 +141,9 @@ impl Encoder {
             Indexing::Never => integer::write(0x10, 4, name_index, out),
         }
         if name_index == 0 {
-            write_string(name, out);
+            write_string(name, self.huffman, out);
         }
-        write_string(value, out);
+        write_string(value, self.huffman, out);
         if indexing == Indexing::Incremental {
             self.insert(known, name, value);
         }
@@ -223,15 +230,16 @@ fn bucket(known: Option<Known>, name: &[u8]) -> usize {
     (mixed ^ mixed >> 7) % BUCKETS
 }
 
-/// A string literal, Huffman-coded when that is shorter.
+/// A string literal, Huffman-coded if that is allowed and makes it shorter.
 #[inline]
-fn write_string(text: &[u8], out: &mut Vec<u8>) {
-    let coded = huffman::encoded_len(text);
-    if coded < text.len() {
-        integer::write(0x80, 7, coded as u32, out);
-        huffman::encode(text, out);
-    } else {
-        integer::write(0x00, 7, text.len() as u32, out);
-        out.extend_from_slice(text);
+fn write_string(text: &[u8], huffman: bool, out: &mut Vec<u8>) {
+    if huffman {
+        let coded = huffman::encoded_len(text);
+        if coded < text.len() {
+            integer::write(0x80, 7, coded as u32, out);
+            return huffman::encode(text, out);
+        }
     }
+    integer::write(0x00, 7, text.len() as u32, out);
+    out.extend_from_slice(text);
 }

@@ -93,6 +93,11 @@ fn huffman_only_when_it_is_shorter() {
         encode(&mut encoder, &map(&[("x", "aaaa")])),
         hex("0001 7883 18c6 3f")
     );
+    encoder.set_huffman(false);
+    assert_eq!(
+        encode(&mut encoder, &map(&[("x", "aaaa")])),
+        hex("0001 7804 6161 6161")
+    );
 }
 
 #[test]
