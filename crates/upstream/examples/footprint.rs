@@ -15,7 +15,7 @@ use nuncio_event::{Dispatchers, Instant};
 use nuncio_sdk::{ClusterNames, Extensions, LocalInfo, ServerContext, Services};
 use nuncio_stats::Store;
 use nuncio_upstream::lb::LbContext;
-use nuncio_upstream::{Acquire, ClusterManager, Priority};
+use nuncio_upstream::{Acquire, ClusterManager, Lease, Priority};
 
 /// Resident memory of this process, in bytes.
 fn resident() -> usize {
@@ -95,26 +95,33 @@ async fn fast_path() {
     let clusters = manager.on_this_thread();
     let cluster = clusters.get(id).expect("active");
     let host = cluster.choose_host(&LbContext::default()).expect("a host");
-    let Acquire::Pending(mut pending) = cluster.acquire(&host, Priority::Default) else {
+    let Acquire::Pending(mut pending) = cluster.acquire(&host, Priority::Default, None) else {
         panic!("the first connection must be made");
     };
     let first = std::future::poll_fn(|cx| pending.poll(cx))
         .await
         .expect("connected");
     let now = Instant::now();
-    first.release(now);
+    release(first, now);
     const ROUNDS: u32 = 1_000_000;
     let begun = StdInstant::now();
     for _ in 0..ROUNDS {
         let cluster = clusters.get(black_box(id)).expect("active");
         let host = cluster.choose_host(&LbContext::default()).expect("a host");
-        match cluster.acquire(&host, Priority::Default) {
-            Acquire::Ready(connection) => black_box(connection).release(now),
+        match cluster.acquire(&host, Priority::Default, None) {
+            Acquire::Ready(lease) => release(black_box(lease), now),
             other => panic!("{other:?}"),
         }
     }
     let each = begun.elapsed() / ROUNDS;
     println!("cluster, host, acquire, release: {each:?}");
+}
+
+fn release(lease: Lease, now: Instant) {
+    match lease {
+        Lease::Http1(connection) => connection.release(now),
+        Lease::Http2(stream) => stream.finish(now),
+    }
 }
 
 fn main() {

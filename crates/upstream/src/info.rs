@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuncio_http::h1::H1Settings;
+use nuncio_http::h2::H2Settings;
 use nuncio_net::ConnectOptions;
-use nuncio_sdk::ClusterId;
 use nuncio_sdk::metadata::DynamicMetadata;
+use nuncio_sdk::{ClusterId, Keepalive, Protocol};
 use nuncio_stats::Group;
 
 use crate::breaker::{Breakers, Thresholds};
@@ -66,14 +67,36 @@ impl ClusterInfo {
     }
 }
 
-/// `HttpProtocolOptions` of a cluster whose upstreams speak HTTP/1.1.
+/// What a connection to an upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1
+    Http1,
+    /// HTTP/2
+    Http2,
+}
+
+impl UpstreamProtocol {
+    /// 0 or 1.
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// `HttpProtocolOptions` of a cluster.
 #[derive(Debug)]
 pub struct HttpOptions {
     /// What the codec accepts and sends.
     pub h1: Arc<H1Settings>,
     /// `common_http_protocol_options.idle_timeout`, 1 h unless told; `None` is for ever.
+    /// What upstreams speak; `None`: what the downstream connection speaks (`use_downstream_protocol_config`).
+    pub protocol: Option<UpstreamProtocol>,
     pub idle_timeout: Option<Duration>,
     /// `common_http_protocol_options.max_requests_per_connection`; `None` is without limit.
+    /// The same for HTTP/2.
+    pub h2: Arc<H2Settings>,
+    /// `http2_protocol_options.connection_keepalive`
+    pub keepalive: Option<Keepalive>,
     pub max_requests_per_connection: Option<u32>,
     /// `common_http_protocol_options.max_connection_duration`
     pub max_connection_duration: Option<Duration>,
@@ -87,10 +110,23 @@ pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
+impl HttpOptions {
+    /// What an upstream speaks for a request that came by `downstream`.
+    pub fn protocol_for(&self, downstream: Option<Protocol>) -> UpstreamProtocol {
+        self.protocol.unwrap_or(match downstream {
+            Some(Protocol::Http2 | Protocol::Http3) => UpstreamProtocol::Http2,
+            Some(Protocol::Http10 | Protocol::Http11) | None => UpstreamProtocol::Http1,
+        })
+    }
+}
+
             h1: Arc::new(H1Settings::upstream()),
             idle_timeout: Some(DEFAULT_IDLE_TIMEOUT),
             max_requests_per_connection: None,
+            protocol: Some(UpstreamProtocol::Http1),
             max_connection_duration: None,
+            h2: Arc::new(H2Settings::upstream()),
+            keepalive: None,
             max_stream_duration: None,
         }
     }

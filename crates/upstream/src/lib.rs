@@ -26,15 +26,16 @@ mod worker;
 
 pub use breaker::{BreakerGauges, Breakers, Priority, Resource, Taken, Thresholds, WorkerGauges};
 pub use host::{Health, HealthFlags, Host, HostConfig, HostStats, Locality};
-pub use host_set::{HostList, HostSet, LocalityGroup, LocalityHosts, PriorityOptions, PrioritySet};
-pub use info::{ClusterInfo, ClusterKind, DEFAULT_IDLE_TIMEOUT, HttpOptions};
+pub use host_list::HostList;
+pub use host_set::{Derived, HostSet, LocalityGroup, LocalityHosts, PriorityOptions, PrioritySet};
+pub use info::{ClusterInfo, ClusterKind, DEFAULT_IDLE_TIMEOUT, HttpOptions, UpstreamProtocol};
 pub use manager::{
     ClusterManager, ClusterStatus, ConfigDump, DumpedCluster, HostStatus, InitPhase, InitStage,
     Origin,
 };
 pub use pool::{
-    Acquire, ClientConnection, ClosedBy, ConnectFailure, FailureKind, PendingConnection,
-    PooledConnection,
+    Acquire, ClientConnection, ClosedBy, ConnectFailure, FailureKind, Lease, PendingConnection,
+    PooledConnection, PooledStream, Received, StreamReset,
 };
 pub use random::Random;
 pub use worker::{CodeContext, WorkerCluster, WorkerClusters, WorkerHost};

@@ -46,15 +46,6 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
             .is_some_and(|value| list_contains(value, b"upgrade"))
 }
 
-/// Whether the request is gRPC: `application/grpc`, perhaps with a suffix or parameters.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(Known::ContentType).is_some_and(|value| {
-        value
-            .strip_prefix(b"application/grpc")
-            .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-    })
-}
-
 /// Prepares a request: hop-by-hop headers, client address, scheme, `x-envoy-*`, request id.
 pub(crate) fn prepare(
     headers: &mut HeaderMap,
@@ -264,21 +255,6 @@ mod tests {
             sanitize_te(&mut headers);
             assert_eq!(headers.get(Known::Te), kept.then_some(&b"trailers"[..]));
         }
-    }
-
-    #[test]
-    fn grpc_is_told_by_its_content_type() {
-        let grpc = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.append(Known::ContentType, value.as_bytes());
-            is_grpc(&headers)
-        };
-        assert!(
-            grpc("application/grpc")
-                && grpc("application/grpc+proto")
-                && grpc("application/grpc;v=1")
-        );
-        assert!(!grpc("application/grpc-web") && !grpc("text/plain"));
     }
 
     #[test]

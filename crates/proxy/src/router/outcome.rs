@@ -18,6 +18,12 @@ pub(super) enum Reset {
     /// The upstream broke the protocol.
     ProtocolError,
 }
+    /// The upstream has reset the stream.
+    RemoteReset,
+    /// The upstream has not processed the request.
+    RemoteRefused,
+    /// The upstream has lost the connection that CONNECT made.
+    ConnectError,
 
 impl Reset {
     fn text(self) -> (&'static str, &'static str) {
@@ -25,6 +31,12 @@ impl Reset {
             Reset::ConnectionTermination => ("connection termination", "connection_termination"),
             Reset::ProtocolError => ("protocol error", "protocol_error"),
         }
+            Reset::RemoteReset => ("remote reset", "remote_reset"),
+            Reset::RemoteRefused => ("remote refused stream reset", "remote_refused_stream_reset"),
+            Reset::ConnectError => (
+                "remote error with CONNECT request",
+                "remote_error_with_CONNECT_request",
+            ),
     }
 
     fn flag(self) -> ResponseFlags {
@@ -32,6 +44,9 @@ impl Reset {
             Reset::ConnectionTermination => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
             Reset::ProtocolError => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
         }
+            Reset::RemoteReset | Reset::RemoteRefused | Reset::ConnectError => {
+                ResponseFlags::UPSTREAM_REMOTE_RESET
+            }
     }
 }
 
@@ -101,9 +116,9 @@ impl Stream {
 
     /// The exchange failed on the upstream's side.
     pub(super) fn on_upstream_reset(&mut self, reset: Reset, by: ClosedBy) {
-        let started = match std::mem::replace(&mut self.router.upstream, Upstream::Done) {
+        let (started, owned) = match std::mem::replace(&mut self.router.upstream, Upstream::Done) {
             Upstream::Active(exchange) => {
-                let started = exchange.has_started();
+                let facts = (exchange.has_started(), exchange.owns_connection());
                 exchange.abandon(by);
                 started
             }
@@ -113,7 +128,9 @@ impl Stream {
         let (reason, details) = reset.text();
         if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
             cluster.on_host_error(host);
-            if reset == Reset::ProtocolError {
+            cluster.put_outlier_outcome(host, Outcome::ConnectFailed, None);
+            // A shared connection counts its own errors.
+            if owned && reset == Reset::ProtocolError {
                 cluster.on_protocol_error(host);
             }
         }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use nuncio_buffer::Buffer;
 use nuncio_http::{HeaderMap, Known};
 use nuncio_route::{Action, Forward, RouteEntry, update_authority};
-use nuncio_sdk::{LocalReply, ResponseFlags, UpstreamHost};
+use nuncio_sdk::{LocalReply, Protocol, ResponseFlags, UpstreamHost};
 use nuncio_upstream::lb::LbContext;
-use nuncio_upstream::{Acquire, PooledConnection, Priority};
+use nuncio_upstream::outlier::Outcome;
+use nuncio_upstream::{Acquire, Lease, Priority};
 
 use super::exchange::Exchange;
 use super::{RouterConfig, Upstream};
@@ -146,14 +147,14 @@ impl Stream {
                 !config.suppress_envoy_headers,
             );
         }
-        let acquired = cluster.acquire(&host, priority);
+        let acquired = cluster.acquire(&host, priority, self.info.protocol);
         if !matches!(acquired, Acquire::PendingOverflow) {
             self.info.upstream.host = Some(host.clone());
         }
         self.router.host = Some(host);
         self.info.upstream.attempt_count = 1;
         match acquired {
-            Acquire::Ready(connection) => self.attach_holding(connection),
+            Acquire::Ready(lease) => self.attach_holding(lease),
             Acquire::Pending(pending) => self.router.upstream = Upstream::Connecting(pending),
             Acquire::Overflow | Acquire::PendingOverflow => {
                 let reply = self.overflow();
@@ -172,17 +173,24 @@ impl Stream {
     }
 
     /// A connection is there: write what has arrived of the request.
-    pub(super) fn attach(&mut self, connection: PooledConnection) {
+    pub(super) fn attach(&mut self, lease: Lease) {
         let now = self.now;
         self.router.groups.count_request();
-        self.info.upstream.connection_id = Some(connection.id);
-        self.info.upstream.local_address = Some(connection.local_address.clone());
-        self.info.upstream.protocol = Some(nuncio_sdk::Protocol::Http11);
+        if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+            cluster.put_outlier_outcome(host, Outcome::ConnectSuccess, None);
+        }
+        let (id, local_address, protocol) = match &lease {
+            Lease::Http1(it) => (it.id, &it.local_address, Protocol::Http11),
+            Lease::Http2(it) => (it.connection_id(), it.local_address(), Protocol::Http2),
+        };
+        self.info.upstream.connection_id = Some(id);
+        self.info.upstream.local_address = Some(local_address.clone());
+        self.info.upstream.protocol = Some(protocol);
         self.info.timing.upstream_pool_ready = Some(now.saturating_duration_since(self.info.start));
         self.info.timing.first_upstream_tx = Some(now);
 
         let ends_here = self.router.end && self.router.body.is_empty() && !self.router.trailers;
-        let begun = Exchange::begin(connection, &self.request.headers, ends_here);
+        let begun = Exchange::begin(lease, &self.request.headers, ends_here);
         let mut exchange = match begun {
             Ok(exchange) => exchange,
             Err(missing) => {
@@ -194,7 +202,7 @@ impl Stream {
                 ));
             }
         };
-        self.info.upstream.header_bytes_sent = exchange.unsent() as u64;
+        self.info.upstream.header_bytes_sent = exchange.header_bytes() as u64;
         let mut body = std::mem::take(&mut self.router.body);
         if !ends_here {
             exchange.send_data(&mut body, self.router.end && !self.router.trailers);

@@ -13,9 +13,9 @@ use std::task::Poll;
 use nuncio_event::{Instant, Timer};
 use nuncio_net::{Address, ConnectError, ConnectErrorKind, ConnectOptions, Connection, Stream};
 
-use super::{ClientConnection, ClosedBy, Counters, Pool};
+use super::{ClientConnection, ClosedBy, Counters, Pool, http2};
 use crate::breaker::Resource;
-use crate::info::ClusterInfo;
+use crate::info::{ClusterInfo, UpstreamProtocol};
 use crate::stats::ClusterStats as S;
 
 /// Why a pool gave no connection (Envoy's `PoolFailureReason`).
@@ -145,12 +145,13 @@ fn system_text(error: &io::Error) -> String {
 }
 
 impl Pool {
-    /// Begins to make connections while more requests wait than connections are being made (Envoy's
+    /// Begins to make connections while more requests wait than the connections that are being made will take (Envoy's
     /// `tryCreateNewConnections`).
     pub(super) fn create_connections(self: &Rc<Self>) {
         // Envoy's limit per occasion.
         for _ in 0..3 {
-            if self.waiters.borrow().len() <= self.connecting.get() || !self.create_connection() {
+            let waiting = self.waiters.borrow().len() as u64;
+            if waiting <= self.connecting_capacity.get() || !self.create_connection() {
                 return;
             }
         }
@@ -174,24 +175,32 @@ impl Pool {
             breakers.take_beyond(self.priority, Resource::Connections, gauges);
         }
         self.connections.set(self.connections.get() + 1);
-        self.connecting.set(self.connecting.get() + 1);
         self.host.stats().cx_total.fetch_add(1, Relaxed);
         self.host.stats().cx_active.fetch_add(1, Relaxed);
         stats.inc(S::UPSTREAM_CX_TOTAL);
-        stats.inc(S::UPSTREAM_CX_HTTP1_TOTAL);
+        stats.inc(match self.protocol {
+            UpstreamProtocol::Http1 => S::UPSTREAM_CX_HTTP1_TOTAL,
+            UpstreamProtocol::Http2 => S::UPSTREAM_CX_HTTP2_TOTAL,
+        });
         stats.gauge_add(S::UPSTREAM_CX_ACTIVE, 1);
         let info = self.info.borrow().clone();
+        let capacity = match self.protocol {
+            UpstreamProtocol::Http1 => 1,
+            UpstreamProtocol::Http2 => u64::from(http2::initial_capacity(&info.http)),
+        };
+        self.connecting_capacity.update(|sum| sum + capacity);
         nuncio_event::spawn(connect(
             Attempt {
                 pool: Some(self.clone()),
+                capacity,
             },
             info,
         ));
         allowed
     }
 
+    /// A connection speaks HTTP/1.1 from now on.
     fn connected(self: &Rc<Self>, connection: ClientConnection) {
-        self.connecting.set(self.connecting.get() - 1);
         // Envoy's codec has stats, though it hardly ever counts anything in them.
         self.counters.http1.of(&self.counters.group);
         self.put_back(Box::new(connection));
@@ -200,7 +209,6 @@ impl Pool {
 
     fn connect_failed(self: &Rc<Self>, failure: &ConnectFailure) {
         let stats = &self.counters.stats;
-        self.connecting.set(self.connecting.get() - 1);
         let by = match failure.kind {
             FailureKind::RemoteConnectionFailure => ClosedBy::Remote,
             _ => ClosedBy::Local,
@@ -219,16 +227,16 @@ impl Pool {
 /// An attempt in progress; if its task is dropped (a panic, the end of the worker), it has failed.
 struct Attempt {
     pool: Option<Rc<Pool>>,
+    /// How many requests the connection will take at once.
+    capacity: u64,
 }
 
 impl Attempt {
-    fn finish(mut self, result: Result<ClientConnection, ConnectFailure>) {
-        if let Some(pool) = self.pool.take() {
-            match result {
-                Ok(connection) => pool.connected(connection),
-                Err(failure) => pool.connect_failed(&failure),
-            }
-        }
+    /// The attempt is over, however it went.
+    fn finish(mut self) -> Option<Rc<Pool>> {
+        let pool = self.pool.take()?;
+        pool.connecting_capacity.update(|sum| sum - self.capacity);
+        Some(pool)
     }
 }
 
@@ -236,7 +244,7 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.take() {
             // Nobody is left to make another one: those who wait are answered, the rest is counted.
-            pool.connecting.set(pool.connecting.get() - 1);
+            pool.connecting_capacity.update(|sum| sum - self.capacity);
             pool.connection_is_gone(ClosedBy::Local, false);
             pool.fail_waiters(&ConnectFailure::of_kind(
                 FailureKind::LocalConnectionFailure,
@@ -245,6 +253,7 @@ impl Drop for Attempt {
     }
 }
 
+/// Makes a connection. One that speaks HTTP/2 is driven by the same task for the rest of its life.
 async fn connect(attempt: Attempt, info: Arc<ClusterInfo>) {
     let Some(pool) = attempt.pool.clone() else {
         return;
@@ -257,14 +266,21 @@ async fn connect(attempt: Attempt, info: Arc<ClusterInfo>) {
         Ok(Connection::raw(stream, local, to.clone()))
     });
     let now = Instant::now();
-    let result = result.map(|io| {
-        let took = now.saturating_duration_since(started);
-        pool.counters
-            .stats
-            .record(S::UPSTREAM_CX_CONNECT_MS, took.as_millis() as u64);
-        ClientConnection::new(io, &info.http, now)
-    });
-    attempt.finish(result);
+    drop(pool);
+    let Some(pool) = attempt.finish() else {
+        return;
+    };
+    let io = match result {
+        Ok(io) => io,
+        Err(failure) => return pool.connect_failed(&failure),
+    };
+    let took = now.saturating_duration_since(started);
+    let stats = &pool.counters.stats;
+    stats.record(S::UPSTREAM_CX_CONNECT_MS, took.as_millis() as u64);
+    match pool.protocol {
+        UpstreamProtocol::Http1 => pool.connected(ClientConnection::new(io, &info.http, now)),
+        UpstreamProtocol::Http2 => http2::serve(pool, io, &info, now).await,
+    }
 }
 
 async fn connect_in_time(pool: &Pool, info: &ClusterInfo) -> Result<Stream, ConnectFailure> {

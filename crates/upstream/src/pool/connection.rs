@@ -9,7 +9,7 @@ use std::time::Duration;
 use nuncio_buffer::Buffer;
 use nuncio_event::Instant;
 use nuncio_http::h1::{ClientDecoder, ClientEncoder};
-use nuncio_net::{Address, Connection};
+use nuncio_net::{Address, Connection, Pipe};
 
 use super::Pool;
 use crate::info::HttpOptions;
@@ -132,6 +132,11 @@ impl ClientConnection {
         idle.into_iter().chain(self.expires).min()
     }
 
+    /// Whether the loop tells the sweeper of what happens to it.
+    pub(super) fn is_parked(&self) -> bool {
+        self.parked
+    }
+
     pub(super) fn idle_for(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.idle_since)
     }
@@ -239,7 +244,7 @@ impl PooledConnection {
 
     fn finish(&mut self, by: ClosedBy, active: bool) {
         if let Some(connection) = self.connection.take() {
-            self.pool.detach();
+            self.pool.end_request();
             self.pool.close(connection, by, active);
         }
     }
@@ -252,13 +257,35 @@ impl PooledConnection {
     pub fn poll_read(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<std::io::Result<usize>> {
         let ClientConnection { io, read, .. } = &mut **self;
         let result = io.poll_read(cx, read, max);
-        if let Poll::Ready(Ok(count)) = &result {
+        self.count_received(&result);
+        result
+    }
+
+    /// Moves at most `max` received bytes into `pipe`, around `read`, which must be empty as the pipe, and counts them.
+    /// Only where the transport allows it ([`Connection::can_splice`]).
+    ///
+    /// # Errors
+    /// As for [`nuncio_net::Stream::poll_splice_in`].
+    pub fn poll_splice_in(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+        max: usize,
+    ) -> Poll<std::io::Result<usize>> {
+        debug_assert!(self.read.is_empty());
+        let result = self.io.poll_splice_in(cx, pipe, max);
+        self.count_received(&result);
+        result
+    }
+
+    #[inline]
+    fn count_received(&self, result: &Poll<std::io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = result {
             self.pool
                 .counters
                 .stats
                 .add(S::UPSTREAM_CX_RX_BYTES_TOTAL, *count as u64);
         }
-        result
     }
 
     /// Sends what `write` holds, then `body`, in one syscall, and counts it (`upstream_cx_tx_bytes_total`).

@@ -1,7 +1,14 @@
-//! Connection pools for HTTP/1.1: one per worker, host and priority. See `LIFECYCLE.md`.
+//! Connection pools: one per worker, host, priority and protocol. See `LIFECYCLE.md`.
+//!
+//! - this file: what all pools do: the line of those who wait, budgets, the counting of connections and requests;
+//! - [`connect`] makes connections, [`pending`] is a place in line;
+//! - [`http1`], [`connection`], [`sweep`]: connections that serve one request at a time;
+//! - [`http2`]: connections that serve many.
 
 mod connect;
 mod connection;
+mod http1;
+mod http2;
 mod pending;
 mod sweep;
 
@@ -10,29 +17,40 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll, Waker};
 
 use nuncio_event::Instant;
+use nuncio_sdk::Http2Stats;
 use nuncio_stats::{Group, LocalGroup, Schema};
 
 use crate::breaker::{Breakers, Priority, Resource, WorkerGauges};
 use crate::host::Host;
-use crate::info::ClusterInfo;
+use crate::info::{ClusterInfo, UpstreamProtocol};
 use crate::stats::{AnswerStats, ClusterStats as S, Http1Stats};
 
 pub use connect::{ConnectFailure, FailureKind};
 pub use connection::{ClientConnection, ClosedBy, PooledConnection};
+pub use http2::{PooledStream, Received, StreamReset};
 pub use pending::PendingConnection;
 pub(crate) use sweep::Sweeper;
 
+use http1::Http1Connections;
+use http2::Http2Connections;
 use pending::Waiter;
-use sweep::PoolSignal;
+
+/// The right to send one request to a host.
+#[derive(Debug)]
+pub enum Lease {
+    /// A connection of its own.
+    Http1(PooledConnection),
+    /// A stream of a connection that others use, too.
+    Http2(PooledStream),
+}
 
 /// What a pool answers to a request that wants a connection.
 #[derive(Debug)]
 pub enum Acquire {
     /// A connection that was waiting for work.
-    Ready(PooledConnection),
+    Ready(Lease),
     /// A connection is being made, or all that may exist are busy: the request waits in line.
     Pending(PendingConnection),
     /// The circuit breaker of requests is open; counted. Envoy answers 503 `UO` `overflow`.
@@ -53,6 +71,7 @@ pub(crate) struct Counters {
     pub(crate) internal: LazyGroup,
     pub(crate) canary: LazyGroup,
     pub(crate) http1: LazyGroup,
+    pub(crate) http2: LazyGroup,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) gauges: WorkerGauges,
 }
@@ -68,6 +87,7 @@ impl Counters {
             internal: LazyGroup::new("internal", AnswerStats::SCHEMA),
             canary: LazyGroup::new("canary", AnswerStats::SCHEMA),
             http1: LazyGroup::new("http1", Http1Stats::SCHEMA),
+            http2: LazyGroup::new("http2", Http2Stats::SCHEMA),
             breakers: info.breakers.clone(),
         }
     }
@@ -103,38 +123,33 @@ impl LazyGroup {
     }
 }
 
-/// The connections of one worker to one host at one priority.
+/// The connections of one worker to one host at one priority that speak one protocol.
 #[derive(Debug)]
 pub(crate) struct Pool {
     host: Arc<Host>,
     priority: Priority,
+    protocol: UpstreamProtocol,
     counters: Rc<Counters>,
     /// For connections that are made from now on.
     info: RefCell<Arc<ClusterInfo>>,
-    /// The last one was used last, and is used first.
-    #[expect(
-        clippy::vec_box,
-        reason = "a connection moves to its request and back: as a pointer"
-    )]
-    idle: RefCell<Vec<Box<ClientConnection>>>,
     /// First come, first served.
     waiters: RefCell<VecDeque<Rc<Waiter>>>,
-    connecting: Cell<usize>,
+    /// How many requests the connections that are being made will take at once.
+    connecting_capacity: Cell<u64>,
     /// All: being made, idle and busy.
     connections: Cell<usize>,
     draining: Cell<bool>,
     /// Counts as one of `max_connection_pools`.
     live: Cell<bool>,
-    sweeper: Rc<Sweeper>,
-    /// The sweeper has this pool on its list.
-    enrolled: Cell<bool>,
-    signal: OnceCell<Arc<PoolSignal>>,
+    http1: Http1Connections,
+    http2: Http2Connections,
 }
 
 impl Pool {
     pub(crate) fn new(
         host: Arc<Host>,
         priority: Priority,
+        protocol: UpstreamProtocol,
         counters: Rc<Counters>,
         info: Arc<ClusterInfo>,
         sweeper: Rc<Sweeper>,
@@ -142,44 +157,25 @@ impl Pool {
         Self {
             host,
             priority,
+            protocol,
             counters,
             info: RefCell::new(info),
-            idle: RefCell::default(),
             waiters: RefCell::default(),
-            connecting: Cell::new(0),
+            connecting_capacity: Cell::new(0),
             connections: Cell::new(0),
             draining: Cell::new(false),
             live: Cell::new(false),
-            sweeper,
-            enrolled: Cell::new(false),
-            signal: OnceCell::new(),
+            http1: Http1Connections::new(sweeper),
+            http2: Http2Connections::default(),
         }
     }
 
     /// See [`WorkerCluster::acquire`](crate::WorkerCluster::acquire).
     #[inline]
     pub(crate) fn acquire(self: &Rc<Self>) -> Acquire {
-        match self.take_idle() {
-            Some(connection) => match self.attach(connection) {
-                Ok(connection) => Acquire::Ready(connection),
-                Err(connection) => {
-                    self.put_back(connection);
-                    Acquire::Overflow
-                }
-            },
-            None => self.queue(),
-        }
-    }
-
-    /// The connection that was used last, if it is still good. No syscall unless the loop has heard of something.
-    #[inline]
-    fn take_idle(self: &Rc<Self>) -> Option<Box<ClientConnection>> {
-        loop {
-            let mut connection = self.idle.borrow_mut().pop()?;
-            match connection.probe() {
-                None => return Some(connection),
-                Some(end) => self.close_idle(connection, end),
-            }
+        match self.protocol {
+            UpstreamProtocol::Http1 => self.acquire_http1(),
+            UpstreamProtocol::Http2 => self.acquire_http2(),
         }
     }
 
@@ -212,12 +208,9 @@ impl Pool {
         Acquire::Pending(PendingConnection::new(self.clone(), waiter))
     }
 
-    /// Begins a request on `connection`, if the budget of requests allows it.
+    /// Counts a request that has got its connection, if the budget of requests allows it.
     #[inline]
-    fn attach(
-        self: &Rc<Self>,
-        mut connection: Box<ClientConnection>,
-    ) -> Result<PooledConnection, Box<ClientConnection>> {
+    fn begin_request(&self) -> bool {
         let Counters {
             stats,
             breakers,
@@ -226,21 +219,18 @@ impl Pool {
         } = &*self.counters;
         if !breakers.try_take(self.priority, Resource::Requests, gauges) {
             stats.inc(S::UPSTREAM_RQ_ACTIVE_OVERFLOW);
-            return Err(connection);
-        }
-        if connection.begin_request() {
-            stats.inc(S::UPSTREAM_CX_MAX_REQUESTS);
+            return false;
         }
         stats.inc(S::UPSTREAM_RQ_TOTAL);
         stats.gauge_add(S::UPSTREAM_RQ_ACTIVE, 1);
         self.host.stats().rq_total.fetch_add(1, Relaxed);
         self.host.stats().rq_active.fetch_add(1, Relaxed);
-        Ok(PooledConnection::new(connection, self.clone()))
+        true
     }
 
-    /// The request on a connection is over.
+    /// Counts the end of a request.
     #[inline]
-    fn detach(&self) {
+    fn end_request(&self) {
         let Counters {
             stats,
             breakers,
@@ -252,78 +242,12 @@ impl Pool {
         self.host.stats().rq_active.fetch_sub(1, Relaxed);
     }
 
-    /// Takes back a connection whose request is complete.
-    #[inline]
-    fn release(self: &Rc<Self>, mut connection: Box<ClientConnection>, now: Instant) {
-        self.detach();
-        if connection.has_leftovers() {
-            return self.close_after_surplus(connection);
-        }
-        if connection.is_used_up() || self.draining.get() {
-            return self.close(connection, ClosedBy::Local, false);
-        }
-        if connection.has_expired(now) {
-            self.counters.stats.inc(S::UPSTREAM_CX_MAX_DURATION_REACHED);
-            return self.close(connection, ClosedBy::Local, false);
-        }
-        connection.rest(now);
-        self.put_back(connection);
-    }
-
-    /// The upstream has sent more than the response, or has not taken all of the request.
-    #[cold]
-    fn close_after_surplus(self: &Rc<Self>, connection: Box<ClientConnection>) {
-        if !connection.read.is_empty() {
-            self.counters.stats.inc(S::UPSTREAM_CX_PROTOCOL_ERROR);
-        }
-        self.close(connection, ClosedBy::Local, false);
-    }
-
-    /// Gives a connection to who waits longest, or lets it wait for work.
-    #[inline]
-    fn put_back(self: &Rc<Self>, connection: Box<ClientConnection>) {
-        let waiter = self.waiters.borrow_mut().pop_front();
-        if let Some(waiter) = waiter {
-            waiter.assign(connection);
-            // Others still wait: Envoy tries again for them.
-            self.create_connections();
-        } else if self.draining.get() {
-            self.close(connection, ClosedBy::Local, false);
-        } else {
-            if !self.enrolled.get() {
-                self.sweeper.enroll(self, &connection);
-            }
-            self.idle.borrow_mut().push(connection);
-        }
-    }
-
-    /// Closes a connection on which no request runs, for what [`ClientConnection::probe`] has found.
-    fn close_idle(self: &Rc<Self>, connection: Box<ClientConnection>, end: connection::IdleEnd) {
-        let by = match end {
-            connection::IdleEnd::Peer => ClosedBy::Remote,
-            connection::IdleEnd::Unsolicited { protocol_error } => {
-                if protocol_error {
-                    self.counters.stats.inc(S::UPSTREAM_CX_PROTOCOL_ERROR);
-                }
-                ClosedBy::Local
-            }
-        };
-        self.close(connection, by, false);
-    }
-
-    /// Closes a connection. `active`: its request was not complete; [`Self::detach`] was called.
-    fn close(self: &Rc<Self>, connection: Box<ClientConnection>, by: ClosedBy, active: bool) {
-        self.connection_is_gone(by, active);
-        self.record_life(&connection);
-        drop(connection);
-        self.after_loss();
-    }
-
-    fn record_life(&self, connection: &ClientConnection) {
+    /// Counts what a connection that ends has seen.
+    fn record_life(&self, opened: Instant, requests: u64) {
         let stats = &self.counters.stats;
-        let length = connection.opened().elapsed();
+        let length = opened.elapsed();
         stats.record(S::UPSTREAM_CX_LENGTH_MS, length.as_millis() as u64);
-        stats.record(S::UPSTREAM_RQ_PER_CX, connection.requests);
+        stats.record(S::UPSTREAM_RQ_PER_CX, requests);
     }
 
     /// Counts the end of a connection, made or only tried.
@@ -376,87 +300,23 @@ impl Pool {
     /// Closes what is idle now and what is busy once its request is complete. Who waits is still served.
     pub(crate) fn drain(self: &Rc<Self>) {
         self.draining.set(true);
-        let idle = self.idle.take();
+        let idle = self.http1.idle.take();
         for connection in idle {
             self.close(connection, ClosedBy::Local, false);
         }
-    }
-
-    /// Looks at idle connections: closes those whose time is over or whose peer is gone, and has the loop tell about
-    /// those that have been idle for a while. Returns when to look again; `None` when nothing is idle.
-    fn sweep(self: &Rc<Self>, now: Instant) -> Option<Instant> {
-        let mut closed = Vec::new();
-        let mut next: Option<Instant> = None;
-        let mut at = 0;
-        while let Some(connection) = self.idle.borrow_mut().get_mut(at) {
-            if let Some(reason) = self.look_at(connection, now) {
-                closed.push((at, reason));
-            } else {
-                let deadline = connection.idle_deadline();
-                next = next.into_iter().chain(deadline).min();
-            }
-            at += 1;
-        }
-        for (at, reason) in closed.into_iter().rev() {
-            let connection = self.idle.borrow_mut().remove(at);
-            self.close_swept(connection, reason);
-        }
-        let idle = !self.idle.borrow().is_empty();
-        idle.then(|| {
-            next.into_iter()
-                .chain([now + sweep::TICK])
-                .min()
-                .unwrap_or(now)
-        })
-    }
-
-    fn look_at(self: &Rc<Self>, connection: &mut ClientConnection, now: Instant) -> Option<Swept> {
-        if connection.has_expired(now) {
-            return Some(Swept::Expired);
-        }
-        if connection.has_idled_out(now) {
-            return Some(Swept::IdledOut);
-        }
-        if let Some(end) = connection.probe() {
-            return Some(Swept::Ended(end));
-        }
-        if connection.idle_for(now) >= sweep::TICK {
-            let signal = self.signal.get_or_init(|| self.sweeper.signal());
-            let waker = Waker::from(signal.clone());
-            if let Poll::Ready(end) = connection.park(&mut Context::from_waker(&waker)) {
-                return end.map(Swept::Ended);
-            }
-        }
-        None
-    }
-
-    fn close_swept(self: &Rc<Self>, connection: Box<ClientConnection>, reason: Swept) {
-        let stats = &self.counters.stats;
-        match reason {
-            Swept::Ended(end) => return self.close_idle(connection, end),
-            Swept::IdledOut => stats.inc(S::UPSTREAM_CX_IDLE_TIMEOUT),
-            Swept::Expired => stats.inc(S::UPSTREAM_CX_MAX_DURATION_REACHED),
-        }
-        self.close(connection, ClosedBy::Local, false);
+        self.drain_http2();
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
         // Busy connections hold the pool, so what is left is idle; count its end.
-        for connection in self.idle.take() {
+        for connection in self.http1.idle.take() {
             self.connection_is_gone(ClosedBy::Local, false);
-            self.record_life(&connection);
+            self.record_life(connection.opened(), connection.requests);
         }
         self.retire_if_unused();
     }
-}
-
-/// Why the sweep closes a connection.
-enum Swept {
-    Expired,
-    IdledOut,
-    Ended(connection::IdleEnd),
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 use super::connect::{ConnectFailure, FailureKind};
-use super::{ClientConnection, Pool, PooledConnection};
+use super::http2::Reservation;
+use super::{ClientConnection, Lease, Pool};
 use crate::breaker::Resource;
 use crate::stats::ClusterStats as S;
 
@@ -26,6 +27,8 @@ enum State {
     Waiting,
     /// Out of line, with a connection on which no request has begun yet.
     Assigned(Box<ClientConnection>),
+    /// Out of line, with a place on a connection.
+    Reserved(Reservation),
     /// Out of line, and no longer counted as pending.
     Failed(ConnectFailure),
     /// The answer was taken.
@@ -35,6 +38,10 @@ enum State {
 impl Waiter {
     pub(super) fn assign(&self, connection: Box<ClientConnection>) {
         self.answer(State::Assigned(connection));
+    }
+
+    pub(super) fn reserve(&self, reservation: Reservation) {
+        self.answer(State::Reserved(reservation));
     }
 
     pub(super) fn fail(&self, failure: ConnectFailure) {
@@ -68,7 +75,7 @@ impl PendingConnection {
     }
 
     /// Ready with a connection, or with why there is none. Not to be polled again after that.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<PooledConnection, ConnectFailure>> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lease, ConnectFailure>> {
         loop {
             let state = mem::replace(&mut *self.waiter.state.borrow_mut(), State::Done);
             match state {
@@ -90,12 +97,24 @@ impl PendingConnection {
                     None => return Poll::Ready(self.begin(connection)),
                     // It ended between its last request and this one: back to the head of the line.
                     Some(end) => {
-                        *self.waiter.state.borrow_mut() = State::Waiting;
-                        self.pool
-                            .waiters
-                            .borrow_mut()
-                            .push_front(self.waiter.clone());
+                        self.wait_again();
                         self.pool.close_idle(connection, end);
+                    }
+                },
+                State::Reserved(reservation) => match reservation.take() {
+                    Ok(Some(stream)) => {
+                        self.pool.is_no_longer_pending();
+                        return Poll::Ready(Ok(Lease::Http2(stream)));
+                    }
+                    Err(_) => {
+                        self.pool.is_no_longer_pending();
+                        let overflow = ConnectFailure::of_kind(FailureKind::Overflow);
+                        return Poll::Ready(Err(overflow));
+                    }
+                    // The connection has ended, or takes no more streams: back to the head of the line.
+                    Ok(None) => {
+                        self.wait_again();
+                        self.pool.create_connections();
                     }
                 },
                 State::Failed(failure) => return Poll::Ready(Err(failure)),
@@ -104,12 +123,19 @@ impl PendingConnection {
         }
     }
 
-    fn begin(&self, connection: Box<ClientConnection>) -> Result<PooledConnection, ConnectFailure> {
+    fn wait_again(&self) {
+        *self.waiter.state.borrow_mut() = State::Waiting;
+        let mut waiters = self.pool.waiters.borrow_mut();
+        waiters.push_front(self.waiter.clone());
+    }
+
+    fn begin(&self, connection: Box<ClientConnection>) -> Result<Lease, ConnectFailure> {
         self.pool.is_no_longer_pending();
-        self.pool.attach(connection).map_err(|connection| {
+        let attached = self.pool.attach(connection).map_err(|connection| {
             self.pool.put_back(connection);
             ConnectFailure::of_kind(FailureKind::Overflow)
-        })
+        });
+        attached.map(Lease::Http1)
     }
 }
 
@@ -130,6 +156,11 @@ impl Drop for PendingConnection {
                 pool.is_no_longer_pending();
                 pool.counters.stats.inc(S::UPSTREAM_RQ_CANCELLED);
                 pool.put_back(connection);
+            }
+            State::Reserved(reservation) => {
+                pool.is_no_longer_pending();
+                pool.counters.stats.inc(S::UPSTREAM_RQ_CANCELLED);
+                drop(reservation);
             }
             State::Failed(_) | State::Done => {}
         }

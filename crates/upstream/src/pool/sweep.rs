@@ -13,9 +13,9 @@ use nuncio_event::{Instant, Timer};
 
 use super::{ClientConnection, Pool};
 
-/// How long a connection is idle before the loop is asked to tell about its end at once; and how often those idle for
-/// less are looked at.
-pub(super) const TICK: Duration = Duration::from_secs(1);
+/// How long a connection is idle before the loop is asked to tell about its end at once. Short, so that the end of a
+/// connection shows soon; long enough that a busy pool is swept a hundred times a second and not at each request.
+pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// A worker's sweeper. Its task is made for the first idle connection and then stays; without any it sleeps.
 #[derive(Debug, Default)]
@@ -50,15 +50,18 @@ impl Wake for PoolSignal {
 }
 
 impl Sweeper {
-    /// Puts a pool on the list, which is about to have `connection` idle.
+    /// Looks after a pool, which is about to have `connection` idle.
     #[cold]
-    pub(super) fn enroll(self: &Rc<Self>, pool: &Rc<Pool>, connection: &ClientConnection) {
-        pool.enrolled.set(true);
-        self.pools.borrow_mut().push(pool.clone());
+    pub(super) fn watch(self: &Rc<Self>, pool: &Rc<Pool>, connection: &ClientConnection) {
+        pool.http1.watched.set(true);
+        if !pool.http1.listed.replace(true) {
+            self.pools.borrow_mut().push(pool.clone());
+        }
         let latest = Instant::now() + TICK;
         let due = connection
             .idle_deadline()
             .map_or(latest, |at| at.min(latest));
+        pool.http1.plan(due);
         if self.next.get().is_some_and(|next| next <= due) {
             return;
         }
@@ -94,30 +97,26 @@ impl Sweeper {
         self.wake();
     }
 
-    /// Looks at all pools, or only at those whose signal is raised.
-    fn sweep(&self, now: Instant, only_raised: bool) {
-        // Taken: closing connections may enroll pools.
+    /// Looks at the pools whose time has come or whose signal is raised.
+    fn sweep(&self, now: Instant) {
+        // Taken: closing connections may enlist pools.
         let pools = mem::take(&mut *self.pools.borrow_mut());
-        let mut next = now + TICK;
+        self.next.set(None);
         for pool in pools {
-            let raised = pool
-                .signal
-                .get()
-                .is_some_and(|s| s.raised.swap(false, AcqRel));
-            if only_raised && !raised {
+            let http1 = &pool.http1;
+            let signal = http1.signal.get();
+            let raised = signal.is_some_and(|s| s.raised.swap(false, AcqRel));
+            if raised || http1.next_sweep.get().is_some_and(|at| at <= now) {
+                pool.sweep(now);
+            }
+            if pool.http1.has_idle() {
+                let due = pool.http1.next_sweep.get();
+                self.next.set(self.next.get().into_iter().chain(due).min());
                 self.pools.borrow_mut().push(pool);
-                continue;
+            } else {
+                http1.listed.set(false);
+                http1.watched.set(false);
             }
-            match pool.sweep(now) {
-                Some(at) => {
-                    next = next.min(at);
-                    self.pools.borrow_mut().push(pool);
-                }
-                None => pool.enrolled.set(false),
-            }
-        }
-        if !only_raised {
-            self.next.set(Some(next));
         }
     }
 }
@@ -129,16 +128,12 @@ async fn run(sweeper: Rc<Sweeper>) {
         if sweeper.closed.get() {
             return Poll::Ready(());
         }
-        sweeper.sweep(Instant::now(), true);
         loop {
-            if sweeper.pools.borrow().is_empty() {
-                sweeper.next.set(None);
-            }
+            sweeper.sweep(Instant::now());
             timer.set_deadline(sweeper.next.get());
             if timer.poll_expired(cx).is_pending() {
                 return Poll::Pending;
             }
-            sweeper.sweep(Instant::now(), false);
         }
     })
     .await;

@@ -51,7 +51,7 @@ impl Fixture {
     }
 
     fn acquire(&self) -> Acquire {
-        self.cluster.acquire(&self.host, P)
+        self.cluster.acquire(&self.host, P, None)
     }
 
     /// A connection that is made now, and the upstream's end.
@@ -62,7 +62,7 @@ impl Fixture {
 
     fn ready(&self) -> PooledConnection {
         match self.acquire() {
-            Acquire::Ready(connection) => connection,
+            Acquire::Ready(Lease::Http1(connection)) => connection,
             other => panic!("{other:?}"),
         }
     }
@@ -114,9 +114,18 @@ fn pending(acquire: Acquire) -> PendingConnection {
     }
 }
 
+/// A connection of its own.
+fn whole(lease: Lease) -> PooledConnection {
+    match lease {
+        Lease::Http1(connection) => connection,
+        other => panic!("{other:?}"),
+    }
+}
+
 impl PendingConnection {
     async fn get(mut self) -> Result<PooledConnection, ConnectFailure> {
-        std::future::poll_fn(|cx| self.poll(cx)).await
+        let lease = std::future::poll_fn(|cx| self.poll(cx)).await?;
+        Ok(whole(lease))
     }
 }
 
@@ -219,8 +228,8 @@ fn a_refused_connection_fails_all_who_wait() {
         drop(closed);
         let manager = manager();
         let (cluster, host) = add(&manager, address, |_| ());
-        let first = pending(cluster.acquire(&host, P));
-        let second = pending(cluster.acquire(&host, P));
+        let first = pending(cluster.acquire(&host, P, None));
+        let second = pending(cluster.acquire(&host, P, None));
         let failure = first.get().await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::RemoteConnectionFailure);
         assert_eq!(failure.reason, "delayed connect error: Connection refused");
@@ -260,7 +269,10 @@ fn connecting_takes_no_longer_than_the_timeout() {
         let manager = manager();
         let (cluster, host) = add(&manager, address, |c| c.connect_timeout = time(300));
         let before = Instant::now();
-        let failure = pending(cluster.acquire(&host, P)).get().await.unwrap_err();
+        let failure = pending(cluster.acquire(&host, P, None))
+            .get()
+            .await
+            .unwrap_err();
         assert_eq!(failure.kind, FailureKind::Timeout);
         let took = before.elapsed();
         assert!(
@@ -344,11 +356,11 @@ fn the_line_is_served_in_order() {
         let Poll::Ready(Ok(connection)) = first.poll(&mut nobody) else {
             panic!()
         };
-        connection.release(Instant::now());
+        whole(connection).release(Instant::now());
         let Poll::Ready(Ok(connection)) = second.poll(&mut nobody) else {
             panic!()
         };
-        connection.release(Instant::now());
+        whole(connection).release(Instant::now());
         f.assert_at_rest(1);
     });
 }
@@ -589,8 +601,14 @@ fn a_removed_cluster_lets_requests_end() {
             .unwrap();
         let cluster = f.manager.on_this_thread().find("api").unwrap();
         let host = cluster.choose_host(&LbContext::default()).unwrap();
-        let busy = pending(cluster.acquire(&host, P)).get().await.unwrap();
-        let idle = pending(cluster.acquire(&host, P)).get().await.unwrap();
+        let busy = pending(cluster.acquire(&host, P, None))
+            .get()
+            .await
+            .unwrap();
+        let idle = pending(cluster.acquire(&host, P, None))
+            .get()
+            .await
+            .unwrap();
         idle.release(Instant::now());
         let stats = cluster.info().stats.clone();
         assert!(f.manager.remove_cluster("api"));

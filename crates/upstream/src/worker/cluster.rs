@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
+use nuncio_sdk::Protocol;
 use nuncio_stats::LocalGroup;
 
 use super::host::WorkerHost;
@@ -113,10 +114,16 @@ impl WorkerCluster {
         Some(new)
     }
 
-    /// Asks for a connection to `host`, which [`Self::choose_host`] gave. With an idle connection at hand this costs a few
-    /// dozen nanoseconds: no syscall, no allocation, no timer.
+    /// Asks for a connection to `host`, which [`Self::choose_host`] gave, or for a stream of one, for a request that came by
+    /// `downstream`. With an idle connection at hand this costs a few dozen nanoseconds: no syscall, no allocation, no timer.
     #[inline]
-    pub fn acquire(&self, host: &Rc<WorkerHost>, priority: Priority) -> Acquire {
+    pub fn acquire(
+        &self,
+        host: &Rc<WorkerHost>,
+        priority: Priority,
+        downstream: Option<Protocol>,
+    ) -> Acquire {
+        let protocol = self.info.http.protocol_for(downstream);
         let make = || {
             Pool::new(
                 host.host().clone(),
@@ -126,8 +133,9 @@ impl WorkerCluster {
                 self.hosts.sweeper.clone(),
             )
         };
-        host.pool(priority, make).acquire()
+        host.pool(priority, protocol, make).acquire()
     }
+                protocol,
 
     /// Takes the right to retry from the budget of retries; `None` (counted in `upstream_rq_retry_overflow`) when it is used
     /// up. Hold it until the retried request is over.

@@ -10,13 +10,14 @@ use nuncio_sdk::UpstreamHost;
 
 use crate::breaker::Priority;
 use crate::host::Host;
-use crate::info::ClusterInfo;
+use crate::info::{ClusterInfo, UpstreamProtocol};
 use crate::pool::Pool;
 
 /// One host and this worker's pools to it.
 pub struct WorkerHost {
     host: Arc<Host>,
-    pools: [OnceCell<Rc<Pool>>; 2],
+    /// By priority, then by protocol.
+    pools: [[OnceCell<Rc<Pool>>; 2]; 2],
 }
 
 impl fmt::Debug for WorkerHost {
@@ -42,8 +43,13 @@ impl WorkerHost {
     }
 
     #[inline]
-    pub(super) fn pool(&self, priority: Priority, make: impl FnOnce() -> Pool) -> &Rc<Pool> {
-        self.pools[priority.index()].get_or_init(|| Rc::new(make()))
+    pub(super) fn pool(
+        &self,
+        priority: Priority,
+        protocol: UpstreamProtocol,
+        make: impl FnOnce() -> Pool,
+    ) -> &Rc<Pool> {
+        self.pools[priority.index()][protocol.index()].get_or_init(|| Rc::new(make()))
     }
 
     pub(super) fn set_info(&self, info: &Arc<ClusterInfo>) {
@@ -55,7 +61,8 @@ impl WorkerHost {
     }
 
     fn each_pool(&self, call: impl Fn(&Rc<Pool>)) {
-        self.pools.iter().filter_map(OnceCell::get).for_each(call);
+        let pools = self.pools.as_flattened().iter();
+        pools.filter_map(OnceCell::get).for_each(call);
     }
 }
 

@@ -1,19 +1,23 @@
 //! One request and its response on a borrowed upstream connection.
 //!
 //! - this file: what the stream does with the exchange, whatever the protocol;
-//! - [`http1`]: the connection is borrowed whole.
+//! - [`http1`]: the connection is borrowed whole;
+//! - [`http2`]: a stream of it is borrowed.
 
 mod http1;
+mod http2;
 
 use std::task::{Context, Poll};
 
 use nuncio_buffer::Buffer;
 use nuncio_http::h1::MissingPseudoHeader;
 use nuncio_http::{Event, HeaderMap, Known, Message};
-use nuncio_upstream::{ClosedBy, PooledConnection};
+use nuncio_net::Pipe;
+use nuncio_upstream::{ClosedBy, Lease};
 use tokio::time::Instant;
 
 use http1::Http1Exchange;
+use http2::Http2Exchange;
 
 use super::Upstream;
 use super::outcome::Reset;
@@ -32,6 +36,7 @@ pub(super) struct Exchange {
 
 enum Codec {
     Http1(Http1Exchange),
+    Http2(Http2Exchange),
 }
 
 /// The same call for every protocol.
@@ -39,6 +44,7 @@ macro_rules! each {
     ($codec:expr, $inner:ident => $body:expr) => {
         match $codec {
             Codec::Http1($inner) => $body,
+            Codec::Http2($inner) => $body,
         }
     };
 }
@@ -49,14 +55,33 @@ impl Exchange {
     /// # Errors
     /// There is no request without that header.
     pub(super) fn begin(
-        connection: PooledConnection,
+        lease: Lease,
         headers: &HeaderMap,
         end: bool,
     ) -> Result<Exchange, MissingPseudoHeader> {
-        Ok(Exchange {
-            codec: Codec::Http1(Http1Exchange::begin(connection, headers, end)?),
-            early: None,
-        })
+        let codec = match lease {
+            Lease::Http1(connection) => {
+                Codec::Http1(Http1Exchange::begin(connection, headers, end)?)
+            }
+            Lease::Http2(stream) => {
+                check_required(headers)?;
+                Codec::Http2(Http2Exchange::begin(stream, headers, end))
+            }
+        };
+        Ok(Exchange { codec, early: None })
+    }
+
+    /// Bytes of the request's headers, as they were encoded; to be asked before a body follows.
+    pub(super) fn header_bytes(&self) -> usize {
+        match &self.codec {
+            Codec::Http1(exchange) => exchange.unsent(),
+            Codec::Http2(exchange) => exchange.header_bytes(),
+        }
+    }
+
+    /// Whether a connection of its own serves the exchange.
+    pub(super) fn owns_connection(&self) -> bool {
+        matches!(self.codec, Codec::Http1(_))
     }
 
     /// The stream's task was woken: what said `Pending` before may not any more.
@@ -144,8 +169,8 @@ impl Stream {
         if let Upstream::Connecting(pending) = &mut self.router.upstream {
             match pending.poll(cx) {
                 Poll::Pending => return false,
-                Poll::Ready(Ok(connection)) => {
-                    self.attach_holding(connection);
+                Poll::Ready(Ok(lease)) => {
+                    self.attach_holding(lease);
                     progress = true;
                 }
                 Poll::Ready(Err(failure)) => {
@@ -185,7 +210,7 @@ impl Stream {
 
     /// Attaches the connection; a request for a WebSocket or a CONNECT request keeps its bytes back until the upstream has
     /// agreed, as Envoy does.
-    pub(super) fn attach_holding(&mut self, connection: PooledConnection) {
+    pub(super) fn attach_holding(&mut self, lease: Lease) {
         let is_websocket = self.is_upgrade
             && self
                 .request
@@ -193,10 +218,10 @@ impl Stream {
                 .get(Known::Upgrade)
                 .is_some_and(|kind| kind.eq_ignore_ascii_case(b"websocket"));
         if !is_websocket && !self.is_connect {
-            return self.attach(connection);
+            return self.attach(lease);
         }
         let early = std::mem::take(&mut self.router.body);
-        self.attach(connection);
+        self.attach(lease);
         if let Upstream::Active(exchange) = &mut self.router.upstream {
             exchange.hold(early);
         }

@@ -1,0 +1,163 @@
+//! [`Inbox`]: what has come for one stream and was not yet taken.
+
+use std::mem;
+use std::task::{Context, Waker};
+
+use nuncio_buffer::Buffer;
+use nuncio_http::{Event, HeaderMap, Message};
+
+use super::stream::StreamReset;
+
+/// So many bytes of a body are taken at once, at most.
+const PORTION: usize = 256 * 1024;
+
+/// What has come for a stream. Used again by the next stream with the same key: its memory stays.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    /// A stream has this inbox.
+    open: bool,
+    /// Only the last 1xx response counts: the others told nothing that the client waits for.
+    informational: Option<Box<HeaderMap>>,
+    headers: HeaderMap,
+    data: Buffer,
+    trailers: HeaderMap,
+    has_headers: bool,
+    has_trailers: bool,
+    /// The message is complete.
+    end: bool,
+    /// The end was taken.
+    ended: bool,
+    reset: Option<StreamReset>,
+    /// The stream is on the list of those who want room.
+    pub(super) wants_room: bool,
+    /// Who takes it.
+    waker: Option<Waker>,
+}
+
+impl Inbox {
+    /// A stream begins.
+    pub(super) fn open(&mut self) {
+        self.open = true;
+    }
+
+    /// The stream is over.
+    pub(super) fn close(&mut self) {
+        self.informational = None;
+        self.headers.clear();
+        self.data.clear();
+        self.data.release();
+        self.trailers.clear();
+        *self = Self {
+            headers: mem::take(&mut self.headers),
+            trailers: mem::take(&mut self.trailers),
+            ..Self::default()
+        };
+    }
+
+    /// The connection ends. Whether a stream is cut by that.
+    pub(super) fn fail(&mut self, why: StreamReset) -> bool {
+        let cut = self.open && !self.ended && self.reset.is_none();
+        if cut {
+            self.reset = Some(why);
+            self.wake();
+        }
+        cut
+    }
+
+    /// Body bytes have come: the first `n` of `data`.
+    pub(super) fn put_data(&mut self, data: &mut Buffer, n: usize) {
+        if !self.open {
+            return data.consume(n);
+        }
+        if n == data.len() {
+            self.data.append(data);
+        } else {
+            data.move_to(&mut self.data, n);
+        }
+    }
+
+    /// Headers, trailers or an end have come; bytes were put by [`Self::put_data`].
+    pub(super) fn put(&mut self, event: Event, message: &mut Message) {
+        match event {
+            Event::Headers { end_stream } => {
+                mem::swap(&mut self.headers, &mut message.headers);
+                self.has_headers = true;
+                self.end = end_stream;
+            }
+            Event::Informational => {
+                let place = self.informational.get_or_insert_default();
+                mem::swap(&mut **place, &mut message.headers);
+            }
+            Event::Data { end_stream } => self.end |= end_stream,
+            Event::Trailers => {
+                mem::swap(&mut self.trailers, &mut message.trailers);
+                self.has_trailers = true;
+                self.end = true;
+            }
+            // Told by `fail`, with its reason.
+            Event::Reset { .. } => {}
+        }
+    }
+
+    /// Tells who takes it that there is something.
+    #[inline]
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Who is to be told.
+    #[inline]
+    pub(super) fn register(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Whether the message was taken to its end.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Takes the next thing. Without `may_read` only what ends the stream untimely.
+    pub(super) fn take(
+        &mut self,
+        may_read: bool,
+        message: &mut Message,
+    ) -> Option<Result<Event, StreamReset>> {
+        if !may_read {
+            return self.reset.filter(|_| !self.end).map(Err);
+        }
+        if let Some(mut headers) = self.informational.take() {
+            mem::swap(&mut *headers, &mut message.headers);
+            return Some(Ok(Event::Informational));
+        }
+        if mem::take(&mut self.has_headers) {
+            mem::swap(&mut self.headers, &mut message.headers);
+            let end_stream = self.end && self.data.is_empty() && !self.has_trailers;
+            self.ended |= end_stream;
+            return Some(Ok(Event::Headers { end_stream }));
+        }
+        if !self.data.is_empty() {
+            if self.data.len() <= PORTION {
+                message.data.append(&mut self.data);
+            } else {
+                self.data.move_to(&mut message.data, PORTION);
+            }
+            let end_stream = self.end && self.data.is_empty() && !self.has_trailers;
+            self.ended |= end_stream;
+            return Some(Ok(Event::Data { end_stream }));
+        }
+        if mem::take(&mut self.has_trailers) {
+            mem::swap(&mut self.trailers, &mut message.trailers);
+            self.ended = true;
+            return Some(Ok(Event::Trailers));
+        }
+        if self.end && !mem::replace(&mut self.ended, true) {
+            return Some(Ok(Event::Data { end_stream: true }));
+        }
+        self.reset.map(Err)
+    }
+}
