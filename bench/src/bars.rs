@@ -97,6 +97,62 @@ const BARS: &[Bar] = &[
         limit: |_| 0.6,
         unit: "x",
     },
+    Bar {
+        text: "CPU per HTTP/2 request, to Envoy's",
+        scenario: "h2",
+        value: |results| results.ratio("h2", "cpu_us", Nuncio, Envoy),
+        limit: |_| 0.25,
+        unit: "x",
+    },
+    Bar {
+        text: "CPU per HTTP/2 request, to HAProxy's",
+        scenario: "h2",
+        value: |results| results.ratio("h2", "cpu_us", Nuncio, Haproxy),
+        limit: |_| 0.9,
+        unit: "x",
+    },
+    Bar {
+        text: "CPU per HTTP/2 request, to nginx's",
+        scenario: "h2",
+        value: |results| results.ratio("h2", "cpu_us", Nuncio, Nginx),
+        limit: |_| 0.65,
+        unit: "x",
+    },
+    Bar {
+        text: "HTTP/2 to HTTP/2, to Envoy's",
+        scenario: "h2-h2",
+        value: |results| results.ratio("h2-h2", "cpu_us", Nuncio, Envoy),
+        limit: |_| 0.3,
+        unit: "x",
+    },
+    Bar {
+        text: "HTTP/2 to HTTP/2, to HAProxy's",
+        scenario: "h2-h2",
+        value: |results| results.ratio("h2-h2", "cpu_us", Nuncio, Haproxy),
+        limit: |_| 1.0,
+        unit: "x",
+    },
+    Bar {
+        text: "CPU per gRPC call, to Envoy's",
+        scenario: "grpc",
+        value: |results| results.ratio("grpc", "cpu_us", Nuncio, Envoy),
+        limit: |_| 0.3,
+        unit: "x",
+    },
+    Bar {
+        text: "CPU per GiB over one stream, to Envoy's",
+        scenario: "h2-big",
+        value: |results| results.ratio("h2-big", "cpu_ms_per_gib", Nuncio, Envoy),
+        limit: |_| 0.6,
+        unit: "x",
+    },
+    Bar {
+        text: "10,000 idle streams: memory, to Envoy's",
+        scenario: "idle-streams",
+        value: |results| results.ratio("idle-streams", "growth_mib", Nuncio, Envoy),
+        limit: |_| 0.25,
+        unit: "x",
+    },
 ];
 
 /// 2.0 µs where nginx shows 2.2 to 3.3: a machine (or an hour) on which nginx needs more or less moves the bar with it.
@@ -116,7 +172,7 @@ pub(crate) fn print(results: &Results, all: bool) -> bool {
         }
         if !title {
             println!(
-                "\n{:<44}  {:<10}  {:>9}  {:>9}",
+                "\n{:<44}  {:<12}  {:>9}  {:>9}",
                 "bar", "scenario", "measured", "limit"
             );
             title = true;
@@ -129,7 +185,7 @@ pub(crate) fn print(results: &Results, all: bool) -> bool {
         };
         met &= verdict == "pass";
         println!(
-            "{:<44}  {:<10}  {measured:>9}  {limit:>9.2} {:<4}  {verdict}",
+            "{:<44}  {:<12}  {measured:>9}  {limit:>9.2} {:<4}  {verdict}",
             bar.text, bar.scenario, bar.unit
         );
     }

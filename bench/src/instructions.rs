@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::args::Args;
 use crate::baseline::{self, Counts};
 use crate::binaries::{self, cargo, installed, run as run_command, workspace};
-use crate::configs::{Setup, envoy};
+use crate::configs::{Protocol, Setup, envoy};
 use crate::http;
 use crate::machine::{self, Cores, Scratch};
 use crate::origin::Origin;
@@ -40,6 +40,26 @@ const PROBES: &[Probe] = &[
         package: "nuncio-http",
         example: "h1_cycle",
         count: Count::Iterations,
+    },
+    Probe {
+        name: "http: decode a request of 12 fields (HPACK)",
+        package: "nuncio-http",
+        example: "hpack_cycle",
+        count: Count::Function {
+            pattern: "hpack_cycle::decode_request",
+            arguments: &["10000"],
+            times: 10_000.0,
+        },
+    },
+    Probe {
+        name: "http: encode a response of 8 fields (HPACK)",
+        package: "nuncio-http",
+        example: "hpack_cycle",
+        count: Count::Function {
+            pattern: "hpack_cycle::encode_response",
+            arguments: &["10000"],
+            times: 10_000.0,
+        },
     },
     Probe {
         name: "stats: inc",
@@ -228,6 +248,9 @@ fn requests_through(
         listener,
         admin,
         origin: origin.port,
+        downstream: Protocol::Http1,
+        upstream: Protocol::Http1,
+        patient: false,
         connections: 1,
         access_log: access_log.then(|| "/dev/null".into()),
         lean: false,

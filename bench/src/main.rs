@@ -5,6 +5,8 @@ mod bars;
 mod baseline;
 mod binaries;
 mod configs;
+mod h2;
+mod h2load;
 mod http;
 mod instructions;
 mod machine;

@@ -1,4 +1,4 @@
-//! The upstream server behind every proxy: nginx with a 32-byte answer, and a large one at `/big`.
+//! The upstream server behind every proxy: nginx with a 32-byte answer, and large ones at `/big` and `/gib`.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -11,9 +11,11 @@ use crate::process::{Process, command};
 use crate::{http, machine};
 
 /// The answer to everything but `/big`.
-const BODY: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const BODY: &str = "0123456789abcdef0123456789abcdef";
 /// Bytes of the answer to `/big`.
 pub(crate) const BIG: u64 = 512 << 20;
+/// Bytes of the answer to `/gib`.
+pub(crate) const GIB: u64 = 1 << 30;
 
 /// The running origin.
 pub(crate) struct Origin {
@@ -28,6 +30,7 @@ impl Origin {
         fs::create_dir_all(&folder)?;
         // A hole: no disk is read, and none is filled.
         File::create(folder.join("big"))?.set_len(BIG)?;
+        File::create(folder.join("gib"))?.set_len(GIB)?;
         let [port] = machine::free_ports()?;
         fs::write(
             folder.join("nginx.conf"),

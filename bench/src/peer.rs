@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::binaries::Binaries;
-use crate::configs::{Setup, envoy, haproxy, nginx};
-use crate::http;
+use crate::configs::{Protocol, Setup, envoy, haproxy, nginx};
 use crate::process::{Process, command};
+use crate::{h2, http};
 
 const READY_LIMIT: Duration = Duration::from_secs(120);
 
@@ -112,7 +112,11 @@ impl Start<'_> {
         let started = Instant::now();
         let mut process = Process::start(peer.name(), &mut command, self.folder)?;
         // An answer is what users wait for; admin interfaces differ in what they call ready, two have none.
-        process.wait_until(READY_LIMIT, || http::status(port, "localhost", "/").is_ok())?;
+        process.wait_until(READY_LIMIT, || match self.setup.downstream {
+            Protocol::Http1 => http::status(port, "localhost", "/").is_ok(),
+            // Where the origin never answers, it is the handshake that counts.
+            Protocol::Http2 => h2::Client::connect(port).is_ok(),
+        })?;
         Ok(Proxy {
             process,
             port,

@@ -2,18 +2,21 @@
 
 use std::fmt::Write as _;
 
-use super::Setup;
+use super::{Protocol, Setup};
 
 const TYPE: &str = "type.googleapis.com/envoy.extensions";
 
 /// One route to the origin: what `h1` and its like use.
 pub(crate) fn plain(setup: &Setup) -> String {
-    let hosts = "            - name: all\n\
-                 \x20             domains: [\"*\"]\n\
-                 \x20             routes:\n\
-                 \x20             - match: { prefix: \"/\" }\n\
-                 \x20               route: { cluster: origin }\n";
-    bootstrap(setup, hosts, &origin_cluster(setup.origin))
+    let timeout = if setup.patient { ", timeout: 0s" } else { "" };
+    let hosts = format!(
+        "            - name: all\n\
+         \x20             domains: [\"*\"]\n\
+         \x20             routes:\n\
+         \x20             - match: {{ prefix: \"/\" }}\n\
+         \x20               route: {{ cluster: origin{timeout} }}\n"
+    );
+    bootstrap(setup, &hosts, &origin_cluster(setup))
 }
 
 /// `count` routes in one virtual host, prefix, exact and regex in turn, all to the origin.
@@ -32,7 +35,7 @@ pub(crate) fn routes(setup: &Setup, count: usize) -> String {
             "              - {{ match: {{ {matcher} }}, route: {{ cluster: origin }} }}"
         );
     }
-    bootstrap(setup, &hosts, &origin_cluster(setup.origin))
+    bootstrap(setup, &hosts, &origin_cluster(setup))
 }
 
 /// A path that route `number` of [`routes`] matches.
@@ -47,7 +50,7 @@ pub(crate) const LIVE_HOST: &str = "live.example.com";
 /// `count` clusters of four endpoints and as many virtual hosts, one for each, beside one that leads to the origin.
 pub(crate) fn scale(setup: &Setup, count: usize) -> String {
     let mut hosts = String::new();
-    let mut clusters = origin_cluster(setup.origin);
+    let mut clusters = origin_cluster(setup);
     virtual_host(&mut hosts, LIVE_HOST, "origin");
     for number in 0..count {
         let name = format!("service_{number:05}");
@@ -72,16 +75,27 @@ fn virtual_host(out: &mut String, domain: &str, target: &str) {
 }
 
 /// Breakers raised, as Envoy's FAQ asks of a benchmark.
-fn origin_cluster(port: u16) -> String {
-    let breakers = "    circuit_breakers:\n\
-                    \x20     thresholds:\n\
-                    \x20     - { max_connections: 1000000, max_pending_requests: 1000000, max_requests: 1000000, max_retries: 1000000 }\n";
+fn origin_cluster(setup: &Setup) -> String {
+    let mut extra = String::from(
+        "    circuit_breakers:\n\
+         \x20     thresholds:\n\
+         \x20     - { max_connections: 1000000, max_pending_requests: 1000000, max_requests: 1000000, max_retries: 1000000 }\n",
+    );
+    if setup.upstream == Protocol::Http2 {
+        let _ = write!(
+            extra,
+            "    typed_extension_protocol_options:\n\
+             \x20     envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n\
+             \x20       \"@type\": {TYPE}.upstreams.http.v3.HttpProtocolOptions\n\
+             \x20       explicit_http_config: {{ http2_protocol_options: {{}} }}\n"
+        );
+    }
     let mut out = String::new();
     cluster(
         &mut out,
         "origin",
-        breakers,
-        [("127.0.0.1".to_owned(), port)],
+        &extra,
+        [("127.0.0.1".to_owned(), setup.origin)],
     );
     out
 }

@@ -1,6 +1,6 @@
 //! HAProxy as a proxy.
 
-use super::{LONG, Setup};
+use super::{LONG, Protocol, Setup};
 
 /// One thread, upstream connections shared by all requests; an access log goes to standard output.
 pub(crate) fn proxy(setup: &Setup) -> String {
@@ -8,6 +8,8 @@ pub(crate) fn proxy(setup: &Setup) -> String {
         listener,
         origin,
         connections,
+        downstream,
+        upstream,
         ..
     } = setup;
     let (target, log) = if setup.access_log.is_some() {
@@ -18,6 +20,11 @@ pub(crate) fn proxy(setup: &Setup) -> String {
     } else {
         ("", "")
     };
+    let protocol = |side: &Protocol| match side {
+        Protocol::Http1 => "",
+        Protocol::Http2 => " proto h2",
+    };
+    let (front, back) = (protocol(downstream), protocol(upstream));
     // HAProxy plans two descriptors for each connection.
     let maximum = connections + 200;
     format!(
@@ -33,10 +40,10 @@ pub(crate) fn proxy(setup: &Setup) -> String {
     timeout server {LONG}s
     timeout http-keep-alive {LONG}s
 frontend front
-    bind 127.0.0.1:{listener}
+    bind 127.0.0.1:{listener}{front}
     default_backend origin
 backend origin
-    server origin 127.0.0.1:{origin}
+    server origin 127.0.0.1:{origin}{back}
 "
     )
 }

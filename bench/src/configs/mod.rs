@@ -6,6 +6,14 @@ pub(crate) mod nginx;
 
 use std::path::PathBuf;
 
+/// What is spoken without TLS on one side of a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    /// With prior knowledge.
+    Http2,
+}
+
 /// What a proxy is configured for.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
@@ -13,6 +21,10 @@ pub(crate) struct Setup {
     pub(crate) listener: u16,
     pub(crate) admin: u16,
     pub(crate) origin: u16,
+    pub(crate) downstream: Protocol,
+    pub(crate) upstream: Protocol,
+    /// Whether a request may take for ever (Envoy's route timeout is 15 s otherwise).
+    pub(crate) patient: bool,
     /// Downstream connections that must fit.
     pub(crate) connections: u32,
     /// Where to write an access log.

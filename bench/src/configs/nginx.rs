@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{LONG, Setup};
+use super::{LONG, Protocol, Setup};
 
 /// The command line for the configuration in `folder`.
 pub(crate) fn arguments(folder: &Path) -> Vec<OsString> {
@@ -22,7 +22,7 @@ pub(crate) fn arguments(folder: &Path) -> Vec<OsString> {
     .into()
 }
 
-/// One worker, upstream connections kept alive.
+/// One worker, upstream connections kept alive. Upstream it speaks HTTP/1.1 only.
 pub(crate) fn proxy(setup: &Setup, folder: &Path) -> String {
     let log = match &setup.access_log {
         // Written in blocks, as the other proxies do.
@@ -32,6 +32,10 @@ pub(crate) fn proxy(setup: &Setup, folder: &Path) -> String {
     let Setup {
         listener, origin, ..
     } = setup;
+    let http2 = match setup.downstream {
+        Protocol::Http1 => "",
+        Protocol::Http2 => " http2",
+    };
     let server = format!(
         "    upstream origin {{
         server 127.0.0.1:{origin};
@@ -40,7 +44,7 @@ pub(crate) fn proxy(setup: &Setup, folder: &Path) -> String {
         keepalive_timeout {LONG};
     }}
     server {{
-        listen 127.0.0.1:{listener} reuseport;
+        listen 127.0.0.1:{listener}{http2} reuseport;
         location / {{
             proxy_pass http://origin;
             proxy_http_version 1.1;
@@ -54,7 +58,7 @@ pub(crate) fn proxy(setup: &Setup, folder: &Path) -> String {
     whole(folder, setup.connections + 1_024, &log, &server)
 }
 
-/// A fixed body at every path, the file `big` of `folder` at `/big`.
+/// A fixed body at every path, the files `big` and `gib` of `folder` at `/big` and `/gib`.
 pub(crate) fn origin(port: u16, folder: &Path, body: &str) -> String {
     let root = folder.display();
     let server = format!(
@@ -64,6 +68,7 @@ pub(crate) fn origin(port: u16, folder: &Path, body: &str) -> String {
         default_type text/plain;
         location / {{ return 200 \"{body}\"; }}
         location = /big {{ sendfile on; }}
+        location = /gib {{ sendfile on; }}
     }}
 "
     );

@@ -1,8 +1,11 @@
 //! What can be measured.
 
 mod big;
+mod h2;
+mod h2_big;
 mod idle;
 mod idle_conns;
+mod idle_streams;
 mod load;
 mod routes;
 mod scale;
@@ -12,7 +15,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::binaries::Binaries;
-use crate::configs::Setup;
+use crate::configs::{Protocol, Setup};
 use crate::machine::{self, Cores, Scratch};
 use crate::origin::Origin;
 use crate::peer::{Peer, Proxy, Start};
@@ -64,6 +67,11 @@ pub(crate) const ALL: &[Scenario] = &[
     idle::IDLE,
     idle_conns::IDLE_CONNS,
     scale::SCALE,
+    h2::H2,
+    h2::H2_H2,
+    h2::GRPC,
+    h2_big::H2_BIG,
+    idle_streams::IDLE_STREAMS,
 ];
 
 /// The scenario called `name`.
@@ -94,6 +102,9 @@ impl Bench {
             listener,
             admin,
             origin: self.origin.port,
+            downstream: Protocol::Http1,
+            upstream: Protocol::Http1,
+            patient: false,
             connections: 1_000,
             access_log: None,
             lean: false,
