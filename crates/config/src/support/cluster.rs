@@ -25,7 +25,8 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("circuit_breakers", Implemented),
             ("common_http_protocol_options", Implemented),
             ("http_protocol_options", Implemented),
-            ("http2_protocol_options", Refused("HTTP/2 comes later")),
+            ("http2_protocol_options", Implemented),
+            ("protocol_selection", Implemented),
             (
                 "typed_extension_protocol_options",
                 Extension(&[HTTP_PROTOCOL_OPTIONS]),
@@ -180,7 +181,19 @@ pub(super) const MESSAGES: &[Entry] = &[
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig",
         &[
             ("http_protocol_options", Implemented),
-            ("http2_protocol_options", Refused("HTTP/2 comes later")),
+            ("http2_protocol_options", Implemented),
         ],
     ),
 ];
+            ("use_downstream_protocol_config", Implemented),
+            (
+                "auto_config",
+                Refused("there is no transport socket yet that agrees on a protocol (ALPN)"),
+            ),
+        ],
+    ),
+    message(
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig",
+        &[
+            ("http_protocol_options", Implemented),
+            ("http2_protocol_options", Implemented),

@@ -3,21 +3,25 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use nuncio_config::api::core::{Http1ProtocolOptions, HttpProtocolOptions as CommonOptions};
+use nuncio_config::api::core::{
+    Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions as CommonOptions,
+};
 use nuncio_config::api::http_protocol_options::{
     HttpProtocolOptions as TypedOptions,
     http_protocol_options::{
-        ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
+        ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
+        explicit_http_config::ProtocolConfig,
     },
 };
 use nuncio_config::api::protobuf::{Any, UInt32Value};
 use nuncio_config::{ConfigError, Within, any, convert as value};
 use nuncio_http::h1::H1Settings;
+use nuncio_http::h2::H2Settings;
+use nuncio_sdk::Http2Options;
 use nuncio_sdk::http1::header_case;
 
-use super::SharedParts;
 use super::util::Errors;
-use crate::info::{DEFAULT_IDLE_TIMEOUT, HttpOptions};
+use crate::info::{DEFAULT_IDLE_TIMEOUT, HttpOptions, UpstreamProtocol};
 
 /// Under which key Envoy looks for the typed options.
 const TYPED_KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -27,19 +31,27 @@ pub(super) struct Fields {
     pub(super) typed: HashMap<String, Any>,
     pub(super) common: Option<CommonOptions>,
     pub(super) http1: Option<Http1ProtocolOptions>,
+    pub(super) http2: Option<Http2ProtocolOptions>,
+    /// `protocol_selection: USE_DOWNSTREAM_PROTOCOL`
+    pub(super) use_downstream_protocol: bool,
     pub(super) max_requests_per_connection: Option<UInt32Value>,
 }
 
-/// The options; `None` when nothing was said, or on an error.
-pub(super) fn options(
-    fields: Fields,
-    parts: &SharedParts,
-    errors: &mut Errors,
-) -> Option<Arc<HttpOptions>> {
+/// The options in the making.
+struct Draft {
+    options: HttpOptions,
+    h1: H1Settings,
+    h2: H2Settings,
+}
+
+/// The options; `None` when nothing was said.
+pub(super) fn options(fields: Fields, errors: &mut Errors) -> Option<Arc<HttpOptions>> {
     let Fields {
         mut typed,
         common,
         http1,
+        http2,
+        use_downstream_protocol,
         max_requests_per_connection,
     } = fields;
     let message = typed.remove(TYPED_KEY);
@@ -50,12 +62,19 @@ pub(super) fn options(
             "unsupported: these protocol options are not implemented",
         ));
     }
-    let old = common.is_some() || http1.is_some() || max_requests_per_connection.is_some();
+    let old = common.is_some()
+        || http1.is_some()
+        || http2.is_some()
+        || use_downstream_protocol
+        || max_requests_per_connection.is_some();
     if message.is_none() && !old {
         return None;
     }
-    let mut options = HttpOptions::default();
-    let mut h1 = H1Settings::upstream();
+    let mut draft = Draft {
+        options: HttpOptions::default(),
+        h1: H1Settings::upstream(),
+        h2: H2Settings::upstream(),
+    };
     if let Some(message) = message {
         if old {
             errors.push(ConfigError::new(
@@ -66,27 +85,54 @@ pub(super) fn options(
         let path = format!("typed_extension_protocol_options[{TYPED_KEY:?}]");
         errors.nested(&path, |errors| {
             if let Some(message) = errors.take(any::unpack::<TypedOptions>(&message)) {
-                typed_options(message, &mut options, &mut h1, errors);
+                typed_options(message, &mut draft, errors);
             }
         });
     } else {
         if let Some(common) = common {
             errors.nested("common_http_protocol_options", |errors| {
-                common_options(&common, &mut options, &mut h1, errors);
+                common_options(&common, &mut draft, errors);
             });
         }
-        if let Some(http1) = http1 {
-            errors.nested("http_protocol_options", |errors| {
-                http1_options(http1, &mut h1, errors)
-            });
+        if http1.is_some() && http2.is_some() && !use_downstream_protocol {
+            errors.push(ConfigError::new(
+                "http2_protocol_options",
+                "cluster: Both HTTP1 and HTTP2 options may only be configured with non-default 'protocol_selection' values",
+            ));
         }
+        draft.options.protocol = match http2 {
+            _ if use_downstream_protocol => None,
+            Some(_) => Some(UpstreamProtocol::Http2),
+            None => Some(UpstreamProtocol::Http1),
+        };
+        both_protocols(http1, http2, &mut draft, errors);
         if let Some(max) = max_requests_per_connection {
-            options.max_requests_per_connection = limit(&max);
+            draft.options.max_requests_per_connection = limit(&max);
         }
     }
-    options.h1 = Arc::new(h1);
-    let _ = parts;
-    Some(Arc::new(options))
+    Some(Arc::new(HttpOptions {
+        h1: Arc::new(draft.h1),
+        h2: Arc::new(draft.h2),
+        ..draft.options
+    }))
+}
+
+/// The options of the protocols; absent ones are Envoy's defaults.
+fn both_protocols(
+    http1: Option<Http1ProtocolOptions>,
+    http2: Option<Http2ProtocolOptions>,
+    draft: &mut Draft,
+    errors: &mut Errors,
+) {
+    if let Some(http1) = http1 {
+        errors.nested("http_protocol_options", |errors| {
+            http1_options(http1, &mut draft.h1, errors)
+        });
+    }
+    if let Some(http2) = http2 {
+        let read = http2_options(&http2, draft).within("http2_protocol_options");
+        errors.take(read);
+    }
 }
 
 /// Zero is "no limit", as in Envoy.
@@ -94,12 +140,7 @@ fn limit(value: &UInt32Value) -> Option<u32> {
     Some(value.value).filter(|max| *max > 0)
 }
 
-fn typed_options(
-    message: TypedOptions,
-    options: &mut HttpOptions,
-    h1: &mut H1Settings,
-    errors: &mut Errors,
-) {
+fn typed_options(message: TypedOptions, draft: &mut Draft, errors: &mut Errors) {
     let TypedOptions {
         common_http_protocol_options,
         upstream_http_protocol_options,
@@ -133,7 +174,7 @@ fn typed_options(
     }
     if let Some(common) = common_http_protocol_options {
         errors.nested("common_http_protocol_options", |errors| {
-            common_options(&common, options, h1, errors);
+            common_options(&common, draft, errors);
         });
     }
     match upstream_protocol_options {
@@ -147,31 +188,36 @@ fn typed_options(
             errors.nested("explicit_http_config", |errors| match protocol_config {
                 None => errors.push(ConfigError::new("protocol_config", "value is required")),
                 Some(ProtocolConfig::HttpProtocolOptions(http1)) => {
-                    errors.nested("http_protocol_options", |errors| {
-                        http1_options(http1, h1, errors)
-                    });
+                    both_protocols(Some(http1), None, draft, errors);
                 }
-                Some(ProtocolConfig::Http2ProtocolOptions(_)) => {
-                    errors.refuse_if(true, "http2_protocol_options");
+                Some(ProtocolConfig::Http2ProtocolOptions(http2)) => {
+                    draft.options.protocol = Some(UpstreamProtocol::Http2);
+                    both_protocols(None, Some(http2), draft, errors);
                 }
                 Some(ProtocolConfig::Http3ProtocolOptions(_)) => {
                     errors.refuse_if(true, "http3_protocol_options");
                 }
             });
         }
-        Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(_)) => {
-            errors.refuse_if(true, "use_downstream_protocol_config");
-        }
-        Some(UpstreamProtocolOptions::AutoConfig(_)) => errors.refuse_if(true, "auto_config"),
+        Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(UseDownstreamHttpConfig {
+            http_protocol_options,
+            http2_protocol_options,
+            http3_protocol_options,
+        })) => errors.nested("use_downstream_protocol_config", |errors| {
+            errors.refuse_if(http3_protocol_options.is_some(), "http3_protocol_options");
+            draft.options.protocol = None;
+            both_protocols(http_protocol_options, http2_protocol_options, draft, errors);
+        }),
+        // As Envoy, as long as there is no transport socket that agrees on a protocol.
+        Some(UpstreamProtocolOptions::AutoConfig(_)) => errors.push(ConfigError::new(
+            "auto_config",
+            "ALPN configured for a cluster which has a non-ALPN transport socket",
+        )),
     }
 }
 
-fn common_options(
-    message: &CommonOptions,
-    options: &mut HttpOptions,
-    h1: &mut H1Settings,
-    errors: &mut Errors,
-) {
+fn common_options(message: &CommonOptions, draft: &mut Draft, errors: &mut Errors) {
+    let Draft { options, h1, h2 } = draft;
     let CommonOptions {
         idle_timeout,
         max_connection_duration,
@@ -203,9 +249,11 @@ fn common_options(
         .flatten();
     if let Some(count) = max_headers_count {
         h1.max_headers = count.value as usize;
+        h2.max_headers = h1.max_headers;
     }
     if let Some(kib) = max_response_headers_kb {
         h1.max_head_bytes = kib.value as usize * 1024;
+        h2.max_header_bytes = h1.max_head_bytes;
     }
     options.max_requests_per_connection = max_requests_per_connection.as_ref().and_then(limit);
 }
@@ -243,4 +291,23 @@ fn http1_options(message: Http1ProtocolOptions, h1: &mut H1Settings, errors: &mu
             h1.header_case = case;
         }
     }
+}
+
+fn http2_options(message: &Http2ProtocolOptions, draft: &mut Draft) -> Result<(), ConfigError> {
+    let limit = draft.h2.max_header_bytes;
+    // Upstream, Envoy does not compare `max_header_field_size_kb` with the limit of all headers.
+    let base = H2Settings {
+        max_header_bytes: usize::MAX,
+        ..draft.h2.clone()
+    };
+    let Http2Options {
+        settings,
+        keepalive,
+    } = Http2Options::new(Some(message), base)?;
+    draft.h2 = H2Settings {
+        max_header_bytes: limit,
+        ..settings
+    };
+    draft.options.keepalive = keepalive;
+    Ok(())
 }

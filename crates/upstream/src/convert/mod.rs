@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use nuncio_config::api::cluster::{
     Cluster,
-    cluster::{ClusterDiscoveryType, DiscoveryType, LbPolicy as PolicyKind},
+    cluster::{
+        ClusterDiscoveryType, ClusterProtocolSelection, DiscoveryType, LbPolicy as PolicyKind,
+    },
 };
 use nuncio_config::{ConfigError, Within, convert as value};
 use nuncio_net::ConnectOptions;
@@ -163,7 +165,6 @@ pub(crate) fn compile(
             upstream_http_protocol_options.is_some(),
             "upstream_http_protocol_options",
         ),
-        (http2_protocol_options.is_some(), "http2_protocol_options"),
         (!dns_resolvers.is_empty(), "dns_resolvers"),
         (use_tcp_for_dns_lookups, "use_tcp_for_dns_lookups"),
         (dns_resolution_config.is_some(), "dns_resolution_config"),
@@ -173,7 +174,6 @@ pub(crate) fn compile(
         ),
         (outlier_detection.is_some(), "outlier_detection"),
         (lb_subset_config.is_some(), "lb_subset_config"),
-        (protocol_selection != 0, "protocol_selection"),
         (!filters.is_empty(), "filters"),
         (lrs_server.is_some(), "lrs_server"),
         (
@@ -274,6 +274,9 @@ pub(crate) fn compile(
     );
     let dns = match kind {
         Some(ClusterKind::StrictDns) => Some(dns::options(
+            http2: http2_protocol_options,
+            use_downstream_protocol: protocol_selection
+                == ClusterProtocolSelection::UseDownstreamProtocol as i32,
             dns::Fields {
                 refresh_rate: dns_refresh_rate,
                 jitter: dns_jitter,
