@@ -13,5 +13,5 @@ pub mod path;
 pub mod status;
 pub mod validate;
 
-pub use headers::{GetAll, HeaderMap, Iter, Known, NameRef, Spelling};
+pub use headers::{GetAll, HeaderMap, Iter, Known, KnownSet, NameRef, Spelling};
 pub use message::{Event, Message};

@@ -9,12 +9,14 @@ mod encode;
 mod error;
 mod head;
 mod joined;
+mod judge;
 mod lengths;
 mod request;
 mod response;
 mod settings;
 mod target;
 mod upgrade;
+mod usual;
 
 pub use encode::{ClientEncoder, MissingPseudoHeader, ServerEncoder};
 pub use error::{CodecError, UNDERSCORE};

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use nuncio_buffer::Buffer;
 
 use super::body::Body;
-use super::chunked::ChunkedDecoder;
 use super::error::{self, CodecError};
 use super::head::{self, HeadScanner};
 use super::joined;
+use super::judge::SeenRequest;
 use super::settings::{H1Settings, UnderscoreAction};
-use super::target::{self, Target};
-use super::upgrade::take_upgrade;
+use super::target;
+use super::usual::{Side, UsualHead};
 use super::{Version, keeps_case, lengths::Lengths};
-use crate::headers::Receive;
+use crate::headers::{Receive, WholeHead};
 use crate::{Event, HeaderMap, Known, Message, method, validate};
 
 /// What a connection needs to know of a request besides its headers.
@@ -135,7 +135,7 @@ impl ServerDecoder {
         input: &mut Buffer,
         message: &mut Message,
     ) -> Result<Option<Event>, CodecError> {
-        let State::Head(scanner) = &mut self.state else {
+        let State::Head(scanner) = &self.state else {
             return Ok(None);
         };
         if !scanner.has_begun() {
@@ -151,7 +151,14 @@ impl ServerDecoder {
                 }
                 Some(_) => {}
             }
+            if let Some((length, facts, body)) = self.take_usual(input, &mut message.headers) {
+                input.consume(length);
+                return Ok(Some(self.taken(facts, body)));
+            }
         }
+        let State::Head(scanner) = &mut self.state else {
+            return Ok(None);
+        };
         let Some(end) = scanner.find_end(input, self.settings.max_head_bytes)? else {
             return Ok(None);
         };
@@ -162,12 +169,48 @@ impl ServerDecoder {
         message.headers.clear();
         let (facts, body) = self.parse_head(&input[..end], lines, &mut message.headers)?;
         input.consume(end);
+        Ok(Some(self.taken(facts, body)))
+    }
+
+    /// A head was taken.
+    fn taken(&mut self, facts: RequestFacts, body: Option<Body>) -> Event {
         self.facts = facts;
         let end_stream = body.is_none();
         if let Some(body) = body {
             self.state = State::Body(body);
         }
-        Ok(Some(Event::Headers { end_stream }))
+        Event::Headers { end_stream }
+    }
+
+    /// Takes a usual head; also gives its length. None: it is unusual, or not there whole.
+    fn take_usual(
+        &self,
+        input: &[u8],
+        headers: &mut HeaderMap,
+    ) -> Option<(usize, RequestFacts, Option<Body>)> {
+        let settings = &*self.settings;
+        let input = &input[..input.len().min(settings.max_head_bytes)];
+        let mut head = UsualHead::new(input);
+        let (method_end, target_end) = head.request_line()?;
+        let (method, target) = (&input[..method_end], method_end + 1..target_end);
+        let is_origin_form = input[target.start] == b'/' && method != b"CONNECT";
+        if !is_origin_form || !method::is_registered(method) || keeps_case(settings) {
+            return None;
+        }
+        let mut whole = WholeHead::begin(headers);
+        whole.add_known(Known::Method, 0..method_end);
+        whole.add_known(Known::Path, target);
+        let lengths = head.header_lines(&mut whole, settings, Side::Request)?;
+        let seen = SeenRequest {
+            method,
+            version: Version::Http11,
+            target: None,
+            lengths,
+            hosts: 1,
+        };
+        let head = head.bytes();
+        let (facts, body) = seen.judge(whole.finish(head), settings).ok()?;
+        Some((head.len(), facts, body))
     }
 
     fn parse_head(
@@ -238,66 +281,14 @@ impl ServerDecoder {
             }
         }
 
-        let is_upgrade = take_upgrade(headers, settings);
-        if is_connect && lengths.length.is_some() {
-            if lengths.length != Some(0) {
-                return Err(error::BODY_DISALLOWED);
-            }
-            headers.remove(Known::ContentLength);
-            lengths.length = None;
-        }
-        let chunked = lengths.settle(headers, settings)?;
-        if chunked && is_connect {
-            return Err(error::INVALID_ENCODING);
-        }
-        let version = Version::from_minor(request.version);
-        if version == Version::Http10 && !settings.accept_http_10 {
-            return Err(error::LOW_VERSION);
-        }
-        if hosts > 1 {
-            return Err(error::SEVERAL_HOSTS);
-        }
-        if path_at_end {
-            take_target(
-                target::parse(url, method, settings.allow_absolute_url)?,
-                headers,
-            );
-        }
-        match headers.authority() {
-            Some(authority) if !target::is_valid_authority(authority) => {
-                return Err(error::INVALID_AUTHORITY);
-            }
-            None if version == Version::Http10 && !settings.default_host_for_http_10.is_empty() => {
-                headers.append(
-                    Known::Authority,
-                    settings.default_host_for_http_10.as_bytes(),
-                );
-            }
-            _ => {}
-        }
-
-        let facts = RequestFacts {
-            version,
-            keep_alive: super::keeps_alive(version, headers),
-            is_upgrade,
-            is_connect,
-            is_head: method == b"HEAD",
-            chunked,
-            expect_continue: headers
-                .get(Known::Expect)
-                .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")),
+        let seen = SeenRequest {
+            method,
+            version: Version::from_minor(request.version),
+            target: path_at_end.then_some(url),
+            lengths,
+            hosts,
         };
-        let body = if is_upgrade || is_connect {
-            Some(Body::UntilClose)
-        } else if chunked {
-            Some(Body::Chunked(ChunkedDecoder::new()))
-        } else {
-            lengths
-                .length
-                .filter(|&length| length > 0)
-                .map(Body::Length)
-        };
-        Ok((facts, body))
+        seen.judge(headers, settings)
     }
 
     /// The error of a head that `httparse` refused. It knows only HTTP/1.0 and 1.1, where Envoy
@@ -346,22 +337,5 @@ fn may_begin_method(byte: u8, settings: &H1Settings) -> bool {
         byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
     } else {
         b"ABCDGHLMNOPQRSTU".contains(&byte)
-    }
-}
-
-/// Stores what a target in absolute or authority form says, in place of `Host` (RFC 9112, section 3.2.2).
-fn take_target(target: Target<'_>, headers: &mut HeaderMap) {
-    match target {
-        Target::Path(path) => headers.append(Known::Path, path),
-        Target::Authority(authority) => headers.set(Known::Authority, authority),
-        Target::Absolute {
-            scheme,
-            authority,
-            path,
-        } => {
-            headers.append(Known::Scheme, scheme.as_bytes());
-            headers.set(Known::Authority, authority);
-            headers.append(Known::Path, if path.is_empty() { b"/" } else { path });
-        }
     }
 }

@@ -11,8 +11,9 @@ use super::head::{self, HeadScanner};
 use super::joined;
 use super::lengths::Lengths;
 use super::settings::{H1Settings, HeaderCase};
+use super::usual::{Side, UsualHead};
 use super::{Version, keeps_alive, keeps_case};
-use crate::headers::Receive;
+use crate::headers::{Receive, WholeHead};
 use crate::{Event, HeaderMap, Known, Message};
 
 /// What of a request decides how its response is read. Made by `ClientEncoder::encode_headers`.
@@ -154,14 +155,20 @@ impl ClientDecoder {
         input: &mut Buffer,
         message: &mut Message,
     ) -> Result<Option<Event>, CodecError> {
-        let State::Head(scanner) = &mut self.state else {
-            return Ok(None);
-        };
         match input.first() {
             None => return Ok(None),
             Some(b'H') => {}
             Some(_) => return Err(CodecError::syntax("invalid status line")),
         }
+        if self.is_at_start()
+            && let Some((length, event)) = self.take_usual(input, &mut message.headers)
+        {
+            input.consume(length);
+            return Ok(Some(event));
+        }
+        let State::Head(scanner) = &mut self.state else {
+            return Ok(None);
+        };
         let Some(end) = scanner.find_end(input, self.settings.max_head_bytes)? else {
             return Ok(None);
         };
@@ -176,6 +183,28 @@ impl ClientDecoder {
             self.state = State::Head(HeadScanner::default());
         }
         Ok(Some(event))
+    }
+
+    /// Whether nothing of a head was looked at yet.
+    fn is_at_start(&self) -> bool {
+        matches!(&self.state, State::Head(scanner) if !scanner.has_begun())
+    }
+
+    /// Takes a usual head; also gives its length. None: it is unusual, or not there whole.
+    fn take_usual(&mut self, input: &[u8], headers: &mut HeaderMap) -> Option<(usize, Event)> {
+        let settings = &*self.settings;
+        if keeps_case(settings) {
+            return None;
+        }
+        let input = &input[..input.len().min(settings.max_head_bytes)];
+        let mut head = UsualHead::new(input);
+        let status = head.status_line()?;
+        let mut whole = WholeHead::begin(headers);
+        whole.add_known(Known::Status, 9..12);
+        let lengths = head.header_lines(&mut whole, settings, Side::Response)?;
+        let head = head.bytes();
+        let event = self.judge(status, Version::Http11, lengths, whole.finish(head));
+        Some((head.len(), event.ok()?))
     }
 
     fn parse_head(
@@ -236,8 +265,19 @@ impl ClientDecoder {
                 return Err(error::TOO_MANY_HEADERS);
             }
         }
-        let chunked = lengths.settle(headers, settings)?;
         let version = Version::from_minor(response.version);
+        self.judge(status, version, lengths, headers)
+    }
+
+    /// What a head means whose lines are in the map.
+    fn judge(
+        &mut self,
+        status: u16,
+        version: Version,
+        mut lengths: Lengths,
+        headers: &mut HeaderMap,
+    ) -> Result<Event, CodecError> {
+        let chunked = lengths.settle(headers, &self.settings)?;
         let keep_alive = keeps_alive(version, headers);
 
         if status < 200 || status == 204 {

@@ -3,40 +3,55 @@
 use super::{Known, NameRef};
 
 /// One header. Its bytes lie together in the arena: the name as it was spelt (if kept), then the
-/// lower-case name (if not known), then the value.
+/// lower-case name (if not known), then a gap that belongs to nobody, then the value.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
-    pub(super) offset: u32,
-    pub(super) name_len: u32,
+    pub(super) value_at: u32,
     pub(super) value_len: u32,
+    pub(super) name_len: u32,
     pub(super) known: Option<Known>,
     /// Whether the original spelling lies in front.
     pub(super) spelt: bool,
+    /// Bytes between name and value: the colon of a head that was copied whole.
+    pub(super) gap: u8,
 }
 
 impl Entry {
-    pub(super) fn value_offset(self) -> usize {
+    /// Where its bytes begin.
+    pub(super) fn start(self) -> usize {
         let names = usize::from(self.spelt) + usize::from(self.known.is_none());
-        self.offset as usize + names * self.name_len as usize
+        self.value_at as usize - usize::from(self.gap) - names * self.name_len as usize
     }
 
     pub(super) fn end(self) -> usize {
-        self.value_offset() + self.value_len as usize
+        self.value_at as usize + self.value_len as usize
     }
 
+    #[inline]
     pub(super) fn name(self, arena: &[u8]) -> &[u8] {
-        if let Some(known) = self.known {
-            return known.as_bytes();
+        match self.known {
+            Some(known) => known.as_bytes(),
+            None => self.other_name(arena),
         }
-        let at = self.offset as usize + usize::from(self.spelt) * self.name_len as usize;
-        &arena[at..at + self.name_len as usize]
     }
 
+    fn other_name(self, arena: &[u8]) -> &[u8] {
+        let end = self.value_at as usize - usize::from(self.gap);
+        &arena[end - self.name_len as usize..end]
+    }
+
+    /// The name as it was received, if that was kept.
+    pub(super) fn spelling(self, arena: &[u8]) -> Option<&[u8]> {
+        let at = self.start();
+        self.spelt.then(|| &arena[at..at + self.name_len as usize])
+    }
+
+    #[inline]
     pub(super) fn value(self, arena: &[u8]) -> &[u8] {
-        let at = self.value_offset();
-        &arena[at..at + self.value_len as usize]
+        &arena[self.value_at as usize..self.end()]
     }
 
+    #[inline]
     pub(super) fn is(self, name: NameRef<'_>, arena: &[u8]) -> bool {
         match name {
             NameRef::Known(known) => self.known == Some(known),

@@ -25,13 +25,13 @@ pub(crate) struct Receive {
 /// Names in calls are [`Known`] or lower-case text. Values are bytes; nothing is validated here (the decoders do).
 #[derive(Clone, Default)]
 pub struct HeaderMap {
-    arena: Vec<u8>,
-    entries: Vec<Entry>,
-    present: KnownSet,
+    pub(super) arena: Vec<u8>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) present: KnownSet,
     /// Sum of name and value lengths of all entries.
-    bytes: usize,
+    pub(super) bytes: usize,
     /// Bytes of the arena that no entry refers to.
-    garbage: usize,
+    pub(super) garbage: usize,
 }
 
 impl HeaderMap {
@@ -159,12 +159,11 @@ impl HeaderMap {
     /// Adds a header at the end whose name is in lower case already and is `known`, if it is a known one: nothing is looked up.
     #[inline]
     pub(crate) fn append_lower(&mut self, known: Option<Known>, name: &[u8], value: &[u8]) {
-        let offset = self.arena.len();
         match known {
             Some(known) => self.present.insert(known),
             None => self.arena.extend_from_slice(name),
         }
-        self.push(offset, name.len(), known, false, value);
+        self.push(name.len(), known, false, value);
     }
 
     /// Whether no pseudo header stands behind another header.
@@ -192,7 +191,6 @@ impl HeaderMap {
         value: &[u8],
         rules: Receive,
     ) -> Option<Known> {
-        let offset = self.arena.len();
         let mut known = Known::from_any_case(name);
         let mut name_len = name.len();
         if let Some(known) = &mut known {
@@ -217,31 +215,20 @@ impl HeaderMap {
             self.arena.extend_from_slice(name);
             make_lower(&mut self.arena[lower..]);
         }
-        self.push(offset, name_len, known, rules.keep_case, value);
+        self.push(name_len, known, rules.keep_case, value);
         known
     }
 
     #[inline]
     fn append_known(&mut self, known: Known, value: &[u8]) {
         self.present.insert(known);
-        self.push(
-            self.arena.len(),
-            known.as_bytes().len(),
-            Some(known),
-            false,
-            value,
-        );
+        self.push(known.as_bytes().len(), Some(known), false, value);
     }
 
+    /// Adds an entry whose names lie at the arena's end already.
     #[inline]
-    fn push(
-        &mut self,
-        offset: usize,
-        name_len: usize,
-        known: Option<Known>,
-        spelt: bool,
-        value: &[u8],
-    ) {
+    fn push(&mut self, name_len: usize, known: Option<Known>, spelt: bool, value: &[u8]) {
+        let value_at = self.arena.len();
         self.arena.extend_from_slice(value);
         // Codecs limit a map to a few MiB; offsets of 32 bits keep an entry at 16 bytes.
         assert!(
@@ -250,11 +237,12 @@ impl HeaderMap {
         );
         self.bytes += name_len + value.len();
         self.entries.push(Entry {
-            offset: offset as u32,
-            name_len: name_len as u32,
+            value_at: value_at as u32,
             value_len: value.len() as u32,
+            name_len: name_len as u32,
             known,
             spelt,
+            gap: 0,
         });
     }
 
@@ -313,6 +301,34 @@ impl HeaderMap {
         removed
     }
 
+    /// Removes all headers whose names are in `names`. Costs next to nothing when none is there.
+    #[inline]
+    pub fn remove_all(&mut self, names: KnownSet) {
+        if self.present.meets(names) {
+            self.remove_present(names);
+        }
+    }
+
+    #[cold]
+    fn remove_present(&mut self, names: KnownSet) {
+        let Self {
+            entries,
+            bytes,
+            garbage,
+            ..
+        } = self;
+        entries.retain(|entry| {
+            let kept = !entry.known.is_some_and(|known| names.contains(known));
+            if !kept {
+                *bytes -= entry.size();
+                *garbage += entry.end() - entry.start();
+            }
+            kept
+        });
+        self.present = self.present.without(names);
+        self.compact_if_wasteful();
+    }
+
     /// Keeps only the headers for which `keep(name, value)` is true.
     pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
         let Self {
@@ -331,7 +347,7 @@ impl HeaderMap {
                 }
             } else {
                 *bytes -= entry.size();
-                *garbage += entry.end() - entry.offset as usize;
+                *garbage += entry.end() - entry.start();
             }
             kept
         });
@@ -363,11 +379,9 @@ impl HeaderMap {
         &self,
     ) -> impl DoubleEndedIterator<Item = (Option<Known>, Spelling<'_>, &[u8])> {
         self.entries.iter().map(|entry| {
-            let spelling = if entry.spelt {
-                let at = entry.offset as usize;
-                Spelling::Received(&self.arena[at..at + entry.name_len as usize])
-            } else {
-                Spelling::Lower(entry.name(&self.arena))
+            let spelling = match entry.spelling(&self.arena) {
+                Some(name) => Spelling::Received(name),
+                None => Spelling::Lower(entry.name(&self.arena)),
             };
             (entry.known, spelling, entry.value(&self.arena))
         })
@@ -397,7 +411,7 @@ impl HeaderMap {
             let entry = self.entries[at];
             if entry.is(name, &self.arena) {
                 self.bytes -= entry.size();
-                self.garbage += entry.end() - entry.offset as usize;
+                self.garbage += entry.end() - entry.start();
                 self.entries.remove(at);
             } else {
                 at += 1;
@@ -415,7 +429,7 @@ impl HeaderMap {
         let old_len = entry.value_len as usize;
         self.bytes = self.bytes - old_len + value.len();
         if value.len() <= old_len {
-            let at = entry.value_offset();
+            let at = entry.value_at as usize;
             self.arena[at..at + value.len()].copy_from_slice(value);
             entry.value_len = value.len() as u32;
             self.garbage += old_len - value.len();
@@ -432,8 +446,8 @@ impl HeaderMap {
     /// Copies an entry's bytes to the arena's end, so that its value can grow.
     fn move_to_end(&mut self, index: usize) {
         let entry = &mut self.entries[index];
-        let (start, end) = (entry.offset as usize, entry.end());
-        entry.offset = self.arena.len() as u32;
+        let (start, end) = (entry.start(), entry.end());
+        entry.value_at += (self.arena.len() - start) as u32;
         self.arena.extend_from_within(start..end);
         self.garbage += end - start;
     }
@@ -442,8 +456,8 @@ impl HeaderMap {
         if self.garbage > MIN_GARBAGE && self.garbage > self.arena.len() / 2 {
             let mut arena = Vec::with_capacity(self.arena.len() - self.garbage + MIN_GARBAGE);
             for entry in &mut self.entries {
-                let (start, end) = (entry.offset as usize, entry.end());
-                entry.offset = arena.len() as u32;
+                let (start, end) = (entry.start(), entry.end());
+                entry.value_at = (arena.len() + (entry.value_at as usize - start)) as u32;
                 arena.extend_from_slice(&self.arena[start..end]);
             }
             self.arena = arena;

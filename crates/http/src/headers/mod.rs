@@ -10,14 +10,15 @@ mod known;
 mod lower;
 mod map;
 mod name;
+mod received;
 mod usual;
 
 pub use iter::{GetAll, Iter, Spelling};
-pub use known::Known;
-pub(crate) use known::KnownSet;
+pub use known::{Known, KnownSet};
 pub use map::HeaderMap;
 pub(crate) use map::Receive;
 pub use name::NameRef;
+pub(crate) use received::{Line, WholeHead};
 
 #[cfg(test)]
 mod tests;
