@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nuncio_buffer::Buffer;
-use nuncio_http::{HeaderMap, Known};
+use nuncio_http::{HeaderMap, Known, grpc};
 use nuncio_route::{Action, Forward, RouteEntry, update_authority};
 use nuncio_sdk::{LocalReply, Protocol, ResponseFlags, UpstreamHost};
 use nuncio_upstream::lb::LbContext;
@@ -113,7 +113,7 @@ impl Stream {
             self.info.virtual_cluster_name = Some(virtual_cluster.name.clone());
         }
         strict_check(config, &self.request.headers)?;
-        self.router.timeout = timeout(forward, config, &mut self.request.headers, self.is_grpc);
+        self.router.timeout = timeout(forward, config, &mut self.request.headers);
         if route.include_attempt_count_in_request() {
             self.request.headers.set(Known::XEnvoyAttemptCount, b"1");
         }
@@ -280,16 +280,17 @@ fn number(text: &[u8]) -> Option<u64> {
 }
 
 /// The timeout of the exchange, by route and request; tells the upstream of it (Envoy's `FilterUtility::finalTimeout`).
-fn timeout(
-    forward: &Forward,
-    config: &RouterConfig,
-    headers: &mut HeaderMap,
-    grpc: bool,
-) -> Option<Duration> {
-    let mut timeout = forward.timeout.unwrap_or_default();
-    if grpc && let Some(max) = forward.max_grpc_timeout {
-        timeout = grpc_timeout(headers, max, forward.grpc_timeout_offset);
-    }
+fn timeout(forward: &Forward, config: &RouterConfig, headers: &mut HeaderMap) -> Option<Duration> {
+    // A limit of the whole stream replaces the route's timeouts.
+    let by_route = forward.max_stream_duration.is_none();
+    let grpc_max = forward
+        .max_grpc_timeout
+        .filter(|_| by_route && grpc::is_grpc_request(headers));
+    let mut timeout = match grpc_max {
+        Some(max) => grpc_timeout(headers, max, forward.grpc_timeout_offset),
+        None if by_route => forward.timeout.unwrap_or_default(),
+        None => Duration::ZERO,
+    };
     let asked = headers
         .get(Known::XEnvoyUpstreamRqTimeoutMs)
         .and_then(number);
@@ -306,39 +307,29 @@ fn timeout(
     if !timeout.is_zero() && !config.suppress_envoy_headers {
         headers.set_number(Known::XEnvoyExpectedRqTimeoutMs, timeout.as_millis() as u64);
     }
+    // The upstream is to know how long its answer is waited for.
+    if grpc_max.is_some() && !timeout.is_zero() {
+        let value = grpc::format_timeout(timeout);
+        headers.set(Known::GrpcTimeout, value.as_bytes());
+    }
     (!timeout.is_zero()).then_some(timeout)
 }
 
-/// What `grpc-timeout` asks for, at most `max` (0: no limit), less the configured offset.
+/// What `grpc-timeout` asks for less the configured offset, at most `max` (0: no limit).
 fn grpc_timeout(headers: &HeaderMap, max: Duration, offset: Option<Duration>) -> Duration {
     let asked = headers
         .get(Known::GrpcTimeout)
-        .and_then(parse_grpc_timeout)
+        .and_then(grpc::parse_timeout)
         .unwrap_or_default();
-    let limited = match max.is_zero() {
+    let asked = match offset {
+        Some(offset) if offset < asked => asked - offset,
+        _ => asked,
+    };
+    match max.is_zero() {
         true => asked,
         false if asked.is_zero() => max,
         false => asked.min(max),
-    };
-    match offset {
-        Some(offset) if offset < limited => limited - offset,
-        _ => limited,
     }
-}
-
-/// `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2, "Timeout").
-fn parse_grpc_timeout(text: &[u8]) -> Option<Duration> {
-    let (&unit, digits) = text.split_last()?;
-    let count = number(digits).filter(|_| digits.len() <= 8)?;
-    Some(match unit {
-        b'H' => Duration::from_secs(count * 3600),
-        b'M' => Duration::from_secs(count * 60),
-        b'S' => Duration::from_secs(count),
-        b'm' => Duration::from_millis(count),
-        b'u' => Duration::from_micros(count),
-        b'n' => Duration::from_nanos(count),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -346,11 +337,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grpc_timeouts_have_units() {
-        assert_eq!(parse_grpc_timeout(b"10S"), Some(Duration::from_secs(10)));
-        assert_eq!(parse_grpc_timeout(b"1m"), Some(Duration::from_millis(1)));
-        assert_eq!(parse_grpc_timeout(b"123456789S"), None);
-        assert_eq!(parse_grpc_timeout(b"S"), None);
-        assert_eq!(parse_grpc_timeout(b"1x"), None);
+    fn the_offset_is_taken_off_before_the_limit_applies() {
+        let timeout = |asked: &str, max: u64, offset: u64| {
+            let headers: HeaderMap = [("grpc-timeout", asked)].into_iter().collect();
+            let (max, offset) = (Duration::from_millis(max), Duration::from_millis(offset));
+            grpc_timeout(&headers, max, Some(offset)).as_millis()
+        };
+        assert_eq!(timeout("1S", 500, 600), 400);
+        assert_eq!(timeout("1S", 500, 100), 500);
+        assert_eq!(timeout("1S", 0, 1000), 1000, "nothing would be left");
+        assert_eq!(timeout("x", 500, 100), 500);
+        assert_eq!(timeout("x", 0, 100), 0);
     }
 }

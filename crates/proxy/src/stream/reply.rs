@@ -2,6 +2,7 @@
 
 use nuncio_buffer::Buffer;
 use nuncio_http::Known;
+use nuncio_http::grpc::{self, Code};
 use nuncio_sdk::{LocalReply, ResponseFlags};
 
 use super::lane::Direction;
@@ -117,18 +118,22 @@ impl Stream {
 
         let mut body = Buffer::new();
         if self.is_grpc {
-            let status = reply
-                .grpc_status
-                .unwrap_or_else(|| grpc_status_of(reply.status));
+            let status = match reply.grpc_status {
+                Some(status) => Code(u64::from(status)),
+                None => Code::from_http(reply.status),
+            };
             headers.set_status(200);
-            headers.set(Known::ContentType, b"application/grpc");
-            headers.set_number(Known::GrpcStatus, u64::from(status));
-            let message = formatted
+            headers.set(Known::ContentType, grpc::CONTENT_TYPE);
+            headers.set_number(Known::GrpcStatus, status.0);
+            let text = formatted
                 .as_ref()
                 .map_or(&*reply.body, |formatted| &formatted.body);
-            if !message.is_empty() {
-                headers.set(Known::GrpcMessage, &percent_encode(message));
+            if !text.is_empty() && !self.is_head {
+                let mut message = Vec::new();
+                grpc::encode_message(text, &mut message);
+                headers.set(Known::GrpcMessage, &message);
             }
+            headers.remove(Known::ContentLength);
             return body;
         }
         let (text, content_type): (&[u8], &[u8]) = match &formatted {
@@ -148,40 +153,5 @@ impl Stream {
             headers.remove(Known::ContentType);
         }
         body
-    }
-}
-
-/// What an HTTP status means as a gRPC one (gRPC's "HTTP to gRPC Status Code Mapping").
-fn grpc_status_of(status: u16) -> u32 {
-    match status {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
-        _ => 2,
-    }
-}
-
-/// `grpc-message` percent-encoding (gRPC over HTTP/2, "Status-Message").
-fn percent_encode(message: &[u8]) -> Vec<u8> {
-    let mut encoded = Vec::with_capacity(message.len());
-    for &byte in message {
-        if matches!(byte, b' '..=b'~') && byte != b'%' {
-            encoded.push(byte);
-        } else {
-            encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
-        }
-    }
-    encoded
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grpc_messages_are_encoded() {
-        assert_eq!(percent_encode(b"a 100%\n"), b"a 100%25%0A");
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use nuncio_route::RouteEntry;
+use nuncio_http::{HeaderMap, Known, grpc};
+use nuncio_route::{MaxStreamDuration, RouteEntry};
 use nuncio_sdk::{LocalReply, ResponseFlags};
 use tokio::time::Instant;
 
@@ -42,18 +43,29 @@ impl StreamTimers {
     }
 
     /// A route may have an idle timeout and a maximum duration of its own.
-    pub(super) fn on_route(&mut self, route: Option<&RouteEntry>, now: Instant) {
+    pub(super) fn on_route(
+        &mut self,
+        route: Option<&RouteEntry>,
+        headers: &mut HeaderMap,
+        timeouts: &Timeouts,
+        now: Instant,
+    ) {
         let Some(forward) = route.and_then(RouteEntry::forward) else {
             return;
         };
         if let Some(idle) = forward.idle_timeout {
             self.idle_timeout = (!idle.is_zero()).then_some(idle);
         }
-        if let Some(max) = forward
-            .max_stream_duration
-            .and_then(|durations| durations.max)
-        {
-            self.max_duration = (!max.is_zero()).then(|| self.start.unwrap_or(now) + max);
+        if let Some(durations) = &forward.max_stream_duration {
+            let limit = match of_grpc_timeout(durations, headers) {
+                Some(asked) => Some(asked),
+                None => durations
+                    .max
+                    .or(timeouts.max_stream_duration)
+                    .filter(|max| !max.is_zero()),
+            };
+            tell_upstream(limit, self.max_duration.is_some(), headers);
+            self.max_duration = limit.map(|limit| self.start.unwrap_or(now) + limit);
         }
     }
 
@@ -80,6 +92,32 @@ impl StreamTimers {
         .into_iter()
         .flatten()
         .min()
+    }
+}
+
+/// What `grpc-timeout` asks for, capped and shortened as configured; `None` when it is not heeded.
+fn of_grpc_timeout(durations: &MaxStreamDuration, headers: &HeaderMap) -> Option<Duration> {
+    let max = durations.grpc_timeout_header_max?;
+    let asked = grpc::parse_timeout(headers.get(Known::GrpcTimeout)?)?;
+    let capped = match max.is_zero() {
+        true => asked,
+        false => asked.min(max),
+    };
+    let offset = durations.grpc_timeout_header_offset.unwrap_or_default();
+    Some(capped.saturating_sub(offset))
+}
+
+/// A gRPC request goes on with the stream's limit as its `grpc-timeout`; as in Envoy, the absence of a limit is told only
+/// if the connection manager has one.
+fn tell_upstream(limit: Option<Duration>, had_limit: bool, headers: &mut HeaderMap) {
+    if !grpc::is_grpc_request(headers) {
+        return;
+    }
+    if let Some(limit) = limit {
+        let value = grpc::format_timeout(limit);
+        headers.set(Known::GrpcTimeout, value.as_bytes());
+    } else if had_limit {
+        headers.remove(Known::GrpcTimeout);
     }
 }
 
