@@ -8,6 +8,9 @@ pub fn builtin() -> Extensions {
         http_filters: vec![
             &nuncio_filters::http::BUFFER,
             &nuncio_filters::http::FAULT,
+            &nuncio_filters::http::GRPC_HTTP1_BRIDGE,
+            &nuncio_filters::http::GRPC_STATS,
+            &nuncio_filters::http::GRPC_WEB,
             &nuncio_filters::http::HEADER_MUTATION,
             &nuncio_proxy::ROUTER,
         ],

@@ -6,6 +6,10 @@ pub(super) const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router"
 pub(super) const BUFFER: &str = "envoy.extensions.filters.http.buffer.v3.Buffer";
 pub(super) const BUFFER_PER_ROUTE: &str = "envoy.extensions.filters.http.buffer.v3.BufferPerRoute";
 pub(super) const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
+pub(super) const GRPC_HTTP1_BRIDGE: &str =
+    "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config";
+pub(super) const GRPC_STATS: &str = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig";
+pub(super) const GRPC_WEB: &str = "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb";
 pub(super) const HEADER_MUTATION: &str =
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation";
 pub(super) const HEADER_MUTATION_PER_ROUTE: &str =
@@ -118,6 +122,31 @@ pub(super) const MESSAGES: &[Entry] = &[
         "envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit",
         &[],
     ),
+    message(
+        GRPC_HTTP1_BRIDGE,
+        &[
+            ("upgrade_protobuf_to_grpc", Implemented),
+            ("ignore_query_parameters", Implemented),
+        ],
+    ),
+    message(
+        GRPC_STATS,
+        &[
+            ("individual_method_stats_allowlist", Implemented),
+            ("stats_for_all_methods", Implemented),
+            ("enable_upstream_stats", Implemented),
+            ("replace_dots_in_grpc_service_name", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.GrpcMethodList",
+        &[("services", Implemented)],
+    ),
+    message(
+        "envoy.config.core.v3.GrpcMethodList.Service",
+        &[("name", Implemented), ("method_names", Implemented)],
+    ),
+    message(GRPC_WEB, &[]),
     message(
         HEADER_MUTATION,
         &[
