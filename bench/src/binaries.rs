@@ -119,7 +119,7 @@ pub(crate) fn installed(program: &str) -> Result<PathBuf> {
         .map(|folder| folder.join(program))
         .find(|path| path.is_file())
         .with_context(|| {
-            format!("{program} is missing: apt-get install -y nginx-light haproxy wrk util-linux valgrind")
+            format!("{program} is missing: apt-get install -y nginx-light haproxy wrk nghttp2-client nghttp2-server util-linux valgrind")
         })
 }
 

@@ -70,7 +70,8 @@ fn run(bench: &Bench, results: &mut Results, name: &str, kind: Kind) -> Result<(
     let folder = bench.scratch.path().join(name);
     let origin = match kind {
         Kind::ToHttp1 => None,
-        Kind::ToHttp2 | Kind::Grpc => Some(nghttpd(&folder, bench.cores.load)?),
+        Kind::ToHttp2 => Some(nghttpd(&folder, bench.cores.load, &[])?),
+        Kind::Grpc => Some(nghttpd(&folder, bench.cores.load, ECHO)?),
     };
     let body = folder.join("message");
     fs::create_dir_all(&folder)?;
@@ -142,8 +143,11 @@ fn load(bench: &Bench, proxy: &Proxy, kind: Kind, body: &Path, until: Until) -> 
     h2load::run(bench.cores.load, &ask, until)
 }
 
-/// An HTTP/2 origin: a file of 32 bytes for a GET, and a POST's body again with gRPC's trailer.
-fn nghttpd(folder: &Path, core: usize) -> Result<(u16, Process)> {
+/// Makes nghttpd answer a POST with its body and gRPC's trailer.
+const ECHO: &[&str] = &["--echo-upload", "--trailer", "grpc-status: 0"];
+
+/// An HTTP/2 origin with a file of 32 bytes.
+fn nghttpd(folder: &Path, core: usize, more: &[&str]) -> Result<(u16, Process)> {
     let folder = folder.join("origin");
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("index.html"), BODY)?;
@@ -151,8 +155,9 @@ fn nghttpd(folder: &Path, core: usize) -> Result<(u16, Process)> {
     let mut process = Process::start(
         "nghttpd",
         command(installed("nghttpd")?, &[core])
-            .args(["--no-tls", "--echo-upload", "-a", "127.0.0.1", "-m", "1000"])
-            .args(["--trailer", "grpc-status: 0", "-d"])
+            .args(["--no-tls", "-a", "127.0.0.1", "-m", "1000"])
+            .args(more)
+            .arg("-d")
             .arg(&folder)
             .arg(port.to_string()),
         &folder,
