@@ -227,6 +227,20 @@ impl Wire {
         Ok(bytes)
     }
 
+    /// Reads what comes next, however much that is; nothing at the end.
+    ///
+    /// # Errors
+    /// As [`head`](Self::head).
+    pub fn some(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = self.read.split_off(self.at);
+        if bytes.is_empty() {
+            bytes.resize(64 * 1024, 0);
+            let count = self.stream.read(&mut bytes)?;
+            bytes.truncate(count);
+        }
+        Ok(bytes)
+    }
+
     /// Waits until the connection is closed or reset by the other side; gives what came before.
     ///
     /// # Panics

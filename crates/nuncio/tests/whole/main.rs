@@ -4,6 +4,7 @@ mod clients;
 mod descriptors;
 mod flow;
 mod hostile;
+mod http2;
 mod limits;
 mod listeners;
 mod signals;
