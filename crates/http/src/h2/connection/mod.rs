@@ -183,7 +183,11 @@ impl Connection {
             },
             block: None,
             decoder: Decoder::new(),
-            encoder: Encoder::new(settings.hpack_table_size),
+            encoder: {
+                let mut encoder = Encoder::new(settings.hpack_table_size);
+                encoder.set_huffman(settings.huffman);
+                encoder
+            },
             cookies: Vec::new(),
             streams: Streams::default(),
             open: 0,
