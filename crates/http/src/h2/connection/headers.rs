@@ -86,7 +86,7 @@ impl Connection {
     /// What a client's header block is for (section 5.1.1).
     #[inline]
     fn request_target(&mut self, id: u32, out: &mut Buffer) -> Result<Target, Failure> {
-        if id > self.last_peer_id && id % 2 == 1 {
+        if id > self.seen_peer_id && id % 2 == 1 {
             return self.open_peers(id, out);
         }
         if let Some(key) = self.streams.find(id)
@@ -110,6 +110,7 @@ impl Connection {
 
     #[inline]
     fn open_peers(&mut self, id: u32, out: &mut Buffer) -> Result<Target, Failure> {
+        self.seen_peer_id = id;
         if self.refuses_streams {
             return Ok(Target::Nothing);
         }

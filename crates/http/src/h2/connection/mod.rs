@@ -57,8 +57,10 @@ pub struct Connection {
     streams: Streams,
     /// Streams not closed both ways.
     open: u32,
-    /// The highest id that the peer used (server), and the next one that we use (client).
+    /// The highest id of the peer's streams that was taken, and the highest seen (server).
     last_peer_id: u32,
+    seen_peer_id: u32,
+    /// The id of the next stream that we open (client).
     next_id: u32,
     send_window: SendWindow,
     recv_window: ReceiveWindow,
@@ -192,6 +194,7 @@ impl Connection {
             streams: Streams::default(),
             open: 0,
             last_peer_id: 0,
+            seen_peer_id: 0,
             next_id: 1,
             send_window: SendWindow::new(DEFAULT_WINDOW),
             recv_window: ReceiveWindow::new(connection_window),
@@ -360,7 +363,7 @@ impl Connection {
     /// Whether no frame can have been sent on this stream yet (section 5.1, "idle").
     fn is_idle(&self, id: u32) -> bool {
         match self.role {
-            Role::Server => id % 2 == 0 || id > self.last_peer_id,
+            Role::Server => id % 2 == 0 || id > self.seen_peer_id,
             Role::Client => id % 2 == 0 || id >= self.next_id,
         }
     }
