@@ -174,8 +174,8 @@ fn max_connection_duration_lets_streams_end() {
 #[test]
 fn a_failed_health_check_drains() {
     let origin = Origin::answering("served");
-    let config = Config::to(origin.address)
-        .hcm("drain_timeout: 0.2s, delayed_close_timeout: 0.1s, ");
+    let config =
+        Config::to(origin.address).hcm("drain_timeout: 0.2s, delayed_close_timeout: 0.1s, ");
     let mut proxy = start(&config);
     let mut client = proxy.h2_client();
     assert_eq!(client.get("/").status(), 200);
@@ -231,10 +231,7 @@ fn a_refused_upgrade_ends_trust_in_the_connection() {
     let response = client.response(key);
     assert_eq!(response.status(), 403);
     assert_eq!(client.go_aways, [(NOTICE, 0)]);
-    assert_eq!(
-        outcome(&proxy.wait_for_lines(2)[1]),
-        "403 - upgrade_failed"
-    );
+    assert_eq!(outcome(&proxy.wait_for_lines(2)[1]), "403 - upgrade_failed");
     drop(client);
     assert_idle(&mut proxy);
 }

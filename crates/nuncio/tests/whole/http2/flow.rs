@@ -171,7 +171,11 @@ fn a_slow_origin_stops_its_own_stream() {
     loop {
         let moved = client.send(key, &piece, false);
         sent += moved;
-        if moved == 0 && client.read_once(std::time::Duration::from_millis(300)).is_err() {
+        if moved == 0
+            && client
+                .read_once(std::time::Duration::from_millis(300))
+                .is_err()
+        {
             break;
         }
         assert!(sent < 64 * MIB, "the window stays open");

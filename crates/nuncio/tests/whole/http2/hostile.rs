@@ -53,7 +53,11 @@ fn a_malformed_request_ends_the_connection() {
     let mut lines = proxy.wait_for_lines(2);
     lines.sort();
     assert_eq!(lines[0], "- - 0 DPE http2.violation.of.messaging.rule");
-    assert!(lines[1].starts_with("GET /other 0 DPE codec_error:"), "{}", lines[1]);
+    assert!(
+        lines[1].starts_with("GET /other 0 DPE codec_error:"),
+        "{}",
+        lines[1]
+    );
     let stats = proxy.stats();
     for (name, value) in [
         ("http.ingress.downstream_cx_protocol_error", 1),
@@ -85,7 +89,10 @@ fn a_malformed_request_may_end_its_stream_only() {
     proxy.wait_for_stat("http.ingress.downstream_rq_2xx", 1);
     let mut lines = proxy.wait_for_lines(2);
     lines.sort();
-    assert_eq!(outcome(&lines[0]), "0 DPE http2.violation.of.messaging.rule");
+    assert_eq!(
+        outcome(&lines[0]),
+        "0 DPE http2.violation.of.messaging.rule"
+    );
     assert_eq!(proxy.stat("http.ingress.downstream_cx_http2_active"), 1);
     drop(client);
     assert_idle(&mut proxy);
@@ -129,8 +136,14 @@ fn floods_are_bounded() {
     for (stat, piece) in [
         ("outbound_control_flood", frame(6, 0, 0, &[0; 8])),
         ("inbound_empty_frames_flood", frame(0, 0, 1, b"")),
-        ("inbound_priority_frames_flood", frame(2, 0, 1, &[0, 0, 0, 0, 1])),
-        ("inbound_window_update_frames_flood", frame(8, 0, 1, &[0, 0, 0, 1])),
+        (
+            "inbound_priority_frames_flood",
+            frame(2, 0, 1, &[0, 0, 0, 0, 1]),
+        ),
+        (
+            "inbound_window_update_frames_flood",
+            frame(8, 0, 1, &[0, 0, 0, 1]),
+        ),
     ] {
         let mut client = proxy.h2_client();
         client.send_raw(&frame(1, 4, 1, &block));
@@ -175,9 +188,8 @@ fn streams_beyond_the_limit_are_refused() {
 #[test]
 fn half_open_streams_cost_little() {
     let origin = silent();
-    let config = Config::to(origin.address).hcm(
-        "http2_protocol_options: {max_concurrent_streams: 1000}, stream_idle_timeout: 60s, ",
-    );
+    let config = Config::to(origin.address)
+        .hcm("http2_protocol_options: {max_concurrent_streams: 1000}, stream_idle_timeout: 60s, ");
     let config = Config {
         routes: "{match: {prefix: /buffered}, direct_response: {status: 200}, \
                  typed_per_filter_config: {}}, "
@@ -203,7 +215,9 @@ fn half_open_streams_cost_little() {
         })
         .collect();
     for client in &mut clients {
-        client.until("settings", |_| true);
+        while !client.codec().0.has_peer_settings() {
+            client.read_once(nuncio_testing::BOUND).unwrap();
+        }
         for _ in 0..1000 {
             client.post("/buffered");
         }

@@ -123,7 +123,10 @@ fn informational_responses_come_before_the_final_one() {
     let response = client.get("/");
     assert_eq!(response.informational.len(), 1);
     assert_eq!(response.informational[0].status(), Some(103));
-    assert_eq!((response.status(), response.text().as_str()), (200, "final"));
+    assert_eq!(
+        (response.status(), response.text().as_str()),
+        (200, "final")
+    );
 }
 
 #[test]
@@ -154,7 +157,10 @@ fn an_early_response_ends_the_request() {
     let key = client.post("/early");
     client.until("the reset", |client| client.seen(key).reset.is_some());
     let response = client.response(key);
-    assert_eq!((response.status(), response.text().as_str()), (200, "early"));
+    assert_eq!(
+        (response.status(), response.text().as_str()),
+        (200, "early")
+    );
     assert_eq!(response.reset, Some(0));
     // The connection goes on.
     assert_eq!(client.get("/direct").status(), 200);

@@ -56,10 +56,13 @@ fn a_websocket_is_tunnelled_to_http1() {
     // Beside the tunnel the connection serves other streams.
     assert_eq!(proxy.stat("http.ingress.downstream_cx_upgrades_active"), 1);
     client.send(key, b"", true);
+    // The origin sees the end, ends in turn, and the stream ends whole.
+    let response = client.response(key);
+    assert!(response.ended && response.reset.is_none());
     until("the origin's connection is closed", || origin.open() == 0);
-    drop(client);
     let line = &proxy.wait_for_lines(1)[0];
-    assert!(line.starts_with("GET /chat 101 "), "{line}");
+    assert_eq!(line, "GET /chat 101 - via_upstream");
+    drop(client);
     proxy.wait_for_stat("http.ingress.downstream_cx_upgrades_active", 0);
     assert_idle(&mut proxy);
 }
@@ -79,6 +82,30 @@ fn an_origin_that_knows_no_upgrade_refuses_the_tunnel() {
     assert_eq!((response.status(), response.body.len()), (200, 0));
     let line = &proxy.wait_for_lines(1)[0];
     assert_eq!(outcome(line), "200 - websocket_handshake_unsuccessful");
+    drop(client);
+    assert_idle(&mut proxy);
+}
+
+/// Envoy says so with `CONNECT_ERROR`.
+#[test]
+fn an_origin_that_leaves_the_tunnel_resets_it() {
+    let origin = Origin::start(|peer, _| {
+        peer.request_head()?;
+        peer.send("HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\nbye")
+    });
+    let mut proxy = start(&Config::to(origin.address).hcm(UPGRADES));
+    let mut client = proxy.h2_client();
+    assert!(client.read_once(nuncio_testing::BOUND).is_ok());
+    let key = connect(&mut client);
+    let response = client.response(key);
+    assert_eq!(
+        (response.text().as_str(), response.reset),
+        ("bye", Some(10))
+    );
+    assert_eq!(
+        outcome(&proxy.wait_for_lines(1)[0]),
+        "101 UC upstream_reset_after_response_started{connection_termination}"
+    );
     drop(client);
     assert_idle(&mut proxy);
 }

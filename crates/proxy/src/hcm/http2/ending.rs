@@ -125,7 +125,12 @@ impl ServerConnection {
     }
 
     /// Ends all streams with the connection.
-    pub(super) fn end_all_streams(&mut self, flag: ResponseFlags, details: &str, now: Instant) {
+    pub(super) fn end_all_streams(
+        &mut self,
+        flag: ResponseFlags,
+        details: &'static str,
+        now: Instant,
+    ) {
         for index in 0..self.slots.len() {
             if self.open == 0 {
                 return;
@@ -140,7 +145,7 @@ impl ServerConnection {
                 .gauge_sub(Http2Stats::STREAMS_ACTIVE, 1);
             if !std::mem::take(&mut slot.flushing) {
                 stream.info.bytes_sent += stream.out.data.len() as u64;
-                stream.on_downstream_gone(flag, details.to_owned());
+                stream.on_downstream_gone(flag, details);
                 stream.conclude(now);
             }
             stream.rest();

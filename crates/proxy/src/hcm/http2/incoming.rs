@@ -163,7 +163,10 @@ impl ServerConnection {
             error.reason,
             error.details
         );
-        let flag = ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR;
+        let flag = match error.code {
+            ErrorCode::PROTOCOL_ERROR => ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR,
+            _ => ResponseFlags::DOWNSTREAM_REMOTE_RESET,
+        };
         let known = self
             .slots
             .get(key.index())
@@ -171,7 +174,7 @@ impl ServerConnection {
         if known {
             self.end_by_peer(key, flag, error.details, now);
         } else {
-            self.log_malformed(error.details, now);
+            self.log_malformed(flag, error.details, now);
             self.codec.release(key, &mut self.write);
         }
     }
@@ -196,10 +199,10 @@ impl ServerConnection {
     }
 
     /// A request that never became one is counted and logged, too.
-    fn log_malformed(&mut self, details: &'static str, now: Instant) {
+    fn log_malformed(&mut self, flag: ResponseFlags, details: &'static str, now: Instant) {
         self.wire = 0;
         let mut stream = self.new_stream(now);
-        stream.on_downstream_gone(ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR, details);
+        stream.on_downstream_gone(flag, details);
         stream.finish(now);
         self.worker.recycle(stream);
     }
@@ -217,12 +220,11 @@ impl ServerConnection {
                 .get_mut(key.index())
                 .is_some_and(|slot| slot.stream.is_some());
             match known {
-                true => self.end_by_peer(key, flag, error.details, now),
-                false => self.log_malformed(error.details, now),
+                true => self.end_by_peer(key, flag, error.stream_details, now),
+                false => self.log_malformed(flag, error.stream_details, now),
             }
         }
-        let details = format!("codec_error:{}", error.reason.replace(' ', "_"));
-        self.end_all_streams(flag, &details, now);
+        self.end_all_streams(flag, error.details, now);
         if let Some(counts) = self.codec.take_counts() {
             Http2Stats::add(&self.hcm.http2_stats, &counts);
         }

@@ -168,11 +168,11 @@ impl ServerConnection {
     }
 }
 
-/// Whether a CONNECT request failed together with the connection to its upstream (RFC 9113, section 8.5).
+/// Whether a CONNECT request, extended or not, failed together with the connection to its upstream (RFC 9113, section 8.5).
 fn is_connect_error(stream: &Stream) -> bool {
     let flags =
         ResponseFlags::UPSTREAM_CONNECTION_FAILURE | ResponseFlags::UPSTREAM_CONNECTION_TERMINATION;
-    stream.is_connect && stream.info.flags.intersects(flags)
+    (stream.is_connect || stream.is_upgrade) && stream.info.flags.intersects(flags)
 }
 
 /// What a stream is reset with whose response cannot be completed.
