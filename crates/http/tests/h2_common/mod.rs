@@ -108,7 +108,8 @@ pub(crate) fn transcribe<'p>(
     let mut scratch = Message::new();
     // Every event takes at least a byte, except for the resets that follow a GOAWAY.
     let mut events_left = 10_000;
-    for piece in pieces {
+    // The preface counts even if nothing follows it.
+    for piece in std::iter::once(&[][..]).chain(pieces) {
         input.append_slice(piece);
         events_left += piece.len();
         loop {
