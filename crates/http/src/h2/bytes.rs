@@ -68,7 +68,7 @@ pub(super) fn is_value(value: &[u8], ascii: bool) -> bool {
     for &byte in value {
         bad |= (byte < b' ' && byte != b'\t') | (byte == 0x7f);
     }
-    !bad && !(ascii && !value.is_ascii())
+    !bad && (!ascii || value.is_ascii())
 }
 
 /// A token, not empty.

@@ -125,10 +125,9 @@ impl Connection {
             }
             id::MAX_CONCURRENT_STREAMS => self.peer.max_streams = value,
             id::INITIAL_WINDOW_SIZE => self.change_initial_window(value)?,
-            id::MAX_FRAME_SIZE => {
-                if !(MAX_PAYLOAD as u32..1 << 24).contains(&value) {
-                    return Err(protocol("SETTINGS: invalid SETTINGS_MAX_FRAME_SIZE"));
-                }
+            // What we send is never larger than every peer takes.
+            id::MAX_FRAME_SIZE if !(MAX_PAYLOAD as u32..1 << 24).contains(&value) => {
+                return Err(protocol("SETTINGS: invalid SETTINGS_MAX_FRAME_SIZE"));
             }
             id::ENABLE_CONNECT_PROTOCOL => {
                 if value > 1 || (from_server && value == 0 && self.peer.connect_protocol) {

@@ -98,7 +98,7 @@ impl Connection {
                 Half::Idle | Half::Open => Ok(Target::Trailers(key)),
             };
         }
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             return Err(fault::silent(
                 ErrorCode::PROTOCOL_ERROR,
                 "request HEADERS: invalid stream_id",

@@ -363,8 +363,8 @@ impl Connection {
     /// Whether no frame can have been sent on this stream yet (section 5.1, "idle").
     fn is_idle(&self, id: u32) -> bool {
         match self.role {
-            Role::Server => id % 2 == 0 || id > self.seen_peer_id,
-            Role::Client => id % 2 == 0 || id >= self.next_id,
+            Role::Server => id.is_multiple_of(2) || id > self.seen_peer_id,
+            Role::Client => id.is_multiple_of(2) || id >= self.next_id,
         }
     }
 }

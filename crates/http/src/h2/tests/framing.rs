@@ -85,7 +85,7 @@ fn s3_4_first_frame_must_be_settings() {
         let mut side = Side::new(Role::Server, |_| {});
         side.feed(PREFACE);
         side.sent();
-        assert_eq!(side.error(&[first.clone()]).code.0, 1);
+        assert_eq!(side.error(std::slice::from_ref(&first)).code.0, 1);
         assert_eq!(side.sent(), ["GOAWAY 0 0x1 SETTINGS expected"]);
         let mut side = Side::new(Role::Client, |_| {});
         assert_eq!(side.error(&[first]).code.0, 1);
