@@ -17,6 +17,7 @@ use nuncio_http::h1::{
     CodecError, RequestFacts, ServerDecoder, ServerEncoder, UNDERSCORE, Version,
 };
 use nuncio_http::{Event, Known};
+use nuncio_net::Pipe;
 use nuncio_sdk::{DownstreamConnection, LocalReply, Protocol, ResponseFlags};
 use tokio::time::Instant;
 
@@ -61,6 +62,8 @@ pub(super) struct ServerConnection {
     hcm: Rc<WorkerHcm>,
     down: DownstreamConnection,
     write: Buffer,
+    /// Body that goes out before `write`, from the upstream's socket, without having been here.
+    pipe: Option<Pipe>,
     decoder: ServerDecoder,
     encoder: ServerEncoder,
     stream: Option<Box<Stream>>,
@@ -101,6 +104,7 @@ impl ServerConnection {
             decoder: ServerDecoder::new(config.h1.clone()),
             encoder: ServerEncoder::new(config.h1.clone()),
             write: Buffer::new(),
+            pipe: None,
             stream: None,
             timer,
             phase: Phase::Open,
@@ -166,7 +170,12 @@ impl ServerConnection {
     fn serve(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut progress = self.read(cx, now);
         if let Some(stream) = &mut self.stream {
-            let room = self.write.len() < crate::SEND_AHEAD.min(self.down.buffer_limit as usize);
+            let room = self.pipe.is_none()
+                && self.write.len() < crate::SEND_AHEAD.min(self.down.buffer_limit as usize);
+            stream.out.takes_pipe = stream.out.started
+                && self.write.is_empty()
+                && self.encoder.is_verbatim()
+                && self.down.io.can_splice();
             progress |= stream.poll(cx, room, now);
             progress |= self.take_output(now);
         }
@@ -179,6 +188,7 @@ impl ServerConnection {
             return false;
         };
         let before = self.write.len();
+        let mut spliced = false;
         if std::mem::take(&mut stream.out.send_continue) {
             let http10 = self.decoder.facts().version == Version::Http10;
             self.write.append_slice(match http10 {
@@ -201,6 +211,11 @@ impl ServerConnection {
         };
         if stream.out.started && !stream.out.sent_end {
             let end_here = stream.out.end && !stream.out.trailers;
+            if let Some(pipe) = stream.out.pipe.take() {
+                stream.info.bytes_sent += pipe.len() as u64;
+                self.pipe = Some(pipe);
+                spliced = true;
+            }
             if !stream.out.data.is_empty() || end_here {
                 stream.info.bytes_sent += stream.out.data.len() as u64;
                 self.encoder
@@ -213,7 +228,7 @@ impl ServerConnection {
                 stream.out.sent_end = true;
             }
         }
-        let wrote = self.write.len() != before;
+        let wrote = spliced || self.write.len() != before;
         if stream.out.reset {
             // What came before the cut still goes out.
             stream.out.close = true;
@@ -293,17 +308,27 @@ impl ServerConnection {
         }
     }
 
+    /// Whether everything that is for the peer was sent.
+    fn is_flushed(&self) -> bool {
+        self.write.is_empty() && self.pipe.is_none()
+    }
+
     /// Writes what is encoded. Returns whether bytes went out.
     fn flush(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        if self.write.is_empty() || self.blocked.write {
+        if self.is_flushed() || self.blocked.write {
             return false;
         }
-        match self.down.io.poll_write(cx, &mut self.write) {
+        let result = match &mut self.pipe {
+            Some(pipe) => self.down.io.poll_splice_out(cx, pipe),
+            None => self.down.io.poll_write(cx, &mut self.write),
+        };
+        match result {
             Poll::Ready(Ok(written)) => {
+                self.pipe.take_if(|pipe| pipe.is_empty());
                 self.hcm
                     .stats
                     .add(HttpStats::DOWNSTREAM_CX_TX_BYTES_TOTAL, written as u64);
-                if self.write.is_empty() {
+                if self.is_flushed() {
                     if self.stream.is_none() {
                         self.write.release();
                     }

@@ -94,6 +94,11 @@ impl FilterSlot {
         }
     }
 
+    /// Whether the response's body may pass by: the filter does not look at it and holds nothing back.
+    pub(super) fn ignores_response_data(&self) -> bool {
+        matches!(self.response.gate, Gate::Open) && !self.filter.wants_response_data()
+    }
+
     pub(super) fn lane(&mut self, direction: Direction) -> &mut Lane {
         match direction {
             Direction::Request => &mut self.request,

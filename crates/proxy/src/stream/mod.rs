@@ -18,6 +18,7 @@ use nuncio_buffer::Buffer;
 use nuncio_event::clock;
 use nuncio_http::date::with_http_date;
 use nuncio_http::{Known, Message, grpc};
+use nuncio_net::Pipe;
 use nuncio_sdk::{ConnectionInfo, LocalReply, Protocol, ResponseFlags, StreamInfo};
 use tokio::time::Instant;
 
@@ -49,6 +50,10 @@ pub(crate) struct Outgoing {
     pub(crate) headers: Option<bool>,
     /// Body that passed the filters.
     pub(crate) data: Buffer,
+    /// Body that nobody on the way looks at, behind `data`.
+    pub(crate) pipe: Option<Pipe>,
+    /// The codec takes a pipe: everything before it is sent, and body bytes need no framing.
+    pub(crate) takes_pipe: bool,
     /// The body, or what was sent last, ends the stream.
     pub(crate) end: bool,
     /// The response's trailers are ready, and end the stream.
@@ -483,6 +488,19 @@ impl Stream {
 
     fn emit_data(&mut self, data: &mut Buffer, end: bool) {
         self.out.data.append(data);
+        self.out.end |= end;
+    }
+
+    /// Whether the response's body may go around the filters and the codecs.
+    pub(crate) fn may_splice(&self) -> bool {
+        self.out.data.is_empty()
+            && !self.out.end
+            && !self.response_cut
+            && self.filters.iter().all(FilterSlot::ignores_response_data)
+    }
+
+    pub(crate) fn emit_pipe(&mut self, pipe: Pipe, end: bool) {
+        self.out.pipe = Some(pipe);
         self.out.end |= end;
     }
 

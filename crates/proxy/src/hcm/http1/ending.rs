@@ -47,7 +47,7 @@ impl ServerConnection {
 
     pub(super) fn linger(&mut self, cx: &mut Context<'_>) -> bool {
         let now = clock::now();
-        if !self.write.is_empty() {
+        if !self.is_flushed() {
             return self.flush(cx, now);
         }
         let delay = self.hcm.config.timeouts.delayed_close;

@@ -1,28 +1,36 @@
 //! The exchange on a borrowed HTTP/1.1 connection, which the stream's own task drives.
 
+use std::io;
 use std::task::{Context, Poll};
 
 use nuncio_buffer::Buffer;
 use nuncio_http::h1::MissingPseudoHeader;
 use nuncio_http::{Event, HeaderMap, Message};
+use nuncio_net::Pipe;
 use nuncio_upstream::{ClosedBy, PooledConnection};
 use tokio::time::Instant;
 
 use super::super::outcome::Reset;
-use super::Step;
+use super::{Room, Step};
 
 /// First read: a head and a small body fit.
 const FIRST_READ: usize = 8 * 1024;
 /// Reads grow up to this while they come back full.
 const LARGEST_READ: usize = 512 * 1024;
+/// A body of which so much is still to come goes through a pipe, if it may: less is gone before that has paid off.
+const WORTH_A_PIPE: u64 = 256 * 1024;
 
 /// The exchange.
 pub(super) struct Http1Exchange {
     connection: PooledConnection,
     /// The request is encoded whole.
     encoded_end: bool,
+    /// The client has ended its side of a tunnel, and the upstream was told.
+    half_closed: bool,
     /// The response's final headers have come.
     started: bool,
+    /// Bytes of the response's body have gone through a pipe: the rest will, too.
+    spliced: bool,
     read_size: usize,
     /// The socket has said `Pending` since the task was woken.
     read_blocked: bool,
@@ -50,7 +58,9 @@ impl Http1Exchange {
         Ok(Http1Exchange {
             connection,
             encoded_end: end,
+            half_closed: false,
             started: false,
+            spliced: false,
             read_size: FIRST_READ,
             read_blocked: false,
             write_blocked: false,
@@ -86,6 +96,10 @@ impl Http1Exchange {
         self.started
     }
 
+    fn is_tunnel(&self) -> bool {
+        self.started && self.connection.decoder.facts().is_tunnel
+    }
+
     pub(super) fn abandon(self, by: ClosedBy) {
         self.connection.close_with_active_request(by);
     }
@@ -106,7 +120,7 @@ impl Http1Exchange {
     pub(super) fn step(
         &mut self,
         cx: &mut Context<'_>,
-        may_read: bool,
+        room: Room,
         response: &mut Message,
     ) -> Step {
         let mut moved = false;
@@ -123,7 +137,11 @@ impl Http1Exchange {
                 Poll::Pending => self.write_blocked = true,
             }
         }
-        if !may_read {
+        if self.encoded_end && !self.half_closed && self.is_tunnel() && self.unsent() == 0 {
+            // A failure is found by the next read.
+            self.half_closed = self.connection.io.poll_shutdown_write(cx).is_ready();
+        }
+        if room == Room::None {
             return if moved { Step::Moved } else { Step::Wait };
         }
         let connection = &mut *self.connection;
@@ -143,6 +161,11 @@ impl Http1Exchange {
         if self.read_blocked {
             return if moved { Step::Moved } else { Step::Wait };
         }
+        if let Room::Pipe(max) = room
+            && let Some(step) = self.splice(cx, max)
+        {
+            return step;
+        }
         match self.connection.poll_read(cx, self.read_size) {
             Poll::Ready(Ok(0) | Err(_)) => self.on_eof(),
             Poll::Ready(Ok(read)) => {
@@ -158,12 +181,46 @@ impl Http1Exchange {
         }
     }
 
+    /// Takes at most `max` bytes of the body as they are. `None`: they are to be read.
+    fn splice(&mut self, cx: &mut Context<'_>, max: usize) -> Option<Step> {
+        let connection = &mut *self.connection;
+        let verbatim = connection.decoder.verbatim();
+        let is_bulk = self.spliced
+            || match verbatim {
+                // Nobody has said how much comes: that reads came back full does.
+                u64::MAX => self.read_size == LARGEST_READ,
+                length => length >= WORTH_A_PIPE,
+            };
+        if verbatim == 0 || !is_bulk || !connection.io.can_splice() || !connection.read.is_empty() {
+            return None;
+        }
+        let mut pipe = Pipe::take()?;
+        let max = usize::try_from(verbatim).unwrap_or(usize::MAX).min(max);
+        match self.connection.poll_splice_in(cx, &mut pipe, max) {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Unsupported => None,
+            Poll::Ready(Ok(0) | Err(_)) => Some(self.on_eof()),
+            Poll::Ready(Ok(count)) => {
+                self.spliced = true;
+                let event = self.connection.decoder.skip(count as u64);
+                Some(Step::Spliced(pipe, event.is_end()))
+            }
+            Poll::Pending => {
+                self.read_blocked = true;
+                Some(Step::Wait)
+            }
+        }
+    }
+
     /// The upstream has closed, or reset, the connection: the end of a body without length, or a failure.
     fn on_eof(&mut self) -> Step {
-        let connection = &mut *self.connection;
-        if self.started && connection.decoder.facts().is_tunnel {
-            return Step::Failed(Reset::ConnectionTermination, ClosedBy::Remote);
+        if self.is_tunnel() {
+            return match self.encoded_end {
+                // Both sides are done. (Envoy waits for its idle timeout.)
+                true => Step::Event(Event::Data { end_stream: true }),
+                false => Step::Failed(Reset::ConnectionTermination, ClosedBy::Remote),
+            };
         }
+        let connection = &mut *self.connection;
         match connection.decoder.on_eof(&connection.read) {
             Ok(Some(event)) => Step::Event(event),
             Ok(None) => Step::Failed(Reset::ConnectionTermination, ClosedBy::Remote),

@@ -86,7 +86,9 @@ impl Exchange {
 
     /// The stream's task was woken: what said `Pending` before may not any more.
     pub(super) fn wake_up(&mut self) {
-        each!(&mut self.codec, it => it.wake_up());
+        if let Codec::Http1(exchange) = &mut self.codec {
+            exchange.wake_up();
+        }
     }
 
     /// Encodes a piece of the request's body.
@@ -134,15 +136,36 @@ impl Exchange {
     fn finish(self, now: Instant) {
         let left_over = self.early.is_some_and(|early| !early.is_empty());
         match self.codec {
-            Codec::Http1(exchange) if left_over => exchange.abandon(ClosedBy::Local),
+            codec if left_over => each!(codec, it => it.abandon(ClosedBy::Local)),
             codec => each!(codec, it => it.finish(now)),
         }
     }
 
-    /// One round: sends what waits, and takes what has come if `may_read`.
-    fn step(&mut self, cx: &mut Context<'_>, may_read: bool, response: &mut Message) -> Step {
-        each!(&mut self.codec, it => it.step(cx, may_read, response))
+    /// One round: sends what waits, and takes what has come as far as there is `room`.
+    fn step(&mut self, cx: &mut Context<'_>, room: Room, response: &mut Message) -> Step {
+        each!(&mut self.codec, it => it.step(cx, room, response))
     }
+}
+
+/// A request without these is none.
+fn check_required(headers: &HeaderMap) -> Result<(), MissingPseudoHeader> {
+    let method = headers.method().ok_or(MissingPseudoHeader)?;
+    let target = match method == b"CONNECT" {
+        true => headers.authority(),
+        false => headers.path(),
+    };
+    target.map(drop).ok_or(MissingPseudoHeader)
+}
+
+/// What the client takes of the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// Nothing.
+    None,
+    /// Events.
+    Events,
+    /// Events, or at most so many bytes of the body in a pipe.
+    Pipe(usize),
 }
 
 /// What a round with the upstream brought.
@@ -153,6 +176,8 @@ enum Step {
     Moved,
     /// The decoder found something.
     Event(Event),
+    /// Bytes of the body, and whether they end it.
+    Spliced(Pipe, bool),
     /// The exchange failed, and who ended the connection for it.
     Failed(Reset, ClosedBy),
 }
@@ -180,11 +205,19 @@ impl Stream {
                 }
             }
         }
+        let may_splice = self.out.takes_pipe && self.may_splice();
         loop {
             let Upstream::Active(exchange) = &mut self.router.upstream else {
                 return progress;
             };
-            let room = may_read && self.out.data.len() < self.buffer_limit as usize;
+            let limit = self.buffer_limit as usize;
+            let room = if !may_read || self.out.data.len() >= limit {
+                Room::None
+            } else if may_splice {
+                Room::Pipe(limit)
+            } else {
+                Room::Events
+            };
             match exchange.step(cx, room, &mut self.response) {
                 Step::Wait => return progress,
                 Step::Moved => {}
@@ -194,6 +227,14 @@ impl Stream {
                     return true;
                 }
                 Step::Event(event) => self.on_upstream_event(event, now),
+                Step::Spliced(pipe, end) => {
+                    if end {
+                        self.on_upstream_end(now);
+                    }
+                    self.emit_pipe(pipe, end);
+                    self.touch(now);
+                    return true;
+                }
                 Step::Failed(reset, by) => {
                     self.on_upstream_reset(reset, by);
                     return true;
@@ -261,7 +302,7 @@ impl Stream {
                 self.respond_trailers();
             }
             Event::Informational | Event::Reset { .. } => {
-                unreachable!("handled by the caller, or never from HTTP/1")
+                unreachable!("handled by the caller, or told as a failure")
             }
         }
     }
