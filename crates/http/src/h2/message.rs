@@ -43,9 +43,27 @@ pub(super) struct Facts {
     pub(super) informational: bool,
 }
 
+/// What the pseudo headers of a request were seen to say.
+#[derive(Clone, Copy, Debug, Default)]
+struct RequestLine {
+    has_method: bool,
+    is_connect: bool,
+    is_options: bool,
+    has_scheme: bool,
+    /// `http` or `https`, for which a path has a form.
+    is_http: bool,
+    has_path: bool,
+    /// It begins with a slash.
+    is_path_absolute: bool,
+    is_path_asterisk: bool,
+    has_authority: bool,
+    has_protocol: bool,
+}
+
 /// Checks the fields of one block as they are decoded.
 pub(super) struct Reader<'a> {
     settings: &'a H2Settings,
+    trusts_tables: bool,
     section: Section,
     /// Cookie crumbs, to be joined (section 8.2.3).
     cookies: &'a mut Vec<u8>,
@@ -54,8 +72,7 @@ pub(super) struct Reader<'a> {
     fields: usize,
     regular_seen: bool,
     hosts: u8,
-    /// There was no `:authority`.
-    host_is_authority: bool,
+    request: RequestLine,
     status: u16,
     content_length: Option<u64>,
     fault: Option<Fault>,
@@ -65,21 +82,25 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A reader for one block. `cookies` is scratch space.
+    ///
+    /// `trusts_tables`: every field that the tables hold has been checked when it was put there.
     pub(super) fn new(
         settings: &'a H2Settings,
         section: Section,
+        trusts_tables: bool,
         cookies: &'a mut Vec<u8>,
     ) -> Self {
         cookies.clear();
         Self {
             settings,
+            trusts_tables,
             section,
             cookies,
             crumbs: 0,
             fields: 0,
             regular_seen: false,
             hosts: 0,
-            host_is_authority: false,
+            request: RequestLine::default(),
             status: 0,
             content_length: None,
             fault: None,
@@ -113,26 +134,34 @@ impl<'a> Reader<'a> {
     #[inline]
     fn check(&mut self, headers: &mut HeaderMap, field: Field<'_>) -> Result<Visit, Fault> {
         self.fields += 1;
-        let Field { known, name, value } = field;
+        let Field {
+            known,
+            name,
+            value,
+            indexed,
+        } = field;
+        let is_checked = indexed && self.trusts_tables;
         if name.len().max(value.len()) > self.settings.max_header_field_bytes {
             return Err(Fault::FieldTooLong);
         }
-        let Some(known) = known else {
-            if !bytes::is_name(name) {
-                return Err(Fault::Header("invalid header name"));
-            }
-            self.check_value(value)?;
-            self.regular_seen = true;
-            return self.underscores(name);
-        };
-        if known.is_pseudo() {
-            return self.pseudo(headers, known, value);
+        if let Some(known) = known.filter(|known| known.is_pseudo()) {
+            return self.pseudo(headers, known, value, is_checked);
         }
         self.regular_seen = true;
-        if known == Known::Host && self.is_request() {
+        if known == Some(Known::Host) && self.is_request() {
             return self.host(headers, value);
         }
-        self.check_value(value)?;
+        if !is_checked {
+            if known.is_none() && !bytes::is_name(name) {
+                return Err(Fault::Header("invalid header name"));
+            }
+            if !bytes::is_value(value, self.settings.disallow_obs_text) {
+                return Err(Fault::Header("invalid byte in a header value"));
+            }
+        }
+        let Some(known) = known else {
+            return self.underscores(name);
+        };
         if CONNECTION_FIELDS.contains(known) {
             return Err(Fault::Header("connection-specific header"));
         }
@@ -157,15 +186,6 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn check_value(&self, value: &[u8]) -> Result<(), Fault> {
-        if bytes::is_value(value, self.settings.disallow_obs_text) {
-            Ok(())
-        } else {
-            Err(Fault::Header("invalid byte in a header value"))
-        }
-    }
-
-    #[inline]
     fn underscores(&mut self, name: &[u8]) -> Result<Visit, Fault> {
         if self.settings.underscores == UnderscoreAction::Allow
             || !self.is_request()
@@ -181,21 +201,49 @@ impl<'a> Reader<'a> {
     }
 
     /// Section 8.3: in front of all others, each once, and only those that are defined for this kind of message.
-    fn pseudo(&mut self, headers: &HeaderMap, known: Known, value: &[u8]) -> Result<Visit, Fault> {
+    #[inline]
+    fn pseudo(
+        &mut self,
+        headers: &HeaderMap,
+        known: Known,
+        value: &[u8],
+        is_checked: bool,
+    ) -> Result<Visit, Fault> {
         if self.regular_seen {
             return Err(Fault::Header("pseudo header behind others"));
         }
+        let request = &mut self.request;
         let valid = match (self.section, known) {
-            (Section::Request { .. }, Known::Method) => bytes::is_method(value),
-            (Section::Request { .. }, Known::Scheme) => bytes::is_scheme(value),
-            (Section::Request { .. }, Known::Authority) => bytes::is_authority(value),
-            (Section::Request { .. }, Known::Path) => bytes::is_path(value),
+            (Section::Request { .. }, Known::Method) => {
+                request.has_method = true;
+                request.is_connect = value == b"CONNECT";
+                request.is_options = value == b"OPTIONS";
+                is_checked || bytes::is_method(value)
+            }
+            (Section::Request { .. }, Known::Scheme) => {
+                request.has_scheme = true;
+                request.is_http = matches!(value, b"http" | b"https");
+                is_checked || bytes::is_scheme(value)
+            }
+            (Section::Request { .. }, Known::Authority) => {
+                request.has_authority = true;
+                is_checked || bytes::is_authority(value)
+            }
+            (Section::Request { .. }, Known::Path) => {
+                request.has_path = true;
+                request.is_path_absolute = value.first() == Some(&b'/');
+                request.is_path_asterisk = value == b"*";
+                is_checked || bytes::is_path(value)
+            }
             (
                 Section::Request {
                     connect_protocol: true,
                 },
                 Known::Protocol,
-            ) => !value.is_empty() && bytes::is_value(value, true),
+            ) => {
+                request.has_protocol = true;
+                !value.is_empty() && (is_checked || bytes::is_value(value, true))
+            }
             (Section::Response(_), Known::Status) => {
                 self.status = three_digits(value);
                 self.status >= 100 && self.status != 101
@@ -217,8 +265,7 @@ impl<'a> Reader<'a> {
         if self.hosts > 1 || !bytes::is_authority(value) {
             return Err(Fault::Header("invalid host"));
         }
-        if !headers.contains(Known::Authority) && matches!(self.section, Section::Request { .. }) {
-            self.host_is_authority = true;
+        if !self.request.has_authority && matches!(self.section, Section::Request { .. }) {
             headers.append(Known::Authority, value);
             self.check_limits(headers)?;
         }
@@ -320,36 +367,28 @@ impl<'a> Reader<'a> {
             headers.append(Known::Cookie, self.cookies);
         }
         match self.section {
-            Section::Request { .. } => self.finish_request(headers, end_stream),
+            Section::Request { .. } => self.finish_request(end_stream),
             Section::Response(method) => self.finish_response(method, end_stream),
             Section::Trailers { .. } => self.finish_trailers(end_stream, stream),
         }
     }
 
-    fn finish_request(&self, headers: &HeaderMap, end_stream: bool) -> Result<Facts, Fault> {
-        let method = headers
-            .method()
-            .ok_or(Fault::Messaging("request without :method"))?;
-        let (path, scheme) = (headers.path(), headers.scheme());
-        let has_authority = headers.contains(Known::Authority);
-        let has_protocol = headers.contains(Known::Protocol);
-        let is_connect = method == b"CONNECT";
-        if is_connect && !has_protocol {
-            if path.is_some() || scheme.is_some() || !has_authority {
+    fn finish_request(&self, end_stream: bool) -> Result<Facts, Fault> {
+        let line = &self.request;
+        let has_host = line.has_authority || self.hosts > 0;
+        if line.is_connect && !line.has_protocol {
+            if line.has_path || line.has_scheme || !line.has_authority {
                 return Err(Fault::Messaging("malformed CONNECT request"));
             }
             return Ok(Facts::default());
         }
-        let (Some(path), Some(scheme)) = (path, scheme) else {
-            return Err(Fault::Messaging("request without :path or :scheme"));
-        };
-        if !has_authority || (has_protocol && (!is_connect || self.host_is_authority)) {
-            return Err(Fault::Messaging(
-                "request without :authority, or with :protocol",
-            ));
+        if !(line.has_method && line.has_path && line.has_scheme && has_host) {
+            return Err(Fault::Messaging("a pseudo header is missing"));
         }
-        let is_http = matches!(scheme, b"http" | b"https");
-        if is_http && path[0] != b'/' && !(path == b"*" && method == b"OPTIONS") {
+        if line.has_protocol && !(line.is_connect && line.has_authority) {
+            return Err(Fault::Messaging("malformed extended CONNECT request"));
+        }
+        if line.is_http && !line.is_path_absolute && !(line.is_options && line.is_path_asterisk) {
             return Err(Fault::Messaging("path does not begin with a slash"));
         }
         self.length(end_stream)

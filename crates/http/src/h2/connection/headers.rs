@@ -183,7 +183,12 @@ impl Connection {
             _ => &mut scratch.headers,
         };
         headers.clear();
-        let mut reader = Reader::new(&self.settings, section, &mut self.cookies);
+        let mut reader = Reader::new(
+            &self.settings,
+            section,
+            self.trusts_tables,
+            &mut self.cookies,
+        );
         let limits = reader.limits();
         let decoded = self
             .decoder
@@ -200,6 +205,7 @@ impl Connection {
         match verdict {
             Ok(facts) => Ok(self.take_headers(key, section, facts, end_stream)),
             Err(fault) => {
+                self.trusts_tables = false;
                 if cookies {
                     self.counts().cookies_total_bytes_too_large += 1;
                 }
@@ -211,6 +217,7 @@ impl Connection {
     /// Keeps the compression state in step with a block that concerns nobody.
     fn drop_block(&mut self, block: &[u8], scratch: &mut Message) -> Result<Incoming, Failure> {
         self.counts().headers_cb_no_stream += 1;
+        self.trusts_tables = false;
         let limits = Limits {
             bytes: usize::MAX,
             count: usize::MAX,

@@ -51,6 +51,8 @@ pub struct Connection {
     /// A header block of which frames are missing.
     block: Option<Block>,
     decoder: Decoder,
+    /// All that the decoder's table holds came in blocks that were found valid.
+    trusts_tables: bool,
     encoder: Encoder,
     /// Cookie crumbs of the block being decoded.
     cookies: Vec<u8>,
@@ -185,6 +187,7 @@ impl Connection {
             },
             block: None,
             decoder: Decoder::new(),
+            trusts_tables: true,
             encoder: {
                 let mut encoder = Encoder::new(settings.hpack_table_size);
                 encoder.set_huffman(settings.huffman);

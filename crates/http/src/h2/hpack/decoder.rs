@@ -18,6 +18,8 @@ pub struct Field<'a> {
     pub name: &'a [u8],
     /// The value as received, not validated.
     pub value: &'a [u8],
+    /// The whole field is an entry of a table: it is not the first time that it is shown, unless it is a static one.
+    pub indexed: bool,
 }
 
 /// What is to be done with a field.
@@ -183,6 +185,7 @@ impl Decoder {
                 known: entry.known,
                 name: entry.name.as_bytes(),
                 value: entry.value.as_bytes(),
+                indexed: true,
             });
         }
         let entry = self
@@ -193,6 +196,7 @@ impl Decoder {
             known: entry.known,
             name: self.table.name(entry),
             value: self.table.value(entry),
+            indexed: true,
         })
     }
 
@@ -243,6 +247,7 @@ impl Decoder {
                 None => self.table.bytes(start, name_len),
             },
             value: self.table.bytes(value_start, value_len),
+            indexed: false,
         });
         self.table.commit(start, known, name_len, value_len);
         Ok(())
@@ -299,7 +304,12 @@ impl Decoder {
         } else {
             value.bytes
         };
-        sink.take(Field { known, name, value });
+        sink.take(Field {
+            known,
+            name,
+            value,
+            indexed: false,
+        });
         self.table.truncate(start);
         Ok(())
     }
