@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nuncio_net::Address;
@@ -127,8 +128,10 @@ pub struct StreamInfo {
     pub timing: Timing,
     /// The upstream side.
     pub upstream: UpstreamInfo,
-    /// Name of the cluster that was chosen (`%UPSTREAM_CLUSTER%`).
+    /// Name of the cluster that was chosen (`%UPSTREAM_CLUSTER_RAW%`).
     pub cluster_name: Option<Rc<str>>,
+    /// The cluster's `alt_stat_name`, if it has one: `%UPSTREAM_CLUSTER%` shows it.
+    pub cluster_alt_name: Option<Arc<str>>,
     /// Name of the virtual cluster that the request belongs to (`%VIRTUAL_CLUSTER_NAME%`).
     pub virtual_cluster_name: Option<Rc<str>>,
     /// The matched route.
@@ -174,6 +177,7 @@ impl StreamInfo {
             timing: Timing::default(),
             upstream: UpstreamInfo::default(),
             cluster_name: None,
+            cluster_alt_name: None,
             virtual_cluster_name: None,
             route: None,
             remote_address,

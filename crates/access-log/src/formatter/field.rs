@@ -71,6 +71,7 @@ pub(super) enum Field {
     UpstreamHostName,
     UpstreamHostNameWithoutPort,
     UpstreamCluster,
+    UpstreamClusterRaw,
     UpstreamConnectionId,
     UpstreamRequestAttemptCount,
     UpstreamTransportFailureReason,
@@ -135,10 +136,13 @@ impl Field {
             Field::UpstreamPoolReadyDuration => millis(info.timing.upstream_pool_ready, out),
             Field::UpstreamHostName => host_name(info, false, out),
             Field::UpstreamHostNameWithoutPort => host_name(info, true, out),
-            Field::UpstreamCluster => optional(
-                info.cluster_name.as_deref().filter(|name| !name.is_empty()),
-                out,
-            ),
+            Field::UpstreamCluster => match &info.cluster_alt_name {
+                Some(name) => non_empty(name, out),
+                None => non_empty(info.cluster_name.as_deref().unwrap_or_default(), out),
+            },
+            Field::UpstreamClusterRaw => {
+                non_empty(info.cluster_name.as_deref().unwrap_or_default(), out)
+            }
             Field::UpstreamConnectionId => number(info.upstream.connection_id.unwrap_or(0), out),
             Field::UpstreamRequestAttemptCount => number(info.upstream.attempt_count.into(), out),
             Field::UpstreamTransportFailureReason => {

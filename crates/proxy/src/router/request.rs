@@ -1,5 +1,6 @@
 //! From a request's headers to an upstream connection, or to an answer of the router's own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nuncio_buffer::Buffer;
@@ -43,10 +44,14 @@ impl Stream {
             return;
         };
         self.info.route = Some(route.clone());
-        let exists = route
-            .cluster()
-            .is_some_and(|id| hcm.clusters.get(id).is_some());
-        self.info.cluster_name = exists.then(|| route.cluster_name().clone());
+        let cluster = route.cluster().and_then(|id| hcm.clusters.get(id));
+        self.info.cluster_name = cluster.as_ref().map(|_| route.cluster_name().clone());
+        self.info.cluster_alt_name = cluster.and_then(|cluster| {
+            let info = cluster.info();
+            // Without `alt_stat_name` both are one.
+            let renamed = !Arc::ptr_eq(&info.name, &info.observability_name);
+            renamed.then(|| info.observability_name.clone())
+        });
     }
 
     /// A filter changed what the route depends on.

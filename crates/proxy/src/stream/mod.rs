@@ -239,8 +239,7 @@ impl Stream {
             self.note_request_end(now);
         }
         let hcm = self.hcm.clone();
-        if let Err(mut reply) = self.check_and_prepare(&hcm.config) {
-            reply.close_connection = reply.status == 400 && !hcm.config.keep_on_bad_request;
+        if let Err(reply) = self.check_and_prepare(&hcm.config) {
             return self.send_local_reply(reply);
         }
         self.find_route();

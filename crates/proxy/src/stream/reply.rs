@@ -3,7 +3,7 @@
 use nuncio_buffer::Buffer;
 use nuncio_http::Known;
 use nuncio_http::grpc::{self, Code};
-use nuncio_sdk::{LocalReply, ResponseFlags};
+use nuncio_sdk::{LocalReply, Protocol, ResponseFlags};
 
 use super::lane::Direction;
 use super::{ResponseState, Stream};
@@ -83,13 +83,20 @@ impl Stream {
         self.router_abort();
     }
 
+    /// Whether a reply says that the client does not speak as it should: to Envoy every 400 does. With one request at a
+    /// time, what follows cannot be trusted then.
+    fn is_messaging_error(&self, reply: &LocalReply) -> bool {
+        let is_http1 = matches!(self.info.protocol, Some(Protocol::Http10 | Protocol::Http11));
+        reply.status == 400 && is_http1 && !self.hcm.config.keep_on_bad_request
+    }
+
     /// Puts the reply's headers in place and returns its body. Ends what the request has set in motion.
     fn begin_reply(&mut self, mut reply: LocalReply) -> Buffer {
         self.request_cut = true;
         self.router_abort();
         self.info.set_flag(reply.flags);
         self.info.response_code_details = Some(std::mem::take(&mut reply.details));
-        self.out.close |= reply.close_connection;
+        self.out.close |= reply.close_connection || self.is_messaging_error(&reply);
 
         let headers = &mut self.response.headers;
         headers.clear();

@@ -260,7 +260,7 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
     ),
     ("UNIQUE_ID", F(Field::UniqueId)),
     ("UPSTREAM_CLUSTER", F(Field::UpstreamCluster)),
-    ("UPSTREAM_CLUSTER_RAW", F(Field::UpstreamCluster)),
+    ("UPSTREAM_CLUSTER_RAW", F(Field::UpstreamClusterRaw)),
     ("UPSTREAM_CONNECTION_ID", F(Field::UpstreamConnectionId)),
     ("UPSTREAM_CONNECTION_IDS_ATTEMPTED", Refused),
     (
