@@ -16,7 +16,7 @@ counts! {
     dropped_headers_with_underscores,
     /// Requests refused because of an underscore.
     requests_rejected_with_underscores_in_headers,
-    /// GOAWAY frames sent.
+    /// GOAWAY frames sent that end a connection gracefully.
     goaway_sent,
     /// Header blocks with more headers than allowed.
     header_overflow,

@@ -91,6 +91,10 @@ impl Connection {
         } else if self.goodbye_sent.is_some() {
             return;
         }
+        if kind == GoAway::Final {
+            // Envoy counts neither the notice nor what its codec says of an error.
+            self.counts().goaway_sent += 1;
+        }
         self.write_go_away(last, code, "", out);
     }
 
@@ -102,7 +106,6 @@ impl Connection {
         out: &mut Buffer,
     ) {
         self.goodbye_sent = Some((last, code));
-        self.counts().goaway_sent += 1;
         frame::head(out, kind::GOAWAY, 0, 0, 8 + debug.len());
         out.append_slice(&last.to_be_bytes());
         out.append_slice(&code.0.to_be_bytes());

@@ -343,6 +343,12 @@ impl Connection {
         self.peer.seen
     }
 
+    /// Whether a header block has begun and its end has not come: bytes decoded since then belong to its stream.
+    #[must_use]
+    pub fn is_in_header_block(&self) -> bool {
+        self.block.is_some()
+    }
+
     /// Whether the peer takes extended CONNECT (RFC 8441).
     #[must_use]
     pub fn peer_allows_connect(&self) -> bool {

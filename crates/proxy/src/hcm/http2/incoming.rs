@@ -56,6 +56,10 @@ impl ServerConnection {
             // A client that goes away is served to the end; as in Envoy, nothing else comes of it.
             Incoming::GoAway { .. } | Incoming::Settings | Incoming::Progress => {}
         }
+        if !self.codec.is_in_header_block() {
+            // What was no stream's is nobody's.
+            self.wire = 0;
+        }
     }
 
     /// A stream for a key that has none.
@@ -213,6 +217,10 @@ impl ServerConnection {
         self.failed = true;
         let stats = &self.hcm.stats;
         stats.inc(HttpStats::DOWNSTREAM_CX_PROTOCOL_ERROR);
+        if self.open > 0 || error.stream.is_some() {
+            stats.inc(HttpStats::DOWNSTREAM_CX_DESTROY_ACTIVE_RQ);
+            stats.inc(HttpStats::DOWNSTREAM_CX_DESTROY_LOCAL_ACTIVE_RQ);
+        }
         let flag = ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR;
         if let Some(key) = error.stream {
             let known = self
