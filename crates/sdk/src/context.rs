@@ -17,8 +17,12 @@ pub struct LocalInfo {
     pub node_id: String,
     /// `--service-cluster` / `node.cluster`.
     pub cluster: String,
+    /// `node.locality.region`.
+    pub region: String,
     /// `--service-zone` / `node.locality.zone`.
     pub zone: String,
+    /// `node.locality.sub_zone`.
+    pub sub_zone: String,
     /// The first non-loopback address of this machine, or loopback when there is none, as Envoy uses it for a
     /// loopback peer in `x-forwarded-for`.
     pub address: Option<std::net::IpAddr>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nuncio_access_log::{AccessLogManager, FilterMatchers, FlushOptions};
+use nuncio_access_log::{AccessLogManager, Destination, FilterMatchers, FlushOptions, LogFile};
 use nuncio_admin::AdminConfig;
 use nuncio_config::api::bootstrap::Bootstrap;
 use nuncio_config::{ConfigError, Diagnostic, LoadedBootstrap};
@@ -13,6 +13,7 @@ use nuncio_sdk::{Extensions, FactoryContext, HealthState, LocalInfo, ServerConte
 use nuncio_stats::{StatsConfig, Store};
 use nuncio_upstream::ClusterManager;
 use nuncio_upstream::dns::{DnsResolver, SystemResolver};
+use nuncio_upstream::outlier::OutlierEventLog;
 
 use crate::local_address::local_address;
 use crate::options::Options;
@@ -89,6 +90,9 @@ pub(crate) fn build(
     };
     let clusters = ClusterManager::new(context.clone(), workers, resolver);
     context.services.insert(clusters.clone());
+    if !validating && let Some(log) = outlier_log(&bootstrap, &logs, &mut errors) {
+        clusters.set_outlier_event_log(log);
+    }
     errors.extend(
         clusters
             .initialize(loaded.clusters(), false)
@@ -166,6 +170,7 @@ fn filter_matchers() -> FilterMatchers {
 /// Who this proxy is: the bootstrap's node, over which the command line prevails.
 fn local_info(options: &Options, bootstrap: &Bootstrap) -> LocalInfo {
     let node = bootstrap.node.clone().unwrap_or_default();
+    let locality = node.locality.unwrap_or_default();
     let choose = |flag: &str, node: String| {
         if flag.is_empty() {
             node
@@ -176,10 +181,39 @@ fn local_info(options: &Options, bootstrap: &Bootstrap) -> LocalInfo {
     LocalInfo {
         node_id: choose(&options.service_node, node.id),
         cluster: choose(&options.service_cluster, node.cluster),
-        zone: choose(
-            &options.service_zone,
-            node.locality.unwrap_or_default().zone,
-        ),
+        region: locality.region,
+        zone: choose(&options.service_zone, locality.zone),
+        sub_zone: locality.sub_zone,
         address: Some(local_address(options.local_address_ip_version)),
+    }
+}
+
+/// `cluster_manager.outlier_detection.event_log_path`, opened.
+fn outlier_log(
+    bootstrap: &Bootstrap,
+    logs: &AccessLogManager,
+    errors: &mut Vec<ConfigError>,
+) -> Option<Arc<dyn OutlierEventLog>> {
+    struct Lines(Arc<LogFile>);
+    impl OutlierEventLog for Lines {
+        fn write(&self, line: &str) {
+            self.0
+                .write_with(|out| out.extend_from_slice(line.as_bytes()));
+        }
+    }
+    let settings = bootstrap
+        .cluster_manager
+        .as_ref()?
+        .outlier_detection
+        .as_ref()?;
+    if settings.event_log_path.is_empty() {
+        return None;
+    }
+    match logs.open(&Destination::File(settings.event_log_path.clone().into())) {
+        Ok(file) => Some(Arc::new(Lines(file))),
+        Err(error) => {
+            errors.push(error.within("cluster_manager.outlier_detection.event_log_path"));
+            None
+        }
     }
 }

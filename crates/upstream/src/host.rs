@@ -1,11 +1,15 @@
 //! [`Host`]: one upstream endpoint, with what all threads know of it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::Duration;
 
 use nuncio_net::Address;
 use nuncio_sdk::metadata::DynamicMetadata;
+use tokio::time::Instant;
+
+use crate::outlier::HostMonitor;
 
 /// Where an endpoint is (`core.v3.Locality`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,6 +75,8 @@ health_flags! {
     ACTIVE_HC_TIMEOUT = 8, "/active_hc_timeout";
     /// `LbEndpoint.health_status` is `DRAINING`.
     EDS_STATUS_DRAINING = 9, "/eds_status_draining";
+    /// Has answered `x-envoy-degraded`, as outlier detection has seen.
+    DEGRADED_OUTLIER_DETECTION = 10, "/degraded_outlier_detection";
 }
 
 impl HealthFlags {
@@ -83,7 +89,14 @@ impl HealthFlags {
             | Self::FAILED_EDS_HEALTH.0
             | Self::EDS_STATUS_DRAINING.0,
     );
-    const DEGRADED: Self = Self(Self::DEGRADED_ACTIVE_HC.0 | Self::DEGRADED_EDS_HEALTH.0);
+    const DEGRADED: Self = Self(
+        Self::DEGRADED_ACTIVE_HC.0
+            | Self::DEGRADED_EDS_HEALTH.0
+            | Self::DEGRADED_OUTLIER_DETECTION.0,
+    );
+    /// Flags of outlier detection.
+    pub(crate) const OUTLIER: Self =
+        Self(Self::FAILED_OUTLIER_CHECK.0 | Self::DEGRADED_OUTLIER_DETECTION.0);
     const EXCLUDED: Self = Self(
         Self::PENDING_ACTIVE_HC.0
             | Self::EXCLUDED_VIA_IMMEDIATE_HC_FAIL.0
@@ -187,7 +200,20 @@ pub struct Host {
     weight: AtomicU32,
     priority: AtomicU32,
     health: AtomicU32,
+    /// Milliseconds after [`base_time`].
+    healthy_since: AtomicU64,
     stats: HostStats,
+    outlier: OnceLock<Box<HostMonitor>>,
+}
+
+/// What times of hosts are counted from.
+fn base_time() -> Instant {
+    static BASE: LazyLock<Instant> = LazyLock::new(Instant::now);
+    *BASE
+}
+
+fn milliseconds(time: Instant) -> u64 {
+    time.saturating_duration_since(base_time()).as_millis() as u64
 }
 
 impl Host {
@@ -201,8 +227,21 @@ impl Host {
             weight: AtomicU32::new(config.weight.max(1)),
             priority: AtomicU32::new(config.priority),
             health: AtomicU32::new(config.health.0),
+            healthy_since: AtomicU64::new(milliseconds(Instant::now())),
             stats: HostStats::default(),
+            outlier: OnceLock::new(),
         }
+    }
+
+    /// The host has become healthy now, after a health check: slow start begins anew.
+    pub fn set_healthy_since(&self, now: Instant) {
+        self.healthy_since.store(milliseconds(now), Relaxed);
+    }
+
+    /// How long the host has been there, or healthy again.
+    pub fn healthy_for(&self, now: Instant) -> Duration {
+        let since = self.healthy_since.load(Relaxed);
+        Duration::from_millis(milliseconds(now).saturating_sub(since))
     }
 
     /// Where to connect to.
@@ -270,6 +309,17 @@ impl Host {
     /// What is counted.
     pub fn stats(&self) -> &HostStats {
         &self.stats
+    }
+
+    /// What outlier detection knows, from now on at least.
+    #[inline]
+    pub(crate) fn outlier_monitor(&self) -> &HostMonitor {
+        self.outlier.get_or_init(Box::default)
+    }
+
+    /// What outlier detection knows; `None` while it knows nothing.
+    pub fn known_outlier_monitor(&self) -> Option<&HostMonitor> {
+        self.outlier.get().map(|monitor| &**monitor)
     }
 
     /// Whether `config` describes this host: then [`Self::update`] is enough.

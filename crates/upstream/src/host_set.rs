@@ -1,12 +1,17 @@
 //! Immutable snapshots of a cluster's hosts: what balancers choose from.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+
+use hashbrown::HashMap;
+use nuncio_net::Address;
 
 use crate::host::{Health, Host, Locality};
+use crate::host_list::HostList;
 use crate::lb::priority::PriorityLoads;
 
-/// A list of hosts, shared between the lists that happen to be equal (all and healthy, mostly).
-pub type HostList = Arc<[Arc<Host>]>;
+/// What a load-balancing policy has made of a set of hosts (a ring, a table, subsets); shared by all threads.
+pub type Derived = Arc<dyn Any + Send + Sync>;
 
 /// The hosts of one locality within one priority.
 #[derive(Clone, Debug)]
@@ -21,6 +26,8 @@ pub struct LocalityHosts {
     pub healthy: HostList,
     /// The degraded ones.
     pub degraded: HostList,
+    /// How many do not count when availability is computed.
+    pub excluded: u32,
 }
 
 /// The hosts of one priority.
@@ -34,7 +41,7 @@ pub struct HostSet {
     pub degraded: HostList,
     /// How many do not count when panic is decided.
     pub excluded: u32,
-    /// The same hosts by locality, in the order of configuration.
+    /// The same hosts by locality, each there once, in the order of configuration.
     pub localities: Arc<[LocalityHosts]>,
 }
 
@@ -64,6 +71,11 @@ impl Default for PriorityOptions {
 pub struct PrioritySet {
     sets: Box<[HostSet]>,
     loads: PriorityLoads,
+    options: PriorityOptions,
+    /// What the cluster's policy has made of these hosts; made when the first request needs it.
+    derived: OnceLock<Derived>,
+    /// Made when the first request asks for a host by its address.
+    by_address: OnceLock<Box<HashMap<Address, Arc<Host>>>>,
 }
 
 /// Hosts of a locality as discovery gives them.
@@ -92,27 +104,106 @@ impl PrioritySet {
             .map(|group| group.priority + 1)
             .max()
             .unwrap_or(1);
-        let sets: Box<[HostSet]> = (0..priorities)
-            .map(|priority| HostSet::build(groups.iter().filter(|g| g.priority == priority)))
-            .collect();
+        let sets = (0..priorities)
+            .map(|priority| HostSet::build(groups.iter().filter(|g| g.priority == priority)));
+        Self::of_sets(sets.collect(), options)
+    }
+
+    fn of_sets(sets: Box<[HostSet]>, options: PriorityOptions) -> Self {
         let loads = PriorityLoads::compute(&sets, options);
-        Self { sets, loads }
+        Self {
+            sets,
+            loads,
+            options,
+            derived: OnceLock::new(),
+            by_address: OnceLock::new(),
+        }
     }
 
     /// The same hosts, sorted anew after their health has changed.
     pub fn rebuilt(&self, options: PriorityOptions) -> Self {
+        let new = Self::build(
+            &self.groups(|_| true, |locality, _| locality.weight),
+            options,
+        );
+        new.continue_from(self);
+        new
+    }
+
+    /// Those hosts that `keep` wants, with all priorities and localities as they are here; `weight` is asked for the
+    /// weight of a locality of which this many hosts are left.
+    pub(crate) fn filtered(
+        &self,
+        keep: impl Fn(&Arc<Host>) -> bool,
+        weight: impl Fn(&LocalityHosts, usize) -> Option<u32>,
+    ) -> Self {
+        Self::build(&self.groups(keep, weight), self.options)
+    }
+
+    fn groups(
+        &self,
+        keep: impl Fn(&Arc<Host>) -> bool,
+        weight: impl Fn(&LocalityHosts, usize) -> Option<u32>,
+    ) -> Vec<LocalityGroup> {
         let mut groups = Vec::new();
         for (priority, set) in self.sets.iter().enumerate() {
             for locality in &*set.localities {
+                let hosts: Vec<_> = locality.all.iter().filter(|h| keep(h)).cloned().collect();
                 groups.push(LocalityGroup {
                     locality: locality.locality.clone(),
-                    weight: locality.weight,
+                    weight: weight(locality, hosts.len()),
                     priority: priority as u32,
-                    hosts: locality.all.to_vec(),
+                    hosts,
                 });
             }
         }
-        Self::build(&groups, options)
+        groups
+    }
+
+    /// Lists of this new set go on where those of `before` stand.
+    pub(crate) fn continue_from(&self, before: &Self) {
+        for (set, old) in self.sets.iter().zip(&before.sets) {
+            let pairs = [
+                (&set.all, &old.all),
+                (&set.healthy, &old.healthy),
+                (&set.degraded, &old.degraded),
+            ];
+            for (list, old) in pairs {
+                list.continue_from(old);
+            }
+            for (locality, old) in set.localities.iter().zip(&*old.localities) {
+                locality.healthy.continue_from(&old.healthy);
+                locality.degraded.continue_from(&old.degraded);
+            }
+        }
+    }
+
+    /// What the cluster's policy has made of these hosts, if it was needed yet.
+    pub(crate) fn derived(&self) -> Option<&Derived> {
+        self.derived.get()
+    }
+
+    /// The same, made now if need be.
+    pub(crate) fn derived_or(&self, make: impl FnOnce() -> Derived) -> &Derived {
+        self.derived.get_or_init(make)
+    }
+
+    /// The host at this address, of any priority; the first one when there are several.
+    pub(crate) fn at_address(&self, address: &Address) -> Option<&Arc<Host>> {
+        let by_address = self.by_address.get_or_init(|| {
+            let mut map = HashMap::with_capacity(self.len());
+            for host in self.hosts() {
+                map.entry(host.address().clone())
+                    .or_insert_with(|| host.clone());
+            }
+            Box::new(map)
+        });
+        by_address.get(address)
+    }
+
+    /// How priorities share the load.
+    pub fn options(&self) -> PriorityOptions {
+        self.options
     }
 
     /// The host sets, by priority; never empty.
@@ -143,18 +234,31 @@ impl PrioritySet {
 
 impl HostSet {
     fn build<'a>(groups: impl Iterator<Item = &'a LocalityGroup>) -> Self {
-        let localities: Vec<LocalityHosts> = groups.map(LocalityHosts::build).collect();
-        let excluded = |list: &HostList| {
-            list.iter()
-                .filter(|host| host.health_flags().is_excluded())
-                .count() as u32
-        };
+        let mut merged: Vec<(&LocalityGroup, Option<Vec<Arc<Host>>>)> = Vec::new();
+        for group in groups {
+            // A priority may name a locality several times; Envoy puts its hosts together.
+            match merged
+                .iter_mut()
+                .find(|(g, _)| g.locality == group.locality)
+            {
+                None => merged.push((group, None)),
+                Some((first, joined)) => joined
+                    .get_or_insert_with(|| first.hosts.clone())
+                    .extend(group.hosts.iter().cloned()),
+            }
+        }
+        let localities: Vec<LocalityHosts> = merged
+            .iter()
+            .map(|(group, joined)| {
+                LocalityHosts::build(group, joined.as_deref().unwrap_or(&group.hosts))
+            })
+            .collect();
         if let [only] = localities.as_slice() {
             return Self {
                 all: only.all.clone(),
                 healthy: only.healthy.clone(),
                 degraded: only.degraded.clone(),
-                excluded: excluded(&only.all),
+                excluded: only.excluded,
                 localities: localities.into(),
             };
         }
@@ -171,7 +275,7 @@ impl HostSet {
             join(|l| &l.healthy)
         };
         Self {
-            excluded: excluded(&all),
+            excluded: localities.iter().map(|l| l.excluded).sum(),
             all,
             healthy,
             degraded: join(|l| &l.degraded),
@@ -181,34 +285,26 @@ impl HostSet {
 }
 
 impl LocalityHosts {
-    fn build(group: &LocalityGroup) -> Self {
-        let all: HostList = group.hosts.as_slice().into();
+    fn build(group: &LocalityGroup, hosts: &[Arc<Host>]) -> Self {
+        let all = HostList::new(hosts.to_vec());
         let of = |health: Health| -> HostList {
             let count = all.iter().filter(|host| host.health() == health).count();
             if count == all.len() {
                 return all.clone();
-            }
-            if count == 0 {
-                return no_hosts();
             }
             all.iter()
                 .filter(|host| host.health() == health)
                 .cloned()
                 .collect()
         };
+        let excluded = all.iter().filter(|host| host.health_flags().is_excluded());
         Self {
             locality: group.locality.clone(),
             weight: group.weight,
+            excluded: excluded.count() as u32,
             healthy: of(Health::Healthy),
             degraded: of(Health::Degraded),
             all,
         }
     }
-}
-
-/// The one empty list, so that emptiness costs no memory per cluster.
-pub(crate) fn no_hosts() -> HostList {
-    use std::sync::LazyLock;
-    static NONE: LazyLock<HostList> = LazyLock::new(|| Arc::new([]));
-    NONE.clone()
 }

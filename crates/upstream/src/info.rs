@@ -13,6 +13,7 @@ use nuncio_stats::Group;
 use crate::breaker::{Breakers, Thresholds};
 use crate::host_set::PriorityOptions;
 use crate::lb::LbPolicy;
+use crate::outlier::Detector;
 
 /// How a cluster finds its hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct ClusterInfo {
     pub thresholds: Option<Box<[Thresholds; 2]>>,
     /// The budgets with these limits, over all workers.
     pub breakers: Arc<Breakers>,
+    /// `outlier_detection`
+    pub outlier: Option<Arc<Detector>>,
     /// `cluster.<observability_name>.*`
     pub stats: Arc<Group>,
     /// `metadata`
@@ -86,17 +89,17 @@ impl UpstreamProtocol {
 /// `HttpProtocolOptions` of a cluster.
 #[derive(Debug)]
 pub struct HttpOptions {
-    /// What the codec accepts and sends.
-    pub h1: Arc<H1Settings>,
-    /// `common_http_protocol_options.idle_timeout`, 1 h unless told; `None` is for ever.
     /// What upstreams speak; `None`: what the downstream connection speaks (`use_downstream_protocol_config`).
     pub protocol: Option<UpstreamProtocol>,
-    pub idle_timeout: Option<Duration>,
-    /// `common_http_protocol_options.max_requests_per_connection`; `None` is without limit.
+    /// What the codec accepts and sends.
+    pub h1: Arc<H1Settings>,
     /// The same for HTTP/2.
     pub h2: Arc<H2Settings>,
     /// `http2_protocol_options.connection_keepalive`
     pub keepalive: Option<Keepalive>,
+    /// `common_http_protocol_options.idle_timeout`, 1 h unless told; `None` is for ever.
+    pub idle_timeout: Option<Duration>,
+    /// `common_http_protocol_options.max_requests_per_connection`; `None` is without limit.
     pub max_requests_per_connection: Option<u32>,
     /// `common_http_protocol_options.max_connection_duration`
     pub max_connection_duration: Option<Duration>,
@@ -107,9 +110,6 @@ pub struct HttpOptions {
 /// Envoy's default of `common_http_protocol_options.idle_timeout`.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-impl Default for HttpOptions {
-    fn default() -> Self {
-        Self {
 impl HttpOptions {
     /// What an upstream speaks for a request that came by `downstream`.
     pub fn protocol_for(&self, downstream: Option<Protocol>) -> UpstreamProtocol {
@@ -120,13 +120,16 @@ impl HttpOptions {
     }
 }
 
-            h1: Arc::new(H1Settings::upstream()),
-            idle_timeout: Some(DEFAULT_IDLE_TIMEOUT),
-            max_requests_per_connection: None,
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
             protocol: Some(UpstreamProtocol::Http1),
-            max_connection_duration: None,
+            h1: Arc::new(H1Settings::upstream()),
             h2: Arc::new(H2Settings::upstream()),
             keepalive: None,
+            idle_timeout: Some(DEFAULT_IDLE_TIMEOUT),
+            max_requests_per_connection: None,
+            max_connection_duration: None,
             max_stream_duration: None,
         }
     }

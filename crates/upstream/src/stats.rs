@@ -168,6 +168,27 @@ stats_schema! {
 }
 
 stats_schema! {
+    /// `cluster.<name>.ring_hash_lb.*`: there once a ring was made.
+    pub RingHashStats {
+        gauges {
+            max_hashes_per_host,
+            min_hashes_per_host,
+            size,
+        }
+    }
+}
+
+stats_schema! {
+    /// `cluster.<name>.maglev_lb.*`: there once a table was made.
+    pub MaglevStats {
+        gauges {
+            max_entries_per_host,
+            min_entries_per_host,
+        }
+    }
+}
+
+stats_schema! {
     /// `cluster_manager.*`
     pub ManagerStats {
         counters {
@@ -182,6 +203,37 @@ stats_schema! {
         gauges {
             active_clusters (NeverImport),
             warming_clusters (NeverImport),
+        }
+    }
+}
+
+stats_schema! {
+    /// `cluster.<name>.outlier_detection.*`: only with outlier detection. The first three counters are Envoy's older names.
+    pub OutlierStats {
+        counters {
+            ejections_consecutive_5xx,
+            ejections_success_rate,
+            ejections_total,
+            ejections_detected_consecutive_5xx,
+            ejections_detected_consecutive_gateway_failure,
+            ejections_detected_consecutive_local_origin_failure,
+            ejections_detected_degradation,
+            ejections_detected_failure_percentage,
+            ejections_detected_local_origin_failure_percentage,
+            ejections_detected_local_origin_success_rate,
+            ejections_detected_success_rate,
+            ejections_enforced_consecutive_5xx,
+            ejections_enforced_consecutive_gateway_failure,
+            ejections_enforced_consecutive_local_origin_failure,
+            ejections_enforced_failure_percentage,
+            ejections_enforced_local_origin_failure_percentage,
+            ejections_enforced_local_origin_success_rate,
+            ejections_enforced_success_rate,
+            ejections_enforced_total,
+            ejections_overflow,
+        }
+        gauges {
+            ejections_active,
         }
     }
 }

@@ -10,8 +10,10 @@ use nuncio_config::api::cluster::CircuitBreakers;
 use nuncio_config::api::cluster::circuit_breakers::Thresholds as ProtoThresholds;
 use nuncio_config::api::core::{HealthStatus, Locality as ProtoLocality, RoutingPriority};
 use nuncio_config::api::protobuf::UInt32Value;
+use nuncio_config::api::types::Percent;
 use nuncio_config::json;
-use nuncio_upstream::{ClusterStatus, HealthFlags, HostStatus, Locality, Thresholds};
+use nuncio_upstream::outlier::RateOf;
+use nuncio_upstream::{ClusterStatus, HealthFlags, Host, HostStatus, Locality, Thresholds};
 
 use crate::handlers::{partial, proto_address};
 use crate::json::{PRETTY, write_list};
@@ -51,6 +53,24 @@ fn write_cluster(out: &mut dyn Write, cluster: &ClusterStatus) -> fmt::Result {
         "{name}::observability_name::{}",
         cluster.info.observability_name
     )?;
+    if let Some(detector) = &cluster.info.outlier {
+        for (prefix, of) in [
+            ("", RateOf::ExternalOrigin),
+            ("local_origin_", RateOf::LocalOrigin),
+        ] {
+            let rates = detector.summary(of);
+            for (figure, value) in [
+                ("average", rates.average),
+                ("ejection_threshold", rates.ejection_threshold),
+            ] {
+                writeln!(
+                    out,
+                    "{name}::outlier::{prefix}success_rate_{figure}::{}",
+                    General(value)
+                )?;
+            }
+        }
+    }
     for (priority, limits) in ["default", "high"].into_iter().zip(cluster.thresholds()) {
         let limits = [
             ("max_connections", limits.max_connections),
@@ -83,12 +103,45 @@ fn write_host(out: &mut dyn Write, cluster: &str, status: &HostStatus) -> fmt::R
     writeln!(out, "{place}::sub_zone::{}", locality.sub_zone)?;
     writeln!(out, "{place}::canary::{}", host.is_canary())?;
     writeln!(out, "{place}::priority::{}", status.priority)?;
-    // Outlier detection computes these; without it Envoy prints -1.
-    writeln!(out, "{place}::success_rate::-1")?;
-    writeln!(out, "{place}::local_origin_success_rate::-1")
+    let rate = |of| General(success_rate(host, of).unwrap_or(-1.0));
+    writeln!(
+        out,
+        "{place}::success_rate::{}",
+        rate(RateOf::ExternalOrigin)
+    )?;
+    writeln!(
+        out,
+        "{place}::local_origin_success_rate::{}",
+        rate(RateOf::LocalOrigin)
+    )
+}
+
+/// What outlier detection has computed for the last interval, in percent.
+fn success_rate(host: &Host, of: RateOf) -> Option<f64> {
+    let rate = host.known_outlier_monitor()?.success_rate(of);
+    (rate >= 0.0).then_some(rate)
+}
+
+/// A number as C's `%g` prints it: six significant digits, without trailing zeros. Percentages need no exponent.
+struct General(f64);
+
+impl fmt::Display for General {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = self.0.abs().log10().floor().max(0.0) as usize + 1;
+        let text = format!("{:.*}", 6_usize.saturating_sub(whole), self.0);
+        let text = match text.contains('.') {
+            true => text.trim_end_matches('0').trim_end_matches('.'),
+            false => &text,
+        };
+        f.write_str(text)
+    }
 }
 
 fn status(cluster: &ClusterStatus) -> ProtoStatus {
+    let ejection_threshold = |of| {
+        let detector = cluster.info.outlier.as_ref()?;
+        percent(Some(detector.summary(of).ejection_threshold).filter(|value| *value >= 0.0))
+    };
     let [default, high] = cluster.thresholds();
     let thresholds = vec![
         thresholds(RoutingPriority::Default, default),
@@ -106,6 +159,8 @@ fn status(cluster: &ClusterStatus) -> ProtoStatus {
             ..Default::default()
         }),
         observability_name: cluster.info.observability_name.to_string(),
+        success_rate_ejection_threshold: ejection_threshold(RateOf::ExternalOrigin),
+        local_origin_success_rate_ejection_threshold: ejection_threshold(RateOf::LocalOrigin),
         ..Default::default()
     }
 }
@@ -147,8 +202,13 @@ fn host(status: &HostStatus) -> ProtoHost {
         hostname: status.host.hostname().to_owned(),
         priority: status.priority,
         locality: Some(locality(status.host.locality())),
-        ..Default::default()
+        success_rate: percent(success_rate(&status.host, RateOf::ExternalOrigin)),
+        local_origin_success_rate: percent(success_rate(&status.host, RateOf::LocalOrigin)),
     }
+}
+
+fn percent(value: Option<f64>) -> Option<Percent> {
+    value.map(|value| Percent { value })
 }
 
 fn health(flags: HealthFlags) -> HostHealthStatus {
@@ -161,8 +221,8 @@ fn health(flags: HealthFlags) -> HostHealthStatus {
         pending_active_hc: has(HealthFlags::PENDING_ACTIVE_HC),
         excluded_via_immediate_hc_fail: has(HealthFlags::EXCLUDED_VIA_IMMEDIATE_HC_FAIL),
         active_hc_timeout: has(HealthFlags::ACTIVE_HC_TIMEOUT),
+        failed_degraded_outlier_detection: has(HealthFlags::DEGRADED_OUTLIER_DETECTION),
         eds_health_status: configured_health(flags).into(),
-        ..Default::default()
     }
 }
 

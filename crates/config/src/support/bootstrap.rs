@@ -41,10 +41,20 @@ pub(super) const MESSAGES: &[Entry] = &[
     ),
     message(
         "envoy.config.bootstrap.v3.ClusterManager",
-        &[(
-            "local_cluster_name",
-            Harmless("names the local cluster for zone-aware balancing, which is refused"),
-        )],
+        &[
+            (
+                "local_cluster_name",
+                Harmless("names the local cluster for zone-aware balancing, which is refused"),
+            ),
+            ("outlier_detection", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.bootstrap.v3.ClusterManager.OutlierDetection",
+        &[
+            ("event_log_path", Implemented),
+            ("event_service", Refused("events go to a file")),
+        ],
     ),
     message(
         "envoy.config.bootstrap.v3.Admin",

@@ -60,10 +60,44 @@ pub(super) const MESSAGES: &[Entry] = &[
             ),
             ("load_balancing_policy", Implemented),
             ("health_checks", Refused("active health checks come later")),
+            ("outlier_detection", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.cluster.v3.OutlierDetection",
+        &[
+            ("consecutive_5xx", Implemented),
+            ("interval", Implemented),
+            ("base_ejection_time", Implemented),
+            ("max_ejection_percent", Implemented),
+            ("enforcing_consecutive_5xx", Implemented),
+            ("enforcing_success_rate", Implemented),
+            ("success_rate_minimum_hosts", Implemented),
+            ("success_rate_request_volume", Implemented),
+            ("success_rate_stdev_factor", Implemented),
+            ("consecutive_gateway_failure", Implemented),
+            ("enforcing_consecutive_gateway_failure", Implemented),
+            ("split_external_local_origin_errors", Implemented),
+            ("consecutive_local_origin_failure", Implemented),
+            ("enforcing_consecutive_local_origin_failure", Implemented),
+            ("enforcing_local_origin_success_rate", Implemented),
+            ("failure_percentage_threshold", Implemented),
+            ("enforcing_failure_percentage", Implemented),
+            ("enforcing_failure_percentage_local_origin", Implemented),
+            ("failure_percentage_minimum_hosts", Implemented),
+            ("failure_percentage_request_volume", Implemented),
+            ("max_ejection_time", Implemented),
+            ("max_ejection_time_jitter", Implemented),
             (
-                "outlier_detection",
-                Refused("outlier detection comes later"),
+                "successful_active_health_check_uneject_host",
+                Harmless("no health check succeeds: active ones are refused"),
             ),
+            (
+                "monitors",
+                Refused("no extension that watches for other errors exists"),
+            ),
+            ("always_eject_one_host", Implemented),
+            ("detect_degraded_hosts", Implemented),
         ],
     ),
     message(
@@ -80,7 +114,9 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("healthy_panic_threshold", Implemented),
             (
                 "update_merge_window",
-                Harmless("merges health changes, and there are none"),
+                Harmless(
+                    "changes of health are shown to the workers at once; many together cost one update",
+                ),
             ),
             (
                 "ignore_new_hosts_until_first_hc",
@@ -175,16 +211,6 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             ("common_http_protocol_options", Implemented),
             ("explicit_http_config", Implemented),
-        ],
-    ),
-    message(
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig",
-        &[
-            ("http_protocol_options", Implemented),
-            ("http2_protocol_options", Implemented),
-        ],
-    ),
-];
             ("use_downstream_protocol_config", Implemented),
             (
                 "auto_config",
@@ -197,3 +223,13 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             ("http_protocol_options", Implemented),
             ("http2_protocol_options", Implemented),
+        ],
+    ),
+    message(
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig",
+        &[
+            ("http_protocol_options", Implemented),
+            ("http2_protocol_options", Implemented),
+        ],
+    ),
+];

@@ -1,7 +1,8 @@
 //! What failures and successes of an upstream mean to the client and to the stats.
 
-use nuncio_http::{HeaderMap, Known};
+use nuncio_http::{HeaderMap, Known, grpc};
 use nuncio_sdk::{LocalReply, ResponseFlags};
+use nuncio_upstream::outlier::Outcome;
 use nuncio_upstream::{ClosedBy, CodeContext, ConnectFailure, FailureKind};
 use tokio::time::Instant;
 
@@ -17,36 +18,36 @@ pub(super) enum Reset {
     ConnectionTermination,
     /// The upstream broke the protocol.
     ProtocolError,
-}
     /// The upstream has reset the stream.
     RemoteReset,
     /// The upstream has not processed the request.
     RemoteRefused,
     /// The upstream has lost the connection that CONNECT made.
     ConnectError,
+}
 
 impl Reset {
     fn text(self) -> (&'static str, &'static str) {
         match self {
             Reset::ConnectionTermination => ("connection termination", "connection_termination"),
             Reset::ProtocolError => ("protocol error", "protocol_error"),
-        }
             Reset::RemoteReset => ("remote reset", "remote_reset"),
             Reset::RemoteRefused => ("remote refused stream reset", "remote_refused_stream_reset"),
             Reset::ConnectError => (
                 "remote error with CONNECT request",
                 "remote_error_with_CONNECT_request",
             ),
+        }
     }
 
     fn flag(self) -> ResponseFlags {
         match self {
             Reset::ConnectionTermination => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
             Reset::ProtocolError => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
-        }
             Reset::RemoteReset | Reset::RemoteRefused | Reset::ConnectError => {
                 ResponseFlags::UPSTREAM_REMOTE_RESET
             }
+        }
     }
 }
 
@@ -97,6 +98,7 @@ impl Stream {
                 self.charge_code(503);
                 if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
                     cluster.on_host_error(host);
+                    cluster.put_outlier_outcome(host, Outcome::ConnectFailed, None);
                 }
                 let reason = &self.info.upstream.transport_failure_reason;
                 let details = match reason.is_empty() {
@@ -120,9 +122,9 @@ impl Stream {
             Upstream::Active(exchange) => {
                 let facts = (exchange.has_started(), exchange.owns_connection());
                 exchange.abandon(by);
-                started
+                facts
             }
-            _ => false,
+            _ => (false, false),
         };
         self.router.deadline = None;
         let (reason, details) = reset.text();
@@ -135,15 +137,15 @@ impl Stream {
             }
         }
         if started {
-            self.hcm
-                .stats
-                .inc(HttpStats::RQ_RESET_AFTER_DOWNSTREAM_RESPONSE_STARTED);
-            let mut reply = LocalReply::new(
-                502,
-                "",
-                format!("upstream_reset_after_response_started{{{details}}}"),
-            );
-            reply.flags = reset.flag();
+            // Envoy counts this for gRPC only.
+            if self.is_grpc {
+                self.hcm
+                    .stats
+                    .inc(HttpStats::RQ_RESET_AFTER_DOWNSTREAM_RESPONSE_STARTED);
+            }
+            // Seen by a client only if a filter has held the response back.
+            let mut reply = reset_reply(502, reason, details, reset.flag());
+            reply.details = format!("upstream_reset_after_response_started{{{details}}}").into();
             return self.router_reply(reply);
         }
         let status = if reset == Reset::ProtocolError {
@@ -173,12 +175,27 @@ impl Stream {
         self.charge_code(status);
         if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
             cluster.on_host_response(host, status);
+            cluster.put_outlier_code(host, self.outlier_code(status));
+            if self.response.headers.contains(Known::XEnvoyDegraded) {
+                cluster.put_degraded(host);
+            }
             if says_close(&self.response.headers) {
                 cluster.on_close_notify();
             }
         }
         self.info.response_code = Some(status);
         self.finalize_response();
+    }
+
+    /// The status that outlier detection sees: an answer without a body that has a `grpc-status` stands for that.
+    fn outlier_code(&self, status: u16) -> u16 {
+        if !self.is_grpc {
+            return status;
+        }
+        match grpc::status_in(&self.response.headers) {
+            Some(Ok(code)) => code.to_http(),
+            _ => status,
+        }
     }
 
     /// An upstream that answers a request for an upgrade with 200 has not understood it: the client gets no more than
@@ -249,6 +266,9 @@ impl Stream {
         self.router.groups.count_timeout();
         if !matches!(&self.router.upstream, Upstream::Active(exchange) if exchange.has_started()) {
             self.charge_code(504);
+            if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+                cluster.put_outlier_outcome(host, Outcome::Timeout, None);
+            }
         }
         self.router_reply(
             LocalReply::new(504, "upstream request timeout", "response_timeout")

@@ -7,6 +7,7 @@ mod dns;
 mod endpoints;
 mod http;
 mod limits;
+mod outlier;
 mod util;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::breaker::Thresholds;
 use crate::host_set::PriorityOptions;
 use crate::info::{ClusterKind, HttpOptions};
 use crate::lb::LbPolicy;
+use crate::outlier::Settings;
 
 pub(crate) use dns::{DnsOptions, LookupFamily};
 pub(crate) use endpoints::{EndpointAddress, EndpointSpec, LocalitySpec};
@@ -52,6 +54,7 @@ pub(crate) struct ClusterSpec {
     pub(crate) lb: Arc<dyn LbPolicy>,
     pub(crate) priorities: PriorityOptions,
     pub(crate) thresholds: [Thresholds; 2],
+    pub(crate) outlier: Option<Settings>,
     pub(crate) metadata: Option<Arc<DynamicMetadata>>,
 }
 
@@ -68,7 +71,7 @@ impl Default for SharedParts {
         Self {
             http: Arc::default(),
             connect: Arc::default(),
-            round_robin: Arc::new(crate::lb::round_robin::RoundRobin),
+            round_robin: Arc::<crate::lb::round_robin::RoundRobin>::default(),
         }
     }
 }
@@ -172,7 +175,6 @@ pub(crate) fn compile(
             typed_dns_resolver_config.is_some(),
             "typed_dns_resolver_config",
         ),
-        (outlier_detection.is_some(), "outlier_detection"),
         (lb_subset_config.is_some(), "lb_subset_config"),
         (!filters.is_empty(), "filters"),
         (lrs_server.is_some(), "lrs_server"),
@@ -255,6 +257,11 @@ pub(crate) fn compile(
     );
     let mut priorities = balancing::common(common_lb_config, &mut errors);
     let thresholds = limits::thresholds(circuit_breakers, &mut errors);
+    let outlier = outlier_detection.and_then(|message| {
+        errors.nested("outlier_detection", |errors| {
+            outlier::settings(message, errors)
+        })
+    });
     let connect = connection::options(
         upstream_bind_config,
         upstream_connection_options,
@@ -267,16 +274,15 @@ pub(crate) fn compile(
             typed: typed_extension_protocol_options,
             common: common_http_protocol_options,
             http1: http_protocol_options,
+            http2: http2_protocol_options,
+            use_downstream_protocol: protocol_selection
+                == ClusterProtocolSelection::UseDownstreamProtocol as i32,
             max_requests_per_connection,
         },
-        parts,
         &mut errors,
     );
     let dns = match kind {
         Some(ClusterKind::StrictDns) => Some(dns::options(
-            http2: http2_protocol_options,
-            use_downstream_protocol: protocol_selection
-                == ClusterProtocolSelection::UseDownstreamProtocol as i32,
             dns::Fields {
                 refresh_rate: dns_refresh_rate,
                 jitter: dns_jitter,
@@ -316,6 +322,7 @@ pub(crate) fn compile(
         lb,
         priorities,
         thresholds,
+        outlier,
         metadata,
     })
 }

@@ -21,21 +21,21 @@ struct Entry {
 }
 
 impl EdfSchedule {
-    /// The schedule as it is after `picks` picks, so that balancers with different seeds start at different places
-    /// (`EdfScheduler::createWithPicks`).
-    pub fn with_picks(weights: impl ExactSizeIterator<Item = u32> + Clone, picks: u32) -> Self {
+    /// The schedule of `len` entries as it is after `picks` picks, so that balancers with different seeds start at
+    /// different places (`EdfScheduler::createWithPicks`). Weights are above 0.
+    pub fn with_picks(len: usize, weight: impl Fn(usize) -> f64, picks: u32) -> Self {
         // Envoy's limit and epsilon; the latter keeps floors exact where weights are multiples of each other.
         let picks = picks % 429_496_729;
-        let weight_of = |weight: u32| f64::from(weight.max(1)) + 1e-13;
-        let sum: f64 = weights.clone().map(weight_of).sum();
+        let weight_of = |index: usize| weight(index) + 1e-13;
+        let sum: f64 = (0..len).map(weight_of).sum();
         let mut schedule = Self {
             now: 0.0,
             order: 0,
-            queue: BinaryHeap::with_capacity(weights.len()),
+            queue: BinaryHeap::with_capacity(len),
         };
         let mut picked = 0;
-        for (index, weight) in weights.clone().enumerate() {
-            let weight = weight_of(weight);
+        for index in 0..len {
+            let weight = weight_of(index);
             let mut floor = (weight * f64::from(picks) / sum) as u32;
             // The last of an entry's share may lie after the others' next ones.
             if floor > 0 && f64::from(floor) / weight >= f64::from(picks) / sum {
@@ -45,9 +45,8 @@ impl EdfSchedule {
             picked += floor;
             schedule.put(f64::from(floor + 1) / weight, index);
         }
-        let weights: Vec<u32> = weights.collect();
         for _ in picked..picks {
-            schedule.pick(|index| weights[index]);
+            schedule.pick(&weight);
         }
         schedule
     }
@@ -62,12 +61,12 @@ impl EdfSchedule {
     }
 
     /// The next entry; `weight` tells what an entry weighs now. `None` when the schedule is empty.
-    pub fn pick(&mut self, weight: impl FnOnce(usize) -> u32) -> Option<usize> {
+    pub fn pick(&mut self, weight: impl FnOnce(usize) -> f64) -> Option<usize> {
         let mut top = self.queue.peek_mut()?;
         let index = top.index;
         self.now = top.deadline;
         // In place, so that the heap is sifted once.
-        top.deadline = self.now + 1.0 / f64::from(weight(index).max(1));
+        top.deadline = self.now + 1.0 / weight(index);
         top.order = self.order;
         self.order += 1;
         Some(index)
@@ -103,29 +102,33 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn with_picks(weights: &[u32], picks: u32) -> EdfSchedule {
+        EdfSchedule::with_picks(weights.len(), |index| f64::from(weights[index]), picks)
+    }
+
     fn picks(schedule: &mut EdfSchedule, weights: &[u32], count: usize) -> Vec<usize> {
         (0..count)
-            .map(|_| schedule.pick(|index| weights[index]).unwrap())
+            .map(|_| schedule.pick(|index| f64::from(weights[index])).unwrap())
             .collect()
     }
 
     #[test]
     fn an_empty_schedule_picks_nothing() {
-        let mut schedule = EdfSchedule::with_picks([].into_iter(), 7);
-        assert_eq!(schedule.pick(|_| 1), None);
+        let mut schedule = with_picks(&[], 7);
+        assert_eq!(schedule.pick(|_| 1.0), None);
     }
 
     #[test]
     fn equal_weights_are_plain_round_robin() {
         let weights = [3; 4];
-        let mut schedule = EdfSchedule::with_picks(weights.into_iter(), 0);
+        let mut schedule = with_picks(&weights, 0);
         assert_eq!(picks(&mut schedule, &weights, 8), [0, 1, 2, 3, 0, 1, 2, 3]);
     }
 
     #[test]
     fn weights_interleave_as_in_envoy() {
         let weights = [1, 2, 3];
-        let mut schedule = EdfSchedule::with_picks(weights.into_iter(), 0);
+        let mut schedule = with_picks(&weights, 0);
         assert_eq!(
             picks(&mut schedule, &weights, 6)
                 .iter()
@@ -133,14 +136,14 @@ mod tests {
                 .count(),
             3
         );
-        let mut schedule = EdfSchedule::with_picks([2, 1].into_iter(), 0);
+        let mut schedule = with_picks(&[2, 1], 0);
         assert_eq!(picks(&mut schedule, &[2, 1], 6), [0, 1, 0, 0, 1, 0]);
     }
 
     proptest! {
         #[test]
         fn shares_follow_weights(weights in prop::collection::vec(1u32..=128, 1..20), seed in any::<u32>()) {
-            let mut schedule = EdfSchedule::with_picks(weights.iter().copied(), seed);
+            let mut schedule = with_picks(&weights, seed);
             let total: u32 = weights.iter().sum();
             let rounds = 3;
             let picked = picks(&mut schedule, &weights, (total * rounds) as usize);
@@ -155,8 +158,8 @@ mod tests {
         fn picks_made_in_advance_are_as_good_as_made(
             weights in prop::collection::vec(1u32..=50, 1..8), picked in 0u32..400,
         ) {
-            let mut ahead = EdfSchedule::with_picks(weights.iter().copied(), picked);
-            let mut made = EdfSchedule::with_picks(weights.iter().copied(), 0);
+            let mut ahead = with_picks(&weights, picked);
+            let mut made = with_picks(&weights, 0);
             let mut counts = vec![0i64; weights.len()];
             for index in picks(&mut made, &weights, picked as usize) {
                 counts[index] += 1;

@@ -1,30 +1,48 @@
 //! Load balancing: which host gets a request.
 //!
 //! A policy ([`LbPolicy`]) is configuration, shared by all threads; each worker makes a balancer ([`LoadBalancer`]) of
-//! it for each cluster that it uses. A balancer owns its cursors and whatever it derives from a host-set snapshot.
+//! it for each cluster that it uses. What can be shared by workers is: turns are taken on the lists of hosts themselves
+//! ([`HostList`](crate::HostList)), rings, tables and subsets are made once per set of hosts ([`LbPolicy::derive`]). A
+//! balancer keeps what only one worker may change: schedules whose weights move.
+//!
+//! * `sources`: priorities, panic, localities and zones: in which list a request looks for its host;
+//! * `weighted`: taking turns on a list, by weight, with slow start;
+//! * one module per policy.
 
 pub mod edf;
+pub mod hashing;
+pub mod least_request;
+mod murmur;
 pub mod priority;
+pub mod random;
 pub mod round_robin;
+mod sources;
+#[cfg(test)]
+mod testing;
+mod weighted;
 
+use std::any::Any;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use nuncio_http::HeaderMap;
 use nuncio_sdk::ConnectionInfo;
-use nuncio_stats::LocalGroup;
+use nuncio_stats::{Group, LocalGroup};
 
-use crate::host::Host;
-use crate::host_set::PrioritySet;
+use crate::host::{Host, Locality};
+use crate::host_set::{Derived, PrioritySet};
 use crate::random::Random;
+
+pub use sources::{LocalityOptions, ZoneAwareOptions};
+pub use weighted::SlowStart;
 
 /// What a policy may look at (Envoy's `LoadBalancerContext`).
 #[derive(Clone, Copy, Default)]
 pub struct LbContext<'a> {
-    /// The hash of the request by the route's hash policy.
+    /// The hash of the request by its hash policy; computed only for policies with [`LbPolicy::needs_hash`].
     pub hash: Option<u64>,
     /// `metadata_match` of the route: (key, value) under `envoy.lb`.
     pub metadata_match: Option<&'a MetadataMatch>,
@@ -33,27 +51,53 @@ pub struct LbContext<'a> {
     /// The request's headers.
     pub request_headers: Option<&'a HeaderMap>,
     /// A host that must be taken if it is there (stateful sessions).
-    pub override_host: Option<SocketAddr>,
+    pub override_host: Option<OverrideHost<'a>>,
     /// Hosts that an earlier attempt of the request has used (`previous_hosts`).
     pub attempted: &'a [Arc<Host>],
     /// `host_selection_retry_max_attempts`: how often a host of `attempted` is passed over.
     pub max_reselections: u32,
 }
 
+/// A host that a filter has asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct OverrideHost<'a> {
+    /// `ip:port`, as a host's address prints.
+    pub address: &'a str,
+    /// Take this host or none.
+    pub strict: bool,
+}
+
 /// Criteria of subset balancing, sorted by key.
 pub type MetadataMatch = Vec<(Box<str>, nuncio_config::api::protobuf::Value)>;
 
 /// A configured policy.
-pub trait LbPolicy: Send + Sync + fmt::Debug {
+pub trait LbPolicy: Send + Sync + fmt::Debug + Any {
     /// Envoy's name (`envoy.load_balancing_policies.round_robin`).
     fn name(&self) -> &'static str;
 
     /// A balancer for one worker.
-    fn build(&self, random: &Random) -> Box<dyn LoadBalancer>;
+    fn build(self: Arc<Self>, random: &Random) -> Box<dyn LoadBalancer>;
 
     /// Whether balancers of `other` behave as those of this policy, so that a worker keeps its cursors when the
     /// cluster's configuration changes elsewhere.
     fn same_as(&self, other: &dyn LbPolicy) -> bool;
+
+    /// What all workers' balancers share for these hosts; `before` is what was made of the hosts before. Called when
+    /// the first request needs it, and from then on by the main thread whenever hosts change.
+    fn derive(
+        &self,
+        hosts: &PrioritySet,
+        before: Option<&Derived>,
+        stats: &Arc<Group>,
+    ) -> Option<Derived> {
+        let _ = (hosts, before, stats);
+        None
+    }
+
+    /// Whether [`LbContext::hash`] is wanted.
+    fn needs_hash(&self) -> bool {
+        false
+    }
 }
 
 /// A balancer of one cluster on one worker.
@@ -77,4 +121,58 @@ pub struct LbEnv {
     pub random: Rc<Random>,
     /// The worker's block of [`ClusterStats`](crate::stats::ClusterStats).
     pub stats: LocalGroup,
+    /// The owner of `stats`.
+    pub group: Arc<Group>,
+    /// Where this proxy is, and its kind.
+    pub local: Rc<LocalCluster>,
+}
+
+/// Where this proxy is, and the cluster that it belongs to itself (`cluster_manager.local_cluster_name`), for zone-aware
+/// routing.
+#[derive(Debug, Default)]
+pub struct LocalCluster {
+    /// `node.locality`
+    pub locality: Locality,
+    hosts: RefCell<Option<Arc<PrioritySet>>>,
+}
+
+impl LocalCluster {
+    /// In this locality.
+    pub fn new(locality: Locality) -> Self {
+        Self {
+            locality,
+            hosts: RefCell::default(),
+        }
+    }
+
+    /// The proxies of the local cluster; `None` without one.
+    pub fn hosts(&self) -> Option<Arc<PrioritySet>> {
+        self.hosts.borrow().clone()
+    }
+
+    /// The local cluster has changed.
+    pub fn set_hosts(&self, hosts: Option<Arc<PrioritySet>>) {
+        self.hosts.replace(hosts);
+    }
+}
+
+/// Chooses by `once`, again while the host was tried before and the request's limit allows (Envoy's
+/// `shouldSelectAnotherHost`).
+fn choose_untried<'a>(
+    cx: &LbContext<'_>,
+    mut once: impl FnMut(u32) -> Option<&'a Arc<Host>>,
+) -> Option<Cow<'a, Arc<Host>>> {
+    let mut host = once(0)?;
+    for attempt in 1..=cx.max_reselections {
+        if !cx.attempted.iter().any(|tried| Arc::ptr_eq(tried, host)) {
+            break;
+        }
+        host = once(attempt)?;
+    }
+    Some(Cow::Borrowed(host))
+}
+
+/// `same_as` for policies whose options can be compared.
+fn is_equal<T: LbPolicy + PartialEq>(policy: &T, other: &dyn LbPolicy) -> bool {
+    (other as &dyn Any).downcast_ref::<T>() == Some(policy)
 }

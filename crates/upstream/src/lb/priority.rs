@@ -1,7 +1,8 @@
 //! How priorities share the load (Envoy's `LoadBalancerBase`): the first priorities get it as long as they are healthy,
 //! later ones get what those cannot take.
 
-use crate::host_set::{HostList, HostSet, PriorityOptions};
+use crate::host_list::HostList;
+use crate::host_set::{HostSet, PriorityOptions};
 
 /// Percent of the load per priority, for healthy and for degraded hosts; all of them add up to 100.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use super::{ClusterManager, Entry, Origin};
 use crate::breaker::{Breakers, Priority, Thresholds};
 use crate::convert::ClusterSpec;
 use crate::dns::DnsHosts;
+use crate::host::HealthFlags;
 use crate::host_set::PrioritySet;
 use crate::info::{ClusterInfo, ClusterKind};
 use crate::stats::{ClusterStats as S, RemainingStats};
@@ -126,6 +127,9 @@ impl ClusterManager {
                 ))
             });
         let is_default = spec.thresholds == <[Thresholds; 2]>::default();
+        let outlier = spec
+            .outlier
+            .map(|settings| self.make_detector(id, &observability_name, settings));
         let info = Arc::new(ClusterInfo {
             id,
             name,
@@ -138,6 +142,7 @@ impl ClusterManager {
             lb: spec.lb,
             priorities: spec.priorities,
             thresholds: (!is_default).then(|| Box::new(spec.thresholds)),
+            outlier,
             breakers,
             stats,
             metadata: spec.metadata,
@@ -146,6 +151,12 @@ impl ClusterManager {
         });
         let nothing = PrioritySet::empty();
         let before = before.map_or(&nothing, |old| &*old.hosts);
+        if info.outlier.is_none() {
+            // Nobody would ever let them back.
+            before
+                .hosts()
+                .for_each(|host| host.clear_health_flags(HealthFlags::OUTLIER));
+        }
         let (change, dns) = match (spec.kind, spec.dns) {
             (ClusterKind::StrictDns, Some(options)) => {
                 let mut dns = DnsHosts::new(spec.localities, options, info.priorities, serial);
@@ -173,6 +184,8 @@ impl ClusterManager {
             info.stats.inc(S::MEMBERSHIP_CHANGE);
         }
         Version {
+            sweeps: self.start_sweeps(&info, serial),
+            health_is_stale: false,
             info,
             hosts: change.hosts,
             config,

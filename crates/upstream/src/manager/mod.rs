@@ -3,17 +3,18 @@
 mod admin;
 mod build;
 mod init;
+mod outlier;
 mod resolved;
 mod shared;
 mod version;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use nuncio_config::ConfigError;
 use nuncio_config::api::cluster::Cluster;
-use nuncio_event::{Dispatchers, Slot};
+use nuncio_event::{Dispatchers, MainDispatcher, Slot, main_queue};
 use nuncio_sdk::{ClusterId, ServerContext};
 use nuncio_stats::Group;
 use prost::Message;
@@ -22,6 +23,7 @@ use crate::convert::{self, SharedParts};
 use crate::dns::DnsResolver;
 use crate::host_set::PrioritySet;
 use crate::info::ClusterInfo;
+use crate::outlier::OutlierEventLog;
 use crate::stats::ManagerStats;
 use crate::worker::WorkerClusters;
 
@@ -55,6 +57,9 @@ pub struct ClusterManager {
     slot: Slot<WorkerClusters>,
     stats: Arc<Group>,
     parts: SharedParts,
+    /// What workers report, in order; run by the runtime on which the manager was made.
+    main: MainDispatcher,
+    outlier_log: OnceLock<Arc<dyn OutlierEventLog>>,
     /// Resolves names; without one (validation) nothing is resolved and every cluster counts as ready.
     resolver: Option<Arc<dyn DnsResolver>>,
     /// The one empty `version_info`.
@@ -103,12 +108,19 @@ impl ClusterManager {
         let slot = Slot::new(workers);
         let for_workers = shared.clone();
         slot.set(move |_| WorkerClusters::new(for_workers.clone()));
+        let (main, queue) = main_queue();
+        // Validation has no runtime, and nobody who reports.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(queue.run());
+        }
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             stats: server.stats.group("cluster_manager", ManagerStats::SCHEMA),
             server,
             shared,
             workers: workers.clone(),
+            main,
+            outlier_log: OnceLock::new(),
             slot,
             parts: SharedParts::default(),
             resolver,
@@ -133,6 +145,12 @@ impl ClusterManager {
     /// Gives the calling thread, which is no worker, a view of the clusters of its own (the main thread's clients, tests).
     pub fn install_here(&self) {
         self.slot.set_here(WorkerClusters::new(self.shared.clone()));
+    }
+
+    /// Names the cluster to which this proxy belongs itself (`cluster_manager.local_cluster_name`); before
+    /// [`Self::initialize`], which finds it missing if it is.
+    pub fn set_local_cluster(&self, name: &str) {
+        self.shared.set_local_cluster(name);
     }
 
     /// Adds the bootstrap's clusters, given with their index in `static_resources.clusters`, and begins to bring them up.
@@ -160,6 +178,16 @@ impl ClusterManager {
             if let Err(found) = result {
                 errors.extend(found.into_iter().map(|error| error.within(&path)));
             }
+        }
+        if let Some(id) = self.shared.local_cluster()
+            && errors.is_empty()
+            && !self.state().clusters.contains_key(&id)
+        {
+            let name = self.server.cluster_names.name(id).unwrap_or_default();
+            errors.push(ConfigError::new(
+                "cluster_manager.local_cluster_name",
+                format!("local cluster '{name}' must be defined"),
+            ));
         }
         if !errors.is_empty() {
             return Err(errors);
@@ -332,9 +360,12 @@ impl ClusterManager {
     /// Health flags of hosts of this cluster have changed ([`Host::set_health_flags`](crate::Host::set_health_flags)): builds its
     /// host sets anew and tells the workers. Work for this cluster only.
     pub fn health_changed(&self, name: &str) {
-        let Some(id) = self.server.cluster_names.lookup(name) else {
-            return;
-        };
+        if let Some(id) = self.server.cluster_names.lookup(name) {
+            self.show_health(id);
+        }
+    }
+
+    fn show_health(&self, id: ClusterId) {
         let mut state = self.state();
         let Some(version) = state
             .clusters
@@ -343,6 +374,7 @@ impl ClusterManager {
         else {
             return;
         };
+        version.health_is_stale = false;
         let hosts = version.hosts.rebuilt(version.info.priorities);
         version.set_hosts(HostChange {
             hosts: Arc::new(hosts),

@@ -1,10 +1,11 @@
 //! What the cluster manager shows to all threads: the newest version of each active cluster.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use nuncio_sdk::{ClusterId, ClusterNames, ServerContext};
+use nuncio_sdk::{ClusterId, ClusterNames, LocalInfo, ServerContext};
 
+use crate::host::Locality;
 use crate::host_set::PrioritySet;
 use crate::info::ClusterInfo;
 
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     snapshots: RwLock<Vec<Option<Snapshot>>>,
     /// A thread has asked for something, so threads must be told of changes.
     asked: AtomicBool,
+    /// `cluster_manager.local_cluster_name`
+    local: OnceLock<ClusterId>,
 }
 
 impl Shared {
@@ -30,7 +33,33 @@ impl Shared {
             server,
             snapshots: RwLock::default(),
             asked: AtomicBool::new(false),
+            local: OnceLock::new(),
         }
+    }
+
+    /// Where this proxy is.
+    pub(crate) fn locality(&self) -> Locality {
+        let LocalInfo {
+            region,
+            zone,
+            sub_zone,
+            ..
+        } = &self.server.local_info;
+        Locality {
+            region: region.as_str().into(),
+            zone: zone.as_str().into(),
+            sub_zone: sub_zone.as_str().into(),
+        }
+    }
+
+    /// The cluster to which this proxy belongs itself, if the bootstrap names one.
+    pub(crate) fn local_cluster(&self) -> Option<ClusterId> {
+        self.local.get().copied()
+    }
+
+    pub(super) fn set_local_cluster(&self, name: &str) {
+        self.local
+            .get_or_init(|| self.server.cluster_names.intern(name));
     }
 
     pub(crate) fn names(&self) -> &ClusterNames {

@@ -13,6 +13,7 @@ use crate::host_set::{LocalityGroup, PriorityOptions, PrioritySet};
 use crate::info::{ClusterInfo, ClusterKind};
 use crate::stats::ClusterStats as S;
 
+use super::outlier::Sweeps;
 use super::shared::Snapshot;
 
 /// A version: active, or warming.
@@ -25,6 +26,10 @@ pub(super) struct Version {
     pub(super) last_updated: SystemTime,
     /// Names that are resolved again and again; dropping it ends that.
     pub(super) dns: Option<Box<DnsHosts>>,
+    /// Sweeps for outliers again and again; dropping it ends that.
+    pub(super) sweeps: Option<Sweeps>,
+    /// Health flags have changed since the host sets were built, and that is about to be shown.
+    pub(super) health_is_stale: bool,
     /// Start-up does not wait for it.
     pub(super) wait_for_warm: bool,
 }
@@ -78,6 +83,9 @@ impl Version {
             if value > 0 || stats.gauge(gauge) > 0 {
                 stats.gauge_set(gauge, value);
             }
+        }
+        if let Some(detector) = &self.info.outlier {
+            detector.on_hosts(&self.hosts);
         }
         // Envoy sets this one in DNS clusters (and later EDS) only.
         if self.info.kind == ClusterKind::StrictDns {

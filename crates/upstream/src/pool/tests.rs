@@ -1,5 +1,7 @@
 //! Pools over real sockets, with upstreams that misbehave in one way each.
 
+mod http2;
+
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -486,7 +488,7 @@ fn the_end_of_an_idle_connection_is_noticed_at_once_after_a_while() {
         let f = Fixture::plain().await;
         let (connection, peer) = f.connect().await;
         connection.release(Instant::now());
-        tokio::time::sleep(sweep::TICK + Duration::from_millis(300)).await;
+        tokio::time::sleep(sweep::TICK * 3).await;
         let before = Instant::now();
         drop(peer);
         until(|| f.counter(S::UPSTREAM_CX_DESTROY_REMOTE) == 1).await;

@@ -14,7 +14,7 @@ use crate::breaker::{Priority, Resource, Taken};
 use crate::host::Host;
 use crate::host_set::PrioritySet;
 use crate::info::ClusterInfo;
-use crate::lb::{LbContext, LbEnv, LoadBalancer};
+use crate::lb::{LbContext, LbEnv, LoadBalancer, LocalCluster};
 use crate::manager::Snapshot;
 use crate::pool::{Acquire, Counters, Pool, Sweeper};
 use crate::random::Random;
@@ -51,17 +51,24 @@ impl fmt::Debug for WorkerCluster {
 }
 
 impl WorkerCluster {
-    pub(super) fn new(snapshot: Snapshot, sweeper: Rc<Sweeper>, random: Rc<Random>) -> Self {
+    pub(super) fn new(
+        snapshot: Snapshot,
+        sweeper: Rc<Sweeper>,
+        random: Rc<Random>,
+        local: Rc<LocalCluster>,
+    ) -> Self {
         let Snapshot { info, hosts } = snapshot;
         let counters = Rc::new(Counters::new(&info));
         let state = State {
             hosts,
-            balancer: info.lb.build(&random),
+            balancer: info.lb.clone().build(&random),
             chosen: HashMap::new(),
         };
         let env = LbEnv {
             random,
             stats: counters.stats.clone(),
+            group: counters.group.clone(),
+            local,
         };
         Self {
             hosts: Rc::new(Hosts {
@@ -128,6 +135,7 @@ impl WorkerCluster {
             Pool::new(
                 host.host().clone(),
                 priority,
+                protocol,
                 self.counters.clone(),
                 self.info.clone(),
                 self.hosts.sweeper.clone(),
@@ -135,7 +143,6 @@ impl WorkerCluster {
         };
         host.pool(priority, protocol, make).acquire()
     }
-                protocol,
 
     /// Takes the right to retry from the budget of retries; `None` (counted in `upstream_rq_retry_overflow`) when it is used
     /// up. Hold it until the retried request is over.
@@ -167,6 +174,7 @@ impl WorkerCluster {
                 snapshot.clone(),
                 sweeper.clone(),
                 env.random.clone(),
+                env.local.clone(),
             ));
         }
         self.hosts.set_hosts(&snapshot.hosts);
@@ -191,7 +199,8 @@ impl WorkerCluster {
 }
 
 impl Hosts {
-    /// Connections to hosts that are gone are drained; the others, and the balancer's cursors, stay.
+    /// Connections to hosts that are gone are drained, and to those that fail now, as in Envoy: other connections may fare
+    /// better. The others, and the balancer's cursors, stay.
     fn set_hosts(&self, hosts: &Arc<PrioritySet>) {
         let mut gone = Vec::new();
         let mut state = self.state.borrow_mut();
@@ -201,7 +210,11 @@ impl Hosts {
         state.hosts = hosts.clone();
         if !state.chosen.is_empty() {
             let present: HashSet<*const Host> = hosts.hosts().map(Arc::as_ptr).collect();
-            gone.extend(state.chosen.extract_if(|host, _| !present.contains(host)));
+            gone.extend(
+                state
+                    .chosen
+                    .extract_if(|at, host| !present.contains(at) || host.fails_now()),
+            );
         }
         drop(state);
         for (_, host) in gone {
@@ -212,7 +225,7 @@ impl Hosts {
     fn set_info(&self, old: &ClusterInfo, new: &Arc<ClusterInfo>) {
         let mut state = self.state.borrow_mut();
         if !old.lb.same_as(&*new.lb) {
-            state.balancer = new.lb.build(&self.env.random);
+            state.balancer = new.lb.clone().build(&self.env.random);
         }
         for host in state.chosen.values() {
             host.set_info(new);

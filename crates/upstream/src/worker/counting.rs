@@ -9,6 +9,7 @@ use nuncio_sdk::UpstreamHost as _;
 use nuncio_stats::LocalGroup;
 
 use super::{WorkerCluster, WorkerHost};
+use crate::outlier::Outcome;
 use crate::stats::{AnswerStats, ClusterStats as S};
 
 /// What decides under which prefixes an answer is counted beside the plain one.
@@ -62,6 +63,30 @@ impl WorkerCluster {
             &stats.rq_success
         };
         counter.fetch_add(1, Relaxed);
+    }
+
+    /// A status for outlier detection: that of an answer (for gRPC, the one that its `grpc-status` stands for).
+    #[inline]
+    pub fn put_outlier_code(&self, host: &WorkerHost, code: u16) {
+        if let Some(detector) = &self.info().outlier {
+            detector.put_code(host.host(), code);
+        }
+    }
+
+    /// What else has happened, for outlier detection. `code`: what the client is told, where that is not 503 for a failed
+    /// connection, and 504 for a timeout.
+    #[inline]
+    pub fn put_outlier_outcome(&self, host: &WorkerHost, outcome: Outcome, code: Option<u16>) {
+        if let Some(detector) = &self.info().outlier {
+            detector.put_outcome(host.host(), outcome, code);
+        }
+    }
+
+    /// The answer says `x-envoy-degraded`, for outlier detection.
+    pub fn put_degraded(&self, host: &WorkerHost) {
+        if let Some(detector) = &self.info().outlier {
+            detector.put_degraded(host.host());
+        }
     }
 
     /// The exchange with `host` failed before it gave an answer: its `rq_error`.

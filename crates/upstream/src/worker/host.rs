@@ -1,6 +1,6 @@
 //! A host as one worker sees it.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,13 +9,15 @@ use nuncio_net::Address;
 use nuncio_sdk::UpstreamHost;
 
 use crate::breaker::Priority;
-use crate::host::Host;
+use crate::host::{HealthFlags, Host};
 use crate::info::{ClusterInfo, UpstreamProtocol};
 use crate::pool::Pool;
 
 /// One host and this worker's pools to it.
 pub struct WorkerHost {
     host: Arc<Host>,
+    /// Its failure has been seen.
+    failed: Cell<bool>,
     /// By priority, then by protocol.
     pools: [[OnceCell<Rc<Pool>>; 2]; 2],
 }
@@ -31,9 +33,16 @@ impl fmt::Debug for WorkerHost {
 impl WorkerHost {
     pub(super) fn new(host: Arc<Host>) -> Self {
         Self {
+            failed: Cell::new(has_failed(&host)),
             host,
             pools: Default::default(),
         }
+    }
+
+    /// Whether the host has failed, or was ejected, since this was asked last.
+    pub(super) fn fails_now(&self) -> bool {
+        let fails = has_failed(&self.host);
+        !self.failed.replace(fails) && fails
     }
 
     /// The host as all threads share it.
@@ -56,7 +65,7 @@ impl WorkerHost {
         self.each_pool(|pool| pool.set_info(info));
     }
 
-    pub(super) fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.each_pool(Pool::drain);
     }
 
@@ -74,4 +83,9 @@ impl UpstreamHost for WorkerHost {
     fn hostname(&self) -> &str {
         self.host.hostname()
     }
+}
+
+fn has_failed(host: &Host) -> bool {
+    let failed = HealthFlags::FAILED_OUTLIER_CHECK.with(HealthFlags::FAILED_ACTIVE_HC);
+    host.health_flags().intersects(failed)
 }

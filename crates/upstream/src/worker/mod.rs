@@ -4,12 +4,13 @@ mod cluster;
 mod counting;
 mod host;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use nuncio_sdk::ClusterId;
 
+use crate::lb::LocalCluster;
 use crate::manager::{Shared, Snapshot};
 use crate::pool::Sweeper;
 use crate::random::Random;
@@ -26,6 +27,8 @@ pub struct WorkerClusters {
     slots: RefCell<Vec<Slot>>,
     sweeper: Rc<Sweeper>,
     random: Rc<Random>,
+    /// Known when the first cluster is made, since this is made before the bootstrap is read.
+    local: OnceCell<Rc<LocalCluster>>,
 }
 
 #[derive(Clone, Default)]
@@ -45,7 +48,21 @@ impl WorkerClusters {
             slots: RefCell::default(),
             sweeper: Rc::default(),
             random: Rc::new(Random::from_system()),
+            local: OnceCell::new(),
         }
+    }
+
+    /// The cluster to which this proxy belongs itself.
+    fn local(&self) -> &Rc<LocalCluster> {
+        self.local.get_or_init(|| {
+            let local = LocalCluster::new(self.shared.locality());
+            let snapshot = self
+                .shared
+                .local_cluster()
+                .and_then(|id| self.shared.snapshot(id));
+            local.set_hosts(snapshot.map(|snapshot| snapshot.hosts));
+            Rc::new(local)
+        })
     }
 
     /// The active cluster of this number. An index and a counter, except for the first time.
@@ -77,6 +94,7 @@ impl WorkerClusters {
                 snapshot,
                 self.sweeper.clone(),
                 self.random.clone(),
+                self.local().clone(),
             ))
         });
         let slot = cluster.clone().map_or(Slot::Absent, Slot::Here);
@@ -101,6 +119,11 @@ impl WorkerClusters {
 
     /// Takes over what has changed: posted by the cluster manager. A cluster that this worker does not use costs nothing.
     pub(crate) fn update(&self, id: ClusterId, snapshot: Option<&Snapshot>) {
+        if let Some(local) = self.local.get()
+            && self.shared.local_cluster() == Some(id)
+        {
+            local.set_hosts(snapshot.map(|snapshot| snapshot.hosts.clone()));
+        }
         let current = self.slots.borrow().get(id.0 as usize).cloned();
         match (current, snapshot) {
             (None | Some(Slot::Unknown), _) => {}

@@ -1,50 +1,25 @@
-use std::rc::Rc;
-
-use nuncio_stats::Store;
 use proptest::prelude::*;
 
 use super::*;
 use crate::host::HealthFlags;
-use crate::host_set::{LocalityGroup, PriorityOptions};
+use crate::lb::testing::{env, one_priority, picks};
 use crate::testing::{host, port};
 
-fn env(seed: u64) -> LbEnv {
-    let group = Store::new(1).group("cluster.x", ClusterStats::SCHEMA);
-    LbEnv {
-        random: Rc::new(Random::seeded(seed)),
-        stats: group.local(),
-    }
-}
-
 fn set(hosts: Vec<Arc<Host>>) -> Arc<PrioritySet> {
-    let group = LocalityGroup {
-        locality: Arc::default(),
-        weight: None,
-        priority: 0,
-        hosts,
-    };
-    Arc::new(PrioritySet::build(&[group], PriorityOptions::default()))
+    one_priority(hosts.into_iter())
 }
 
-fn picks(
-    balancer: &mut dyn LoadBalancer,
-    set: &Arc<PrioritySet>,
-    env: &LbEnv,
-    n: usize,
-) -> Vec<u16> {
-    let cx = LbContext::default();
-    (0..n)
-        .map(|_| port(&balancer.choose(set, &cx, env).unwrap()))
-        .collect()
+fn balancer(env: &LbEnv) -> Box<dyn LoadBalancer> {
+    Arc::new(RoundRobin::default()).build(&env.random)
 }
 
 #[test]
 fn equal_weights_take_turns_from_a_random_start() {
-    let hosts = set((0..4).map(|p| host(p, 5, HealthFlags::NONE)).collect());
     let mut starts = std::collections::HashSet::new();
     for seed in 0..50 {
+        let hosts = set((0..4).map(|p| host(p, 5, HealthFlags::NONE)).collect());
         let env = env(seed);
-        let mut balancer = RoundRobin.build(&env.random);
+        let mut balancer = balancer(&env);
         let picked = picks(&mut *balancer, &hosts, &env, 8);
         for pair in picked.windows(2) {
             assert_eq!((pair[0] + 1) % 4, pair[1]);
@@ -58,16 +33,70 @@ fn equal_weights_take_turns_from_a_random_start() {
 fn the_place_in_the_round_survives_a_change_of_hosts() {
     let env = env(1);
     let hosts: Vec<_> = (0..4).map(|p| host(p, 1, HealthFlags::NONE)).collect();
-    let mut balancer = RoundRobin.build(&env.random);
-    let before = picks(&mut *balancer, &set(hosts.clone()), &env, 1)[0];
-    let after = picks(&mut *balancer, &set(hosts), &env, 1)[0];
+    let mut balancer = balancer(&env);
+    let all = set(hosts);
+    let before = picks(&mut *balancer, &all, &env, 1)[0];
+    let all = Arc::new(all.rebuilt(all.options()));
+    let after = picks(&mut *balancer, &all, &env, 1)[0];
     assert_eq!((before + 1) % 4, after);
+}
+
+#[test]
+fn workers_take_turns_together() {
+    let hosts = set((0..2).map(|p| host(p, 1, HealthFlags::NONE)).collect());
+    let workers = [env(1), env(2)];
+    let mut balancers = [balancer(&workers[0]), balancer(&workers[1])];
+    let mut last = None;
+    for turn in 0..20 {
+        let at = turn % 3 % 2;
+        let picked = picks(&mut *balancers[at], &hosts, &workers[at], 1)[0];
+        assert_ne!(last.replace(picked), Some(picked));
+    }
+}
+
+#[test]
+fn new_hosts_start_slowly() {
+    crate::testing::run_paused(async {
+        let env = env(1);
+        let policy = RoundRobin {
+            slow_start: Some(SlowStart {
+                window: std::time::Duration::from_secs(100),
+                aggression: 1.0,
+                min_weight: 0.1,
+            }),
+            ..RoundRobin::default()
+        };
+        let old = host(1, 1, HealthFlags::NONE);
+        tokio::time::advance(std::time::Duration::from_secs(200)).await;
+        let hosts = set(vec![old, host(2, 1, HealthFlags::NONE)]);
+        let mut balancer = Arc::new(policy).build(&env.random);
+        let share = |picked: Vec<u16>| picked.iter().filter(|&&port| port == 2).count();
+        let at_first = share(picks(&mut *balancer, &hosts, &env, 1100));
+        assert!((99..=101).contains(&at_first), "{at_first}");
+        tokio::time::advance(std::time::Duration::from_secs(50)).await;
+        let half = share(picks(&mut *balancer, &hosts, &env, 300));
+        assert!((99..=101).contains(&half), "{half}");
+        tokio::time::advance(std::time::Duration::from_secs(51)).await;
+        assert_eq!(share(picks(&mut *balancer, &hosts, &env, 100)), 50);
+    });
+}
+
+#[test]
+fn weights_without_a_common_measure_have_their_shares_too() {
+    let env = env(1);
+    let hosts = set(vec![
+        host(0, 1, HealthFlags::NONE),
+        host(1, 10_007, HealthFlags::NONE),
+    ]);
+    let picked = picks(&mut *balancer(&env), &hosts, &env, 30_024);
+    let count = picked.iter().filter(|&&port| port == 0).count();
+    assert!((2..=4).contains(&count), "{count}");
 }
 
 #[test]
 fn no_hosts_no_choice() {
     let env = env(1);
-    let mut balancer = RoundRobin.build(&env.random);
+    let mut balancer = balancer(&env);
     assert!(
         balancer
             .choose(&set(Vec::new()), &LbContext::default(), &env)
@@ -80,7 +109,7 @@ fn hosts_tried_before_are_passed_over() {
     let env = env(3);
     let hosts: Vec<_> = (0..3).map(|p| host(p, 1, HealthFlags::NONE)).collect();
     let all = set(hosts.clone());
-    let mut balancer = RoundRobin.build(&env.random);
+    let mut balancer = balancer(&env);
     let attempted = [hosts[0].clone(), hosts[1].clone()];
     let cx = LbContext {
         attempted: &attempted,
@@ -98,7 +127,7 @@ proptest! {
         let env = env(seed);
         let hosts = weights.iter().enumerate().map(|(p, w)| host(p as u16, *w, HealthFlags::NONE));
         let hosts = set(hosts.collect());
-        let mut balancer = RoundRobin.build(&env.random);
+        let mut balancer = balancer(&env);
         let total: u32 = weights.iter().sum();
         let picked = picks(&mut *balancer, &hosts, &env, (total * 4) as usize);
         for (p, weight) in weights.iter().enumerate() {
@@ -113,7 +142,7 @@ proptest! {
         let env = env(seed);
         let health = |up: &bool| if *up { HealthFlags::NONE } else { HealthFlags::FAILED_EDS_HEALTH };
         let hosts = set(flags.iter().enumerate().map(|(p, up)| host(p as u16, 1, health(up))).collect());
-        let mut balancer = RoundRobin.build(&env.random);
+        let mut balancer = balancer(&env);
         for port in picks(&mut *balancer, &hosts, &env, 50) {
             prop_assert!(flags[usize::from(port)]);
         }

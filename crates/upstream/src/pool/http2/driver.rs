@@ -68,7 +68,7 @@ impl Driver {
         let client = Client::new(pool, io.id(), io.local_address().clone(), options, now);
         let counters = &client.pool.counters;
         let stats = counters.http2.of(&counters.group);
-        stats.inc(Http2Stats::OGHTTP2_UPSTREAM_CONNECTIONS);
+        stats.inc(Http2Stats::NGHTTP2_UPSTREAM_CONNECTIONS);
         let random = options.keepalive.map(|_| Random::from_system());
         let pings = options
             .keepalive
@@ -183,9 +183,13 @@ impl Driver {
                         Event::Data { .. } => self.undelivered = Some(key),
                         Event::Reset { code } => {
                             let reset = StreamReset::of_code(code);
-                            if inbox.fail(reset) && reset == StreamReset::RemoteReset {
-                                let stats = &client.pool.counters.stats;
-                                stats.inc(S::UPSTREAM_RQ_RX_RESET);
+                            let stats = &client.pool.counters.stats;
+                            match reset {
+                                _ if !inbox.fail(reset) => {}
+                                StreamReset::RemoteReset => stats.inc(S::UPSTREAM_RQ_RX_RESET),
+                                // As in Envoy.
+                                StreamReset::ProtocolError => stats.inc(S::UPSTREAM_RQ_TX_RESET),
+                                _ => {}
                             }
                         }
                         _ => inbox.wake(),
@@ -278,6 +282,9 @@ impl Driver {
         }
         let checked = codec.check();
         drop(wire);
+        if client.state() == State::Closed {
+            return;
+        }
         if failed && !self.io.stream().is_readable() {
             // What the upstream sent before it closed is read first.
             client.close(ClosedBy::Remote, StreamReset::ConnectionTermination);

@@ -38,6 +38,7 @@ impl StreamReset {
         match u32::try_from(code).map(ErrorCode) {
             Ok(ErrorCode::REFUSED_STREAM) => Self::RemoteRefused,
             Ok(ErrorCode::CONNECT_ERROR) => Self::ConnectError,
+            Ok(ErrorCode::PROTOCOL_ERROR) => Self::ProtocolError,
             _ => Self::RemoteReset,
         }
     }
@@ -268,6 +269,8 @@ impl PooledStream {
             let complete = self.outbox.sent_end && inboxes[self.key.index()].has_ended();
             if !complete && !self.failed && client.state() != State::Closed {
                 client.pool.counters.stats.inc(S::UPSTREAM_RQ_TX_RESET);
+                // The code that Envoy sends, whatever the reason.
+                codec.reset(self.key, ErrorCode::INTERNAL_ERROR, write);
             }
             codec.release(self.key, write);
             inboxes[self.key.index()].close();

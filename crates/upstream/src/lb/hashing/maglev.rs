@@ -1,0 +1,188 @@
+//! `MAGLEV`: a table of prime size in which every host has about its share of the cells ("Maglev: A Fast and Reliable
+//! Software Network Load Balancer", 3.4; permutations and weights as in Envoy's `MaglevLoadBalancer`).
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use nuncio_stats::Group;
+use twox_hash::XxHash64;
+
+use super::{Balancer, HashTable, HashingOptions, MakeTable, Shares, derive, key_of};
+use crate::host_set::{Derived, PrioritySet};
+use crate::lb::{LbPolicy, LoadBalancer, is_equal};
+use crate::random::Random;
+use crate::stats::MaglevStats as S;
+
+/// The policy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Maglev {
+    /// `table_size`: a prime, at most 5,000,011; 65,537 unless told.
+    pub table_size: u64,
+    /// What it has in common with ring hash.
+    pub hashing: HashingOptions,
+}
+
+impl Default for Maglev {
+    fn default() -> Self {
+        Self {
+            table_size: 65_537,
+            hashing: HashingOptions::default(),
+        }
+    }
+}
+
+impl LbPolicy for Maglev {
+    fn name(&self) -> &'static str {
+        "envoy.load_balancing_policies.maglev"
+    }
+
+    fn build(self: Arc<Self>, _: &Random) -> Box<dyn LoadBalancer> {
+        Box::new(Balancer(self))
+    }
+
+    fn same_as(&self, other: &dyn LbPolicy) -> bool {
+        is_equal(self, other)
+    }
+
+    fn derive(
+        &self,
+        hosts: &PrioritySet,
+        before: Option<&Derived>,
+        stats: &Arc<Group>,
+    ) -> Option<Derived> {
+        Some(derive(self, hosts, before, stats))
+    }
+
+    fn needs_hash(&self) -> bool {
+        true
+    }
+}
+
+impl MakeTable for Maglev {
+    fn options(&self) -> HashingOptions {
+        self.hashing
+    }
+
+    fn stats(&self, cluster: &Group) -> Arc<Group> {
+        cluster.subgroup("maglev_lb", S::SCHEMA)
+    }
+
+    fn make(&self, shares: &Shares, stats: &Group) -> Box<dyn HashTable> {
+        let (cells, counts) = self.fill(shares);
+        stats.gauge_set(
+            S::MIN_ENTRIES_PER_HOST,
+            counts.iter().copied().min().unwrap_or(0),
+        );
+        stats.gauge_set(
+            S::MAX_ENTRIES_PER_HOST,
+            counts.iter().copied().max().unwrap_or(0),
+        );
+        match shares.hosts.len() {
+            0..=0x100 => Box::new(Table(cells.iter().map(|&cell| cell as u8).collect())),
+            0x101..=0x1_0000 => Box::new(Table(cells.iter().map(|&cell| cell as u16).collect())),
+            _ => Box::new(Table(cells)),
+        }
+    }
+}
+
+/// Host indices, as small as they can be.
+struct Table<T>(Box<[T]>);
+
+impl<T: Copy + Into<u32> + Send + Sync> HashTable for Table<T> {
+    fn find(&self, hash: u64, attempt: u32) -> usize {
+        let hash = match attempt {
+            0 => hash,
+            // Many bits change, so that the hosts of later attempts are spread.
+            attempt => hash ^ u64::from(attempt).wrapping_neg(),
+        };
+        let cell = self.0[(hash % self.0.len() as u64) as usize];
+        cell.into() as usize
+    }
+}
+
+/// A host while the table is filled.
+struct Filler {
+    host: u32,
+    /// The cell to try next.
+    cell: u64,
+    skip: u64,
+    share: f64,
+    /// A round in which `round * share` is below this is passed over.
+    due: f64,
+    count: u64,
+}
+
+/// Marks a cell without a host.
+const FREE: u32 = u32::MAX;
+
+impl Maglev {
+    /// Host indices by cell, and how many cells each host got.
+    fn fill(&self, shares: &Shares) -> (Box<[u32]>, Vec<u64>) {
+        let size = self.table_size;
+        let keys: Vec<Cow<'_, str>> = shares
+            .hosts
+            .iter()
+            .map(|host| key_of(host, self.hashing.use_hostname))
+            .collect();
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        // A stable order, whatever the order of discovery, keeps most cells as they are.
+        order.sort_by(|&a, &b| keys[a].cmp(&keys[b]));
+        let mut fillers: Vec<Filler> = order
+            .iter()
+            .map(|&index| Filler {
+                host: index as u32,
+                cell: XxHash64::oneshot(0, keys[index].as_bytes()) % size,
+                skip: XxHash64::oneshot(1, keys[index].as_bytes()) % (size - 1) + 1,
+                share: shares.shares[index],
+                due: 0.0,
+                count: 0,
+            })
+            .collect();
+        let most = shares.shares.iter().copied().fold(0.0, f64::max);
+        let mut cells = vec![FREE; size as usize].into_boxed_slice();
+        let mut free = size;
+        let mut round = 0.0;
+        'filling: loop {
+            round += 1.0;
+            for filler in &mut fillers {
+                if free == 0 {
+                    break 'filling;
+                }
+                if round * filler.share < filler.due {
+                    continue;
+                }
+                filler.due += most;
+                filler.take_free(&mut cells);
+                free -= 1;
+            }
+        }
+        (cells, fillers.iter().map(|filler| filler.count).collect())
+    }
+}
+
+impl Filler {
+    /// Takes the next cell of this host's permutation that is free; there is one.
+    fn take_free(&mut self, cells: &mut [u32]) {
+        let size = cells.len() as u64;
+        loop {
+            let cell = self.cell as usize;
+            self.cell += self.skip;
+            if self.cell >= size {
+                self.cell -= size;
+            }
+            if cells[cell] == FREE {
+                cells[cell] = self.host;
+                self.count += 1;
+                return;
+            }
+        }
+    }
+}
+
+/// Whether Envoy takes this table size.
+pub fn is_prime(number: u64) -> bool {
+    number >= 2
+        && (2..)
+            .take_while(|d| d * d <= number)
+            .all(|d| number % d != 0)
+}

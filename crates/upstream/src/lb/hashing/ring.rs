@@ -1,0 +1,165 @@
+//! `RING_HASH`: every host has many places on a ring, and a hash belongs to the next one (ketama, as in Envoy's
+//! `RingHashLoadBalancer`: the same key goes to the same host).
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use nuncio_stats::Group;
+use twox_hash::XxHash64;
+
+use super::{Balancer, HashTable, HashingOptions, MakeTable, Shares, derive, key_of};
+use crate::host_set::{Derived, PrioritySet};
+use crate::lb::murmur::murmur_hash_2;
+use crate::lb::{LbPolicy, LoadBalancer, is_equal};
+use crate::random::Random;
+use crate::stats::RingHashStats as S;
+
+/// `hash_function`
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum HashFunction {
+    /// `XX_HASH`: XXH64.
+    #[default]
+    XxHash,
+    /// `MURMUR_HASH_2`: as libstdc++'s `std::hash`.
+    Murmur2,
+}
+
+/// The policy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RingHash {
+    /// `minimum_ring_size`; 1024 unless told.
+    pub min_size: u64,
+    /// `maximum_ring_size`; 8 Mi unless told; not below the minimum.
+    pub max_size: u64,
+    /// How places are computed.
+    pub function: HashFunction,
+    /// What it has in common with Maglev.
+    pub hashing: HashingOptions,
+}
+
+impl Default for RingHash {
+    fn default() -> Self {
+        Self {
+            min_size: 1024,
+            max_size: 8 * 1024 * 1024,
+            function: HashFunction::default(),
+            hashing: HashingOptions::default(),
+        }
+    }
+}
+
+impl LbPolicy for RingHash {
+    fn name(&self) -> &'static str {
+        "envoy.load_balancing_policies.ring_hash"
+    }
+
+    fn build(self: Arc<Self>, _: &Random) -> Box<dyn LoadBalancer> {
+        Box::new(Balancer(self))
+    }
+
+    fn same_as(&self, other: &dyn LbPolicy) -> bool {
+        is_equal(self, other)
+    }
+
+    fn derive(
+        &self,
+        hosts: &PrioritySet,
+        before: Option<&Derived>,
+        stats: &Arc<Group>,
+    ) -> Option<Derived> {
+        Some(derive(self, hosts, before, stats))
+    }
+
+    fn needs_hash(&self) -> bool {
+        true
+    }
+}
+
+impl MakeTable for RingHash {
+    fn options(&self) -> HashingOptions {
+        self.hashing
+    }
+
+    fn stats(&self, cluster: &Group) -> Arc<Group> {
+        cluster.subgroup("ring_hash_lb", S::SCHEMA)
+    }
+
+    fn make(&self, shares: &Shares, stats: &Group) -> Box<dyn HashTable> {
+        let (ring, counts) = self.ring(shares);
+        stats.gauge_set(S::SIZE, counts.size);
+        stats.gauge_set(S::MIN_HASHES_PER_HOST, counts.least);
+        stats.gauge_set(S::MAX_HASHES_PER_HOST, counts.most);
+        Box::new(ring)
+    }
+}
+
+/// The ring, in ascending order.
+struct Ring {
+    places: Box<[u64]>,
+    /// Index of the host at each place.
+    hosts: Box<[u32]>,
+}
+
+struct Counts {
+    size: u64,
+    least: u64,
+    most: u64,
+}
+
+impl RingHash {
+    /// Envoy's arithmetic to the bit: how many places a host gets, when they cannot be shared out evenly, depends on
+    /// the rounding of these sums.
+    fn ring(&self, shares: &Shares) -> (Ring, Counts) {
+        let least_share = shares.shares.iter().copied().fold(1.0, f64::min);
+        let scale =
+            ((least_share * self.min_size as f64).ceil() / least_share).min(self.max_size as f64);
+        let size = scale.ceil() as u64;
+        let mut counts = Counts {
+            size,
+            least: size,
+            most: 0,
+        };
+        let mut places: Vec<(u64, u32)> = Vec::with_capacity(size as usize);
+        let (mut current, mut target) = (0.0, 0.0);
+        let mut key = String::new();
+        for (index, (host, share)) in shares.hosts.iter().zip(&shares.shares).enumerate() {
+            key.clear();
+            key.push_str(&key_of(host, self.hashing.use_hostname));
+            key.push('_');
+            let stem = key.len();
+            target += scale * share;
+            let mut number = 0;
+            while current < target {
+                key.truncate(stem);
+                // Writing to a string cannot fail.
+                let _ = write!(key, "{number}");
+                places.push((self.hash(key.as_bytes()), index as u32));
+                number += 1;
+                current += 1.0;
+            }
+            counts.least = counts.least.min(number);
+            counts.most = counts.most.max(number);
+        }
+        places.sort_unstable();
+        let ring = Ring {
+            places: places.iter().map(|(place, _)| *place).collect(),
+            hosts: places.iter().map(|(_, host)| *host).collect(),
+        };
+        (ring, counts)
+    }
+
+    fn hash(&self, key: &[u8]) -> u64 {
+        match self.function {
+            HashFunction::XxHash => XxHash64::oneshot(0, key),
+            HashFunction::Murmur2 => murmur_hash_2(key),
+        }
+    }
+}
+
+impl HashTable for Ring {
+    fn find(&self, hash: u64, attempt: u32) -> usize {
+        let size = self.places.len();
+        let place = self.places.partition_point(|place| *place < hash) % size;
+        self.hosts[(place + attempt as usize) % size] as usize
+    }
+}

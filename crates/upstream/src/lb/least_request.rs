@@ -1,0 +1,148 @@
+//! `LEAST_REQUEST`: the host with the fewest requests in flight, of some or of all; by weight where weights differ
+//! (Envoy's `LeastRequestLoadBalancer`). Requests in flight are counted over all workers.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::sources::{LocalityOptions, Sources};
+use super::weighted::{Newcomers, Schedules, SlowStart};
+use super::{LbContext, LbEnv, LbPolicy, LoadBalancer, choose_untried, is_equal};
+use crate::host::Host;
+use crate::host_list::HostList;
+use crate::host_set::PrioritySet;
+use crate::random::Random;
+
+/// Among which hosts the least busy one is sought while all weigh the same (`selection_method`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Selection {
+    /// `N_CHOICES`: so many, drawn at random; 2 or more.
+    Choices(u32),
+    /// `FULL_SCAN`: all; among equals one at random.
+    FullScan,
+}
+
+/// The policy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LeastRequest {
+    /// Among which hosts.
+    pub selection: Selection,
+    /// `active_request_bias`, 0 or more: how much requests in flight count where weights differ.
+    pub active_request_bias: f64,
+    /// How localities share the load.
+    pub localities: LocalityOptions,
+    /// New hosts get less at first.
+    pub slow_start: Option<SlowStart>,
+}
+
+impl Default for LeastRequest {
+    fn default() -> Self {
+        Self {
+            selection: Selection::Choices(2),
+            active_request_bias: 1.0,
+            localities: LocalityOptions::default(),
+            slow_start: None,
+        }
+    }
+}
+
+impl LbPolicy for LeastRequest {
+    fn name(&self) -> &'static str {
+        "envoy.load_balancing_policies.least_request"
+    }
+
+    fn build(self: Arc<Self>, _: &Random) -> Box<dyn LoadBalancer> {
+        Box::new(Balancer {
+            selection: self.selection,
+            bias: self.active_request_bias,
+            sources: Sources::new(self.localities),
+            newcomers: Newcomers::new(self.slow_start),
+            schedules: Schedules::default(),
+        })
+    }
+
+    fn same_as(&self, other: &dyn LbPolicy) -> bool {
+        is_equal(self, other)
+    }
+}
+
+struct Balancer {
+    selection: Selection,
+    bias: f64,
+    sources: Sources,
+    newcomers: Newcomers,
+    schedules: Schedules,
+}
+
+impl LoadBalancer for Balancer {
+    fn choose<'a>(
+        &mut self,
+        hosts: &'a Arc<PrioritySet>,
+        cx: &LbContext<'_>,
+        env: &LbEnv,
+    ) -> Option<Cow<'a, Arc<Host>>> {
+        choose_untried(cx, |_| self.choose_once(hosts, env))
+    }
+}
+
+impl Balancer {
+    fn choose_once<'a>(
+        &mut self,
+        hosts: &'a Arc<PrioritySet>,
+        env: &LbEnv,
+    ) -> Option<&'a Arc<Host>> {
+        let list = self.sources.choose(hosts, env)?;
+        let growing = self.newcomers.now(hosts);
+        if growing.is_none() && list.is_even() {
+            return match self.selection {
+                Selection::Choices(count) => of_some(list, count, env),
+                Selection::FullScan => of_all(list, env),
+            };
+        }
+        let bias = self.bias;
+        let weight = |host: &Host| {
+            let busy = (f64::from(active(host)) + 1.0).powf(bias);
+            let factor = growing.map_or(1.0, |growing| growing.factor(host));
+            (f64::from(host.weight()) / busy * factor).max(f64::MIN_POSITIVE)
+        };
+        self.schedules.pick(hosts, list, env, weight)
+    }
+}
+
+fn active(host: &Host) -> u32 {
+    host.stats().rq_active.load(Relaxed)
+}
+
+/// The least busy of `count` hosts drawn at random; the same one may be drawn again, as in Envoy.
+fn of_some<'a>(list: &'a HostList, count: u32, env: &LbEnv) -> Option<&'a Arc<Host>> {
+    let draw = || list.get((env.random.next() % list.len().max(1) as u64) as usize);
+    let mut best = draw()?;
+    for _ in 1..count {
+        let other = draw()?;
+        if active(other) < active(best) {
+            best = other;
+        }
+    }
+    Some(best)
+}
+
+/// The least busy of all; each of several has the same chance.
+fn of_all<'a>(list: &'a HostList, env: &LbEnv) -> Option<&'a Arc<Host>> {
+    let (first, others) = list.split_first()?;
+    let (mut best, mut least, mut ties) = (first, active(first), 1);
+    for host in others {
+        let busy = active(host);
+        if busy < least {
+            (best, least, ties) = (host, busy, 1);
+        } else if busy == least {
+            ties += 1;
+            if env.random.next() % ties == 0 {
+                best = host;
+            }
+        }
+    }
+    Some(best)
+}
+
+#[cfg(test)]
+mod tests;

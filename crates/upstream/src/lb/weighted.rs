@@ -1,0 +1,169 @@
+//! Taking turns by weights that move: slow start, active requests (Envoy's `EdfLoadBalancerBase`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::LbEnv;
+use super::edf::EdfSchedule;
+use crate::host::{Health, Host};
+use crate::host_list::HostList;
+use crate::host_set::PrioritySet;
+
+/// One worker's schedules, one per list that was used since hosts last changed; few.
+#[derive(Default)]
+pub(super) struct Schedules {
+    hosts: Option<Arc<PrioritySet>>,
+    schedules: Vec<(HostList, EdfSchedule)>,
+}
+
+impl Schedules {
+    /// The next host of `list`, which is one of `hosts`; `weight` is what a host weighs now, above 0.
+    pub(super) fn pick<'a>(
+        &mut self,
+        hosts: &Arc<PrioritySet>,
+        list: &'a HostList,
+        env: &LbEnv,
+        weight: impl Fn(&Host) -> f64,
+    ) -> Option<&'a Arc<Host>> {
+        if !self
+            .hosts
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, hosts))
+        {
+            self.hosts = Some(hosts.clone());
+            self.schedules.clear();
+        }
+        let weight = |index: usize| weight(&list[index]);
+        let at = self.schedules.iter().position(|(known, _)| known.is(list));
+        let at = at.unwrap_or_else(|| {
+            let seed = env.random.next() as u32;
+            let schedule = EdfSchedule::with_picks(list.len(), weight, seed);
+            self.schedules.push((list.clone(), schedule));
+            self.schedules.len() - 1
+        });
+        let index = self.schedules[at].1.pick(weight)?;
+        Some(&list[index])
+    }
+}
+
+/// `SlowStartConfig`: a new host's weight grows over some time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SlowStart {
+    /// `slow_start_window`, above 0.
+    pub window: Duration,
+    /// `aggression`: 1 is a straight line, more is faster at first.
+    pub aggression: f64,
+    /// `min_weight_percent` as a fraction; 0.1 unless told.
+    pub min_weight: f64,
+}
+
+impl SlowStart {
+    /// What is left of the weight of `host`: above 0, at most 1 (Envoy's `applySlowStartFactor`).
+    fn factor(&self, host: &Host, now: Instant) -> f64 {
+        let age = host.healthy_for(now);
+        if age >= self.window || host.health() != Health::Healthy {
+            return 1.0;
+        }
+        let elapsed = age.as_millis().max(1) as f64;
+        let grown = (elapsed / self.window.as_millis().max(1) as f64).min(1.0);
+        let grown = match self.aggression {
+            1.0 => grown,
+            aggression => grown.powf(1.0 / aggression),
+        };
+        // Never 0, which would be no place in a schedule.
+        grown.max(self.min_weight).max(f64::MIN_POSITIVE)
+    }
+}
+
+/// Which hosts are new, as one worker sees it.
+pub(super) struct Newcomers {
+    slow_start: Option<SlowStart>,
+    hosts: Option<Arc<PrioritySet>>,
+    /// When the last host's slow start is over.
+    until: Option<Instant>,
+}
+
+/// Slow start as it is at the moment of one pick.
+#[derive(Clone, Copy)]
+pub(super) struct Growing {
+    slow_start: SlowStart,
+    now: Instant,
+}
+
+impl Growing {
+    /// What is left of the weight of `host`.
+    pub(super) fn factor(self, host: &Host) -> f64 {
+        self.slow_start.factor(host, self.now)
+    }
+}
+
+impl Newcomers {
+    pub(super) fn new(slow_start: Option<SlowStart>) -> Self {
+        Self {
+            slow_start,
+            hosts: None,
+            until: None,
+        }
+    }
+
+    /// How weights are scaled now; `None` while no host is new.
+    #[inline]
+    pub(super) fn now(&mut self, hosts: &Arc<PrioritySet>) -> Option<Growing> {
+        let slow_start = self.slow_start?;
+        let now = Instant::now();
+        if !self
+            .hosts
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, hosts))
+        {
+            self.hosts = Some(hosts.clone());
+            let left = |host: &Arc<Host>| slow_start.window.checked_sub(host.healthy_for(now));
+            self.until = hosts.hosts().filter_map(left).max().map(|left| now + left);
+        }
+        let growing = self.until.is_some_and(|until| now < until);
+        growing.then_some(Growing { slow_start, now })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::HealthFlags;
+    use crate::testing::{host, run_paused};
+
+    #[test]
+    fn weight_grows_with_age() {
+        run_paused(async {
+            let host = host(1, 1, HealthFlags::NONE);
+            let slow = SlowStart {
+                window: Duration::from_secs(10),
+                aggression: 1.0,
+                min_weight: 0.1,
+            };
+            let at = |seconds, slow: SlowStart| {
+                slow.factor(&host, Instant::now() + Duration::from_secs(seconds))
+            };
+            assert_eq!(at(0, slow), 0.1);
+            assert_eq!(at(5, slow), 0.5);
+            assert_eq!(at(10, slow), 1.0);
+            let eager = SlowStart {
+                aggression: 2.0,
+                ..slow
+            };
+            assert!((at(5, eager) - 0.5f64.sqrt()).abs() < 1e-9);
+        });
+    }
+
+    #[test]
+    fn a_host_that_was_ill_starts_slowly_again() {
+        run_paused(async {
+            let host = host(1, 1, HealthFlags::NONE);
+            tokio::time::advance(Duration::from_secs(60)).await;
+            assert_eq!(host.healthy_for(Instant::now()), Duration::from_secs(60));
+            host.set_healthy_since(Instant::now());
+            assert_eq!(host.healthy_for(Instant::now()), Duration::ZERO);
+        });
+    }
+}
