@@ -429,7 +429,10 @@ impl<'a> Reader<'a> {
         if expected.is_some_and(|expected| expected != stream.received) {
             return Err(Fault::Messaging("body shorter than content-length"));
         }
-        Ok(Facts::default())
+        Ok(Facts {
+            content_length: self.content_length,
+            informational: false,
+        })
     }
 
     fn length(&self, end_stream: bool) -> Result<Facts, Fault> {

@@ -2,6 +2,8 @@
 //!
 //! One [`Connection`] for either role. It owns framing, header compression, stream states, flow-control windows and
 //! flood limits. Its driver owns the socket, the timers, and one object per stream, in a slab indexed by [`StreamKey`].
+#![doc = include_str!("LIFECYCLE.md")]
+#![doc = include_str!("DEVIATIONS.md")]
 
 mod bytes;
 mod connection;
@@ -14,6 +16,7 @@ mod incoming;
 mod limiter;
 mod message;
 mod outbound;
+mod repeat;
 mod settings;
 mod stream;
 mod streams;

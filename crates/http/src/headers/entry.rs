@@ -4,7 +4,7 @@ use super::{Known, NameRef};
 
 /// One header. Its bytes lie together in the arena: the name as it was spelt (if kept), then the
 /// lower-case name (if not known), then a gap that belongs to nobody, then the value.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) value_at: u32,
     pub(super) value_len: u32,

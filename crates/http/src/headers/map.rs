@@ -74,6 +74,34 @@ impl HeaderMap {
         self.arena.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
+    /// Bytes that a copy takes.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        self.arena.len() + size_of_val(self.entries.as_slice())
+    }
+
+    /// Becomes a copy of `other`, in the memory that is there.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        let Self {
+            arena,
+            entries,
+            present,
+            bytes,
+            garbage,
+        } = other;
+        self.arena.clear();
+        self.arena.extend_from_slice(arena);
+        self.entries.clear();
+        self.entries.extend_from_slice(entries);
+        self.present = *present;
+        self.bytes = *bytes;
+        self.garbage = *garbage;
+    }
+
+    /// Whether both are the same byte for byte, so that they surely hold the same headers. Equal maps need not be.
+    pub(crate) fn is_copy_of(&self, other: &Self) -> bool {
+        self.bytes == other.bytes && self.arena == other.arena && self.entries == other.entries
+    }
+
     /// Removes all headers and keeps the memory.
     #[inline]
     pub fn clear(&mut self) {

@@ -182,6 +182,17 @@ impl Connection {
             Section::Trailers { .. } => &mut scratch.trailers,
             _ => &mut scratch.headers,
         };
+        let before = self.decoder.generation();
+        let is_trailers = matches!(section, Section::Trailers { .. });
+        let received = &mut self.received[usize::from(is_trailers)];
+        if let Some(generation) = before
+            && let Some(facts) = received.find(block, section, end_stream, generation, headers)
+        {
+            // What trailers mean depends on the body, too.
+            if !is_trailers || length_is_right(self.streams.get(key)) {
+                return Ok(self.take_headers(key, section, facts, end_stream));
+            }
+        }
         headers.clear();
         let mut reader = Reader::new(
             &self.settings,
@@ -199,6 +210,14 @@ impl Connection {
         let stream = self.streams.get(key);
         let verdict = reader.finish(decoded.exceeded, headers, end_stream, stream);
         let (dropped, cookies) = (reader.dropped, reader.cookies_too_large());
+        if let (Ok(facts), Some(generation)) = (verdict, before)
+            && before == self.decoder.generation()
+            && dropped == 0
+            && !(is_trailers && facts.content_length.is_some())
+        {
+            let received = &mut self.received[usize::from(is_trailers)];
+            received.keep(block, section, end_stream, facts, generation, headers);
+        }
         if dropped > 0 {
             self.counts().dropped_headers_with_underscores += dropped;
         }
@@ -301,6 +320,11 @@ impl Connection {
         }
         Ok(Incoming::StreamFailed { key, error })
     }
+}
+
+/// Whether the body is as long as `content-length` says.
+fn length_is_right(stream: Option<&Stream>) -> bool {
+    stream.is_none_or(|stream| stream.length_allows(0, true))
 }
 
 #[cold]

@@ -18,6 +18,7 @@ use super::frame::{self, MAX_PAYLOAD, kind};
 use super::hpack::{Decoder, Encoder};
 use super::limiter::Limiter;
 use super::outbound::Outbound;
+use super::repeat::{Received, Sent};
 use super::stream::Method;
 use super::streams::Streams;
 use super::window::{ReceiveWindow, SendWindow};
@@ -54,6 +55,9 @@ pub struct Connection {
     /// All that the decoder's table holds came in blocks that were found valid.
     trusts_tables: bool,
     encoder: Encoder,
+    /// The last header blocks and trailer blocks either way.
+    received: [Received; 2],
+    sent: [Sent; 2],
     /// Cookie crumbs of the block being decoded.
     cookies: Vec<u8>,
     streams: Streams,
@@ -193,6 +197,8 @@ impl Connection {
                 encoder.set_huffman(settings.huffman);
                 encoder
             },
+            received: Default::default(),
+            sent: Default::default(),
             cookies: Vec::new(),
             streams: Streams::default(),
             open: 0,

@@ -100,6 +100,23 @@ impl Connection {
         trailers: bool,
         out: &mut Buffer,
     ) {
+        let before = self.encoder.generation();
+        let sent = &mut self.sent[usize::from(trailers)];
+        if let Some(generation) = before
+            && let Some(block) = sent.find(headers, generation)
+        {
+            let end_stream = if end_stream { flag::END_STREAM } else { 0 };
+            frame::head(
+                out,
+                kind::HEADERS,
+                end_stream | flag::END_HEADERS,
+                id,
+                block.len(),
+            );
+            out.append_slice(block);
+            self.outbound.add(frame::HEAD + block.len());
+            return;
+        }
         let keeps_te = headers
             .get_all(Known::Te)
             .all(|value| value.eq_ignore_ascii_case(b"trailers"));
@@ -124,6 +141,12 @@ impl Connection {
         if len <= MAX_PAYLOAD {
             frame::patch(out, at, head);
             self.outbound.add(frame::HEAD + len);
+            if let Some(generation) = before
+                && before == self.encoder.generation()
+            {
+                let block = &out[at + frame::HEAD..];
+                self.sent[usize::from(trailers)].keep(headers, block, generation);
+            }
             return;
         }
         let rest = Buffer::from(&out[at + frame::HEAD + MAX_PAYLOAD..]);

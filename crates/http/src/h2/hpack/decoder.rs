@@ -84,6 +84,15 @@ impl Decoder {
         }
     }
 
+    /// While this number stays the same, a block that did not change it means the same fields again. None: the
+    /// next block must begin with a size update.
+    #[inline]
+    pub(in crate::h2) fn generation(&self) -> Option<u64> {
+        self.expected_update
+            .is_none()
+            .then(|| self.table.generation())
+    }
+
     /// The peer has acknowledged a `SETTINGS_HEADER_TABLE_SIZE` of ours, in bytes.
     pub fn set_limit(&mut self, limit: u32) {
         self.limit = limit;

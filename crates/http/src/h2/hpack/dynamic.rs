@@ -77,6 +77,12 @@ impl DynamicTable {
         self.inserted
     }
 
+    /// A number that changes whenever entries come or go.
+    #[inline]
+    pub(super) fn generation(&self) -> u64 {
+        u64::from(self.inserted) << 32 | u64::from(self.count)
+    }
+
     /// Changes the maximum and evicts what no longer fits.
     pub(super) fn set_max_size(&mut self, max_size: u32) {
         self.max_size = max_size;

@@ -55,6 +55,13 @@ impl Encoder {
         self.huffman = on;
     }
 
+    /// While this number stays the same, headers whose block did not change it have the same block again. None: the next
+    /// block begins with a size update.
+    #[inline]
+    pub(in crate::h2) fn generation(&self) -> Option<u64> {
+        self.smallest.is_none().then(|| self.table.generation())
+    }
+
     /// The peer's `SETTINGS_HEADER_TABLE_SIZE`, in bytes. A change is announced at the beginning of the next block.
     pub fn set_peer_limit(&mut self, limit: u32) {
         let size = limit.min(self.cap);

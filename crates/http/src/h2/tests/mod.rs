@@ -8,6 +8,7 @@ mod framing;
 mod limits;
 mod messages;
 mod property;
+mod repeats;
 mod settings;
 mod states;
 mod windows;
