@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::{env, fs, thread};
 
+use nuncio_testing::H2Client;
 use support::client::{self, Response, read_response};
 use support::{BOUND, Proxy, Sandbox, configs, program, wait_for_text};
 
@@ -26,6 +27,7 @@ examples! {
     circuit_breakers: "circuit-breakers.yaml",
     dns: "dns.yaml",
     filters: "filters.yaml",
+    http2: "http2.yaml",
     limits: "limits.yaml",
     quickstart: "quickstart.yaml",
     routing: "routing.yaml",
@@ -375,4 +377,19 @@ fn websocket(proxy: Proxy) {
         &["Connection: Upgrade", "Upgrade: websocket"],
     );
     assert_eq!(refused.status, 403);
+}
+
+fn http2(proxy: Proxy) {
+    let address = (Ipv4Addr::LOCALHOST, proxy.sandbox.ports.of(10000)).into();
+    let mut client = H2Client::connect(address);
+    let response = client.get("/");
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.text(), "hello over HTTP/2\n");
+    // A gRPC call to nowhere: the status is gRPC's, in the headers.
+    let mut call = H2Client::request("POST", "/greeter/Hello");
+    call.extend([("content-type", "application/grpc"), ("te", "trailers")]);
+    let call = client.open(&call, true);
+    let response = client.response(call);
+    assert_eq!(response.header("grpc-status").as_deref(), Some("12"));
+    assert_eq!(get(&proxy, "/", &[]).body, "hello over HTTP/2\n");
 }
