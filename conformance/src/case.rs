@@ -1,5 +1,7 @@
 //! What a case file may say. Every struct refuses unknown keys, so a typo is an error and not a silent no-op.
 
+mod frame;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::yaml;
+
+pub(crate) use frame::Frame;
 
 /// One case file: one bootstrap, and the scenarios that share the process it starts.
 #[derive(Debug, Deserialize)]
@@ -52,6 +56,9 @@ pub(crate) struct Scenario {
     pub send: Option<String>,
     /// Short for a first step with `lines`.
     pub lines: Option<String>,
+    /// Short for a first step with `h2`.
+    #[serde(default)]
+    pub h2: Vec<Frame>,
     /// Short for steps that send these heads one after another, each after the answer to the one before.
     /// `HTTP/1.1` and `Host: a` are added where they are missing.
     #[serde(default)]
@@ -62,6 +69,9 @@ pub(crate) struct Scenario {
     /// The order of header fields is compared too.
     #[serde(default)]
     pub ordered: bool,
+    /// On HTTP/2 connections the proxy's settings are compared too.
+    #[serde(default)]
+    pub settings: bool,
     /// A reset and an orderly close of the client's connection are told apart.
     #[serde(default)]
     pub exact_fate: bool,
@@ -85,10 +95,12 @@ impl Scenario {
             });
         }
         let (send, lines) = (self.send.take(), self.lines.take());
-        if send.is_some() || lines.is_some() {
+        let h2 = std::mem::take(&mut self.h2);
+        if send.is_some() || lines.is_some() || !h2.is_empty() {
             steps.push(Step {
                 send,
                 lines,
+                h2,
                 ..Step::default()
             });
         }
@@ -160,6 +172,16 @@ pub(crate) enum OriginStep {
     Lines(String),
     /// `read`, then `lines`.
     Answer(String),
+    /// Sends these HTTP/2 frames. The first `h2*` step begins the connection.
+    H2(Vec<Frame>),
+    /// What the server's first SETTINGS say, in place of nothing. Only at the beginning.
+    H2Settings(Vec<(u16, u32)>),
+    /// Waits for the head of the next stream.
+    H2ReadHead,
+    /// Waits for the next stream whose request is complete.
+    H2Read,
+    /// `h2_read`, then `h2`.
+    H2Answer(Vec<Frame>),
     /// Waits until a scenario step `release` names this gate.
     Await(String),
     /// Orderly close.
@@ -184,6 +206,9 @@ pub(crate) struct Step {
     pub send: Option<String>,
     /// Sends text whose line ends become CRLF; a head without its empty line gets one.
     pub lines: Option<String>,
+    /// Sends these HTTP/2 frames; the first ones begin the connection.
+    #[serde(default)]
+    pub h2: Vec<Frame>,
     /// Responses on this connection answer HEAD: they carry no body.
     #[serde(default)]
     pub head: bool,
@@ -205,6 +230,7 @@ impl Default for Step {
             to: first_listener(),
             send: None,
             lines: None,
+            h2: Vec::new(),
             head: false,
             r#await: None,
             within: None,
@@ -227,9 +253,9 @@ fn first_listener() -> String {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Await {
-    /// One more complete response, or the end of the connection.
+    /// One more complete response (HTTP/2: or stream reset), or the end of the connection.
     Response,
-    /// So many complete responses in all, or the end of the connection.
+    /// So many complete responses (HTTP/2: or streams reset) in all, or the end of the connection.
     Responses(usize),
     /// The end of the connection.
     Close,
@@ -237,6 +263,14 @@ pub(crate) enum Await {
     Text(String),
     /// These bytes at an origin, anywhere in what its connections received.
     Origin { name: String, text: String },
+    /// Headers on this HTTP/2 stream.
+    Headers(u32),
+    /// A GOAWAY, or the end of the connection.
+    Goaway,
+    /// Heads of so many requests at an origin that speaks HTTP/2, over all its connections.
+    OriginHeads { name: String, count: usize },
+    /// So many requests that are complete or reset.
+    OriginOver { name: String, count: usize },
     /// So many connections accepted by an origin.
     Connections { name: String, count: usize },
     /// A stat of the proxy has this value.

@@ -8,6 +8,7 @@ mod case;
 mod compare;
 mod conn;
 mod envoy;
+mod h2;
 mod normalise;
 mod observe;
 mod origin;

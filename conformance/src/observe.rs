@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::admin::{Stats, glob};
 use crate::case::Admin;
+use crate::h2;
 use crate::normalise::Normaliser;
 use crate::origin::OriginServer;
 use crate::wire::{self, Message, Side};
@@ -59,7 +60,11 @@ fn message(message: &Message, normaliser: &Normaliser) -> Value {
 
 /// What the origins received, by connection. Connections without a byte are left out: whether one is opened for a request
 /// that fails at the same moment is a race in Envoy too.
-pub(crate) fn origins(origins: &[OriginServer], normaliser: &Normaliser) -> Map<String, Value> {
+pub(crate) fn origins(
+    origins: &[OriginServer],
+    settings: bool,
+    normaliser: &Normaliser,
+) -> Map<String, Value> {
     let mut out = Map::new();
     for origin in origins {
         let connections: Vec<Value> = origin
@@ -67,6 +72,9 @@ pub(crate) fn origins(origins: &[OriginServer], normaliser: &Normaliser) -> Map<
             .iter()
             .filter(|bytes| !bytes.is_empty())
             .map(|bytes| {
+                if h2::is_session(bytes) {
+                    return h2::session(&h2::read(bytes), None, settings, normaliser);
+                }
                 let (messages, rest) = wire::read(bytes, Side::Requests, false);
                 exchange(&messages, &rest, None, normaliser)
             })

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::case::{Origin, OriginStep};
+use crate::case::{Frame, Origin, OriginStep};
 use crate::conn::{Conn, wait_until};
-use crate::template;
 use crate::wire::{self, Side};
+use crate::{h2, template};
 
 /// No origin script outlives this; scenarios are shorter.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(15);
@@ -92,6 +92,13 @@ impl OriginServer {
             .map(|connection| connection.received().bytes.clone())
             .collect()
     }
+
+    /// What `count` finds, summed over the HTTP/2 connections of the current scenario.
+    pub(crate) fn sum_of_streams(&self, count: impl Fn(&h2::Session) -> usize) -> usize {
+        let received = self.received();
+        let sessions = received.iter().filter(|bytes| h2::is_session(bytes));
+        sessions.map(|bytes| count(&h2::read(bytes))).sum()
+    }
 }
 
 impl Drop for OriginServer {
@@ -139,6 +146,9 @@ fn serve(stream: TcpStream, shared: &Arc<Shared>) -> Result<()> {
         shared: Arc::clone(shared),
         generation: state.generation,
         read_to: 0,
+        begun: false,
+        stream: 0,
+        answered: BTreeSet::new(),
     };
     std::thread::spawn(move || run.script(&script));
     Ok(())
@@ -151,6 +161,12 @@ struct Run {
     generation: u64,
     /// Bytes consumed by the script's reads.
     read_to: usize,
+    /// The HTTP/2 connection has begun.
+    begun: bool,
+    /// The stream that was read last.
+    stream: u32,
+    /// Streams that were read.
+    answered: BTreeSet<u32>,
 }
 
 impl Run {
@@ -163,6 +179,9 @@ impl Run {
                     | OriginStep::ReadHead
                     | OriginStep::ReadText(_)
                     | OriginStep::Answer(_)
+                    | OriginStep::H2ReadHead
+                    | OriginStep::H2Read
+                    | OriginStep::H2Answer(_)
             )
         });
         loop {
@@ -193,6 +212,13 @@ impl Run {
             OriginStep::Answer(text) => {
                 self.read(whole_request) && self.write(&template::crlf(text))
             }
+            OriginStep::H2Settings(pairs) => self.begin(&h2::settings(pairs)),
+            OriginStep::H2(frames) => self.begin(&h2::settings(&[])) && self.send(frames),
+            OriginStep::H2ReadHead => self.next_stream(|stream| !stream.heads.is_empty()),
+            OriginStep::H2Read => self.next_stream(h2::Stream::is_over),
+            OriginStep::H2Answer(frames) => {
+                self.next_stream(h2::Stream::is_over) && self.send(frames)
+            }
             OriginStep::Await(gate) => self.wait(|run| run.shared.state().gates.contains(gate)),
             OriginStep::Close => {
                 self.connection.close();
@@ -204,6 +230,49 @@ impl Run {
             }
             OriginStep::Hold => false,
         }
+    }
+
+    /// Waits for the preface and answers it, once.
+    fn begin(&mut self, settings: &[u8]) -> bool {
+        if self.begun {
+            return true;
+        }
+        self.begun = true;
+        if !self.wait(|run| h2::is_session(&run.connection.received().bytes)) {
+            return false;
+        }
+        h2::as_server(&self.connection, settings);
+        true
+    }
+
+    fn send(&self, frames: &[Frame]) -> bool {
+        let expand = |text: &str| template::expand(text, &|_| None);
+        match h2::bytes(frames, self.stream, &expand) {
+            Ok(bytes) => self.connection.send(&bytes),
+            Err(error) => eprintln!("origin: {error:#}"),
+        }
+        true
+    }
+
+    /// Waits for the first stream not read yet that is as `far` as wanted.
+    fn next_stream(&mut self, far: impl Fn(&h2::Stream) -> bool) -> bool {
+        if !self.begin(&h2::settings(&[])) {
+            return false;
+        }
+        let mut found = None;
+        let met = self.wait(|run| {
+            let session = h2::read(&run.connection.received().bytes);
+            let mut streams = session.streams.iter();
+            found = streams
+                .find(|(id, stream)| !run.answered.contains(id) && far(stream))
+                .map(|(id, _)| *id);
+            found.is_some()
+        });
+        if let Some(id) = found {
+            self.stream = id;
+            self.answered.insert(id);
+        }
+        met
     }
 
     fn write(&self, text: &str) -> bool {

@@ -1,6 +1,6 @@
 //! One scenario: its steps, then everything there is to see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
@@ -10,10 +10,9 @@ use serde_json::{Map, Value, json};
 use crate::admin::{self, Stats};
 use crate::case::{Await, Case, End, Scenario, Step};
 use crate::conn::{Conn, Ended, wait_until};
-use crate::observe;
 use crate::run::Stage;
-use crate::template;
 use crate::wire::{self, Message, Side};
+use crate::{h2, observe, template};
 
 /// How long an `await` without `within` waits.
 const AWAIT: Duration = Duration::from_secs(3);
@@ -34,6 +33,10 @@ const STABLE: Duration = Duration::from_millis(25);
 struct Client {
     conn: Conn,
     to_head: bool,
+    /// The beginning of HTTP/2 was sent.
+    begun: bool,
+    /// HTTP/2 streams that were opened and not reset.
+    open: BTreeSet<u32>,
     /// Final responses awaited so far.
     awaited: usize,
     /// Something was sent that no `await` has followed.
@@ -56,7 +59,16 @@ impl Client {
         (messages, rest, received.ended)
     }
 
+    /// What came on an HTTP/2 connection.
+    fn session(&self) -> Option<h2::Session> {
+        let received = self.conn.received();
+        h2::is_session(&received.bytes).then(|| h2::read(&received.bytes))
+    }
+
     fn responses(&self) -> usize {
+        if let Some(session) = self.session() {
+            return session.over();
+        }
         let (messages, ..) = self.messages();
         messages
             .iter()
@@ -70,6 +82,9 @@ impl Client {
 
     /// The last response says that the connection will be closed.
     fn close_announced(&self) -> bool {
+        if let Some(session) = self.session() {
+            return !session.goaways.is_empty();
+        }
         let (messages, ..) = self.messages();
         messages.last().is_some_and(|last| {
             last.header("connection")
@@ -123,6 +138,7 @@ impl Play<'_> {
         let limit = step.within.map_or(AWAIT, Duration::from_millis);
         if step.send.is_some()
             || step.lines.is_some()
+            || !step.h2.is_empty()
             || step.end.is_some()
             || step.r#await.is_some()
         {
@@ -137,6 +153,9 @@ impl Play<'_> {
             client.to_head |= step.head;
             client.pending = true;
             client.conn.send(&template::bytes(&text));
+        }
+        if !step.h2.is_empty() {
+            self.send_frames(step)?;
         }
         if let Some(what) = &step.r#await {
             self.wait(&step.on, what, limit)?;
@@ -168,15 +187,40 @@ impl Play<'_> {
         Ok(())
     }
 
+    fn send_frames(&mut self, step: &Step) -> Result<()> {
+        let stage = self.stage;
+        let client = self.clients.get_mut(&step.on).context("no connection")?;
+        let mut frames = &step.h2[..];
+        if !client.begun {
+            client.begun = true;
+            let (settings, rest) = h2::first_settings(frames);
+            h2::as_client(&client.conn, &settings);
+            frames = rest;
+        }
+        h2::track(frames, &mut client.open);
+        client.pending = true;
+        client
+            .conn
+            .send(&h2::bytes(frames, 1, &|text| stage.expand(text))?);
+        Ok(())
+    }
+
     fn connect(&mut self, step: &Step) -> Result<()> {
         if self.clients.contains_key(&step.on) {
             return Ok(());
         }
         let waits_elsewhere = matches!(
             step.r#await,
-            Some(Await::Origin { .. } | Await::Connections { .. } | Await::Stat { .. })
+            Some(
+                Await::Origin { .. }
+                    | Await::OriginHeads { .. }
+                    | Await::OriginOver { .. }
+                    | Await::Connections { .. }
+                    | Await::Stat { .. }
+            )
         );
-        if waits_elsewhere && step.send.is_none() && step.lines.is_none() && step.end.is_none() {
+        let sends = step.send.is_some() || step.lines.is_some() || !step.h2.is_empty();
+        if waits_elsewhere && !sends && step.end.is_none() {
             return Ok(());
         }
         let port = self
@@ -189,6 +233,8 @@ impl Play<'_> {
         let client = Client {
             conn: Conn::new(stream)?,
             to_head: false,
+            begun: false,
+            open: BTreeSet::new(),
             awaited: 0,
             pending: false,
             ended_by_client: false,
@@ -218,6 +264,16 @@ impl Play<'_> {
                         .any(|bytes| wire::find(bytes, &text).is_some())
                 })
             }
+            Await::OriginHeads { name, count } => {
+                let origin = origin_named(name)?;
+                wait_until(limit, || {
+                    origin.sum_of_streams(h2::Session::heads) >= *count
+                })
+            }
+            Await::OriginOver { name, count } => {
+                let origin = origin_named(name)?;
+                wait_until(limit, || origin.sum_of_streams(h2::Session::over) >= *count)
+            }
             Await::Connections { name, count } => {
                 let origin = origin_named(name)?;
                 wait_until(limit, || origin.received().len() >= *count)
@@ -246,6 +302,17 @@ impl Play<'_> {
                                 || client.ended()
                         })
                     }
+                    Await::Headers(stream) => wait_until(limit, || {
+                        let has_head = |session: h2::Session| {
+                            let stream = session.streams.get(stream);
+                            stream.is_some_and(|stream| !stream.heads.is_empty())
+                        };
+                        client.ended() || client.session().is_some_and(has_head)
+                    }),
+                    Await::Goaway => wait_until(limit, || {
+                        let goes_away = |session: h2::Session| !session.goaways.is_empty();
+                        client.ended() || client.session().is_some_and(goes_away)
+                    }),
                     Await::Close => wait_until(limit, || client.ended()),
                     Await::Quiet => {
                         wait_until(quiet, || client.ended());
@@ -264,6 +331,22 @@ impl Play<'_> {
         Ok(())
     }
 
+    /// Waits until nothing more comes on these streams, or on the whole connection.
+    fn wait_for_streams(&mut self, on: &str, streams: &BTreeSet<u32>) {
+        let client = &self.clients[on];
+        let met = wait_until(AWAIT, || {
+            let all_over = |session: h2::Session| {
+                let is_over = |id: &u32| session.streams.get(id).is_some_and(h2::Stream::is_over);
+                streams.iter().all(is_over)
+            };
+            client.ended() || client.session().is_some_and(all_over)
+        });
+        if !met {
+            self.unmet
+                .push(format!("{on}: the end of streams {streams:?}"));
+        }
+    }
+
     fn quiet(&self) -> Duration {
         if self.stage.recording {
             QUIET_RECORDING
@@ -280,7 +363,11 @@ impl Play<'_> {
     ) -> Result<Value> {
         let names: Vec<String> = self.clients.keys().cloned().collect();
         for name in &names {
-            if self.clients[name].pending {
+            let client = &self.clients[name];
+            if client.pending && client.begun {
+                let streams = client.open.clone();
+                self.wait_for_streams(name, &streams);
+            } else if client.pending {
                 self.wait(name, &Await::Response, AWAIT)?;
             }
         }
@@ -302,13 +389,19 @@ impl Play<'_> {
                 Some(_) => "closed",
                 None => "kept",
             };
-            clients.insert(
-                name.clone(),
-                observe::exchange(&messages, &rest, Some(fate), &self.stage.normaliser),
-            );
+            let normaliser = &self.stage.normaliser;
+            let observed = match client.session() {
+                Some(session) => h2::session(&session, Some(fate), scenario.settings, normaliser),
+                None => observe::exchange(&messages, &rest, Some(fate), normaliser),
+            };
+            clients.insert(name.clone(), observed);
         }
         // Everything the origins will see has been sent when the clients have their answers.
-        let origins = observe::origins(&self.stage.origins, &self.stage.normaliser);
+        let origins = observe::origins(
+            &self.stage.origins,
+            scenario.settings,
+            &self.stage.normaliser,
+        );
         for client in self.clients.values() {
             client.conn.close();
         }
