@@ -17,6 +17,8 @@ pub struct Config {
     pub routes: String,
     /// Fields of the route action of every cluster.
     pub route: String,
+    /// Operators at the end of each line of the access log.
+    pub log: String,
     /// The first one takes all paths, each of the others those below `/<its name>`.
     pub clusters: Vec<Cluster>,
 }
@@ -98,6 +100,7 @@ impl Config {
             filters,
             routes,
             route,
+            log: operators,
             clusters,
         } = self;
         let mut all_routes = routes.clone();
@@ -120,7 +123,7 @@ impl Config {
              stat_prefix: ingress, {hcm}\
              access_log: [{{name: log, typed_config: {{\
              '@type': type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: '{log}', \
-             log_format: {{text_format_source: {{inline_string: \"%REQ(:METHOD)% %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\\n\"}}}}}}}}], \
+             log_format: {{text_format_source: {{inline_string: \"%REQ(:METHOD)% %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%{operators}\\n\"}}}}}}}}], \
              http_filters: [{filters}{{name: router, typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}], \
              route_config: {{name: routes, virtual_hosts: [{{name: any, domains: ['*'], routes: [{all_routes}]}}]}}\
              }}}}]}}]}}"

@@ -141,6 +141,16 @@ impl Proxy {
         folder.expect("the descriptors of the process").count()
     }
 
+    /// How many of them are ends of pipes.
+    pub fn pipe_ends(&self) -> usize {
+        let folder = fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        folder
+            .expect("the descriptors of the process")
+            .filter_map(|link| fs::read_link(link.ok()?.path()).ok())
+            .filter(|target| target.to_string_lossy().starts_with("pipe:"))
+            .count()
+    }
+
     /// Limits the descriptors that the process may open; what is open stays so.
     ///
     /// # Panics

@@ -8,6 +8,7 @@ mod http2;
 mod limits;
 mod listeners;
 mod signals;
+mod splice;
 mod upstreams;
 
 use nuncio_testing::{Config, Proxy};

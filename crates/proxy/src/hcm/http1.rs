@@ -188,7 +188,7 @@ impl ServerConnection {
             return false;
         };
         let before = self.write.len();
-        let mut spliced = false;
+        let mut spliced = 0;
         if std::mem::take(&mut stream.out.send_continue) {
             let http10 = self.decoder.facts().version == Version::Http10;
             self.write.append_slice(match http10 {
@@ -212,9 +212,9 @@ impl ServerConnection {
         if stream.out.started && !stream.out.sent_end {
             let end_here = stream.out.end && !stream.out.trailers;
             if let Some(pipe) = stream.out.pipe.take() {
-                stream.info.bytes_sent += pipe.len() as u64;
+                spliced = pipe.len();
+                stream.info.bytes_sent += spliced as u64;
                 self.pipe = Some(pipe);
-                spliced = true;
             }
             if !stream.out.data.is_empty() || end_here {
                 stream.info.bytes_sent += stream.out.data.len() as u64;
@@ -228,7 +228,8 @@ impl ServerConnection {
                 stream.out.sent_end = true;
             }
         }
-        let wrote = spliced || self.write.len() != before;
+        let written = self.write.len() - before + spliced;
+        stream.info.wire_bytes_sent += written as u64;
         if stream.out.reset {
             // What came before the cut still goes out.
             stream.out.close = true;
@@ -240,7 +241,7 @@ impl ServerConnection {
             self.finish_stream(now);
             return true;
         }
-        wrote
+        written > 0
     }
 
     fn encode_headers(&mut self, now: Instant) {
@@ -337,7 +338,6 @@ impl ServerConnection {
                     self.flush_since = Some(now);
                 }
                 if let Some(stream) = &mut self.stream {
-                    stream.info.wire_bytes_sent += written as u64;
                     stream.touch(now);
                 }
                 true

@@ -11,7 +11,7 @@ use nuncio_upstream::{ClosedBy, PooledConnection};
 use tokio::time::Instant;
 
 use super::super::outcome::Reset;
-use super::{Room, Step};
+use super::{Room, Step, Wire};
 
 /// First read: a head and a small body fit.
 const FIRST_READ: usize = 8 * 1024;
@@ -31,6 +31,7 @@ pub(super) struct Http1Exchange {
     started: bool,
     /// Bytes of the response's body have gone through a pipe: the rest will, too.
     spliced: bool,
+    pub(super) wire: Wire,
     read_size: usize,
     /// The socket has said `Pending` since the task was woken.
     read_blocked: bool,
@@ -56,6 +57,10 @@ impl Http1Exchange {
             }
         }
         Ok(Http1Exchange {
+            wire: Wire {
+                sent: connection.write.len() as u64,
+                received: 0,
+            },
             connection,
             encoded_end: end,
             half_closed: false,
@@ -74,17 +79,21 @@ impl Http1Exchange {
 
     pub(super) fn send_data(&mut self, data: &mut Buffer, end: bool) {
         let connection = &mut *self.connection;
+        let before = connection.write.len();
         connection
             .encoder
             .encode_data(data, end, &mut connection.write);
+        self.wire.sent += (connection.write.len() - before) as u64;
         self.encoded_end |= end;
     }
 
     pub(super) fn send_trailers(&mut self, trailers: &HeaderMap) {
         let connection = &mut *self.connection;
+        let before = connection.write.len();
         connection
             .encoder
             .encode_trailers(trailers, &mut connection.write);
+        self.wire.sent += (connection.write.len() - before) as u64;
         self.encoded_end = true;
     }
 
@@ -146,8 +155,10 @@ impl Http1Exchange {
         }
         let connection = &mut *self.connection;
         if !connection.read.is_empty() {
+            let before = connection.read.len();
             match connection.decoder.decode(&mut connection.read, response) {
                 Ok(Some(event)) => {
+                    self.wire.received += (before - connection.read.len()) as u64;
                     self.started |= matches!(event, Event::Headers { .. });
                     return Step::Event(event);
                 }
@@ -201,6 +212,7 @@ impl Http1Exchange {
             Poll::Ready(Ok(0) | Err(_)) => Some(self.on_eof()),
             Poll::Ready(Ok(count)) => {
                 self.spliced = true;
+                self.wire.received += count as u64;
                 let event = self.connection.decoder.skip(count as u64);
                 Some(Step::Spliced(pipe, event.is_end()))
             }

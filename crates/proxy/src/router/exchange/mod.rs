@@ -122,6 +122,15 @@ impl Exchange {
         each!(&self.codec, it => it.unsent()) + self.early.as_ref().map_or(0, Buffer::len)
     }
 
+    /// The bytes of the exchange on the wire so far.
+    fn wire(&self) -> Wire {
+        match &self.codec {
+            Codec::Http1(exchange) => exchange.wire,
+            // Not told by the connection, which many share.
+            Codec::Http2(_) => Wire::default(),
+        }
+    }
+
     /// Whether the response's final headers have come.
     pub(super) fn has_started(&self) -> bool {
         each!(&self.codec, it => it.has_started())
@@ -155,6 +164,13 @@ fn check_required(headers: &HeaderMap) -> Result<(), MissingPseudoHeader> {
         false => headers.path(),
     };
     target.map(drop).ok_or(MissingPseudoHeader)
+}
+
+/// Bytes of an exchange on its upstream connection, headers and framing included.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wire {
+    sent: u64,
+    received: u64,
 }
 
 /// What the client takes of the response.
@@ -218,6 +234,11 @@ impl Stream {
             } else {
                 Room::Events
             };
+            self.router.watch.note(
+                self.router.cluster.as_ref(),
+                room == Room::None,
+                exchange.unsent() > limit.min(crate::SEND_AHEAD),
+            );
             match exchange.step(cx, room, &mut self.response) {
                 Step::Wait => return progress,
                 Step::Moved => {}
@@ -316,8 +337,16 @@ impl Stream {
         else {
             return;
         };
+        self.note_wire(&exchange);
         exchange.finish(now);
         self.on_upstream_complete(now);
+    }
+
+    /// The exchange ends here: what it has cost is logged.
+    pub(super) fn note_wire(&mut self, exchange: &Exchange) {
+        let Wire { sent, received } = exchange.wire();
+        self.info.upstream.wire_bytes_sent += sent;
+        self.info.upstream.wire_bytes_received += received;
     }
 
     /// Takes back what was asked of the upstream, if it is not complete.
@@ -329,6 +358,7 @@ impl Stream {
             // Dropping it leaves the queue; the connection in the making goes to whom it may serve.
             Upstream::Connecting(pending) => drop(pending),
             Upstream::Active(exchange) => {
+                self.note_wire(&exchange);
                 exchange.abandon(ClosedBy::Local);
             }
         }
