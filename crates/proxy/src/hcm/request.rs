@@ -26,6 +26,7 @@ const INTERNAL_ONLY: &[Known] = &[
     Known::XEnvoyUpstreamRqPerTryTimeoutMs,
     Known::XEnvoyUpstreamRqTimeoutAltResponse,
     Known::XEnvoyExpectedRqTimeoutMs,
+    Known::XEnvoyUpstreamStreamDurationMs,
     Known::XEnvoyForceTrace,
     Known::XEnvoyIpTags,
     Known::XEnvoyHedgeOnPerTryTimeout,

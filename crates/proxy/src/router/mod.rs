@@ -4,12 +4,14 @@
 //! - [`request`]: from headers to an upstream connection, or to an answer of its own;
 //! - [`exchange`]: drives the borrowed upstream connection;
 //! - [`outcome`]: what failures mean to the client and to the stats;
+//! - [`watch`]: how long an exchange lasts, and which side is slow;
 //! - [`route_stats`]: what is counted for virtual clusters and routes.
 
 mod exchange;
 mod outcome;
 mod request;
 pub(crate) mod route_stats;
+mod watch;
 
 use std::any::Any as StdAny;
 use std::rc::Rc;
@@ -28,6 +30,7 @@ use tokio::time::Instant;
 
 use exchange::Exchange;
 use route_stats::RouteGroups;
+use watch::Watch;
 
 /// The router's factory.
 pub static ROUTER: RouterFactory = RouterFactory;
@@ -128,6 +131,7 @@ pub(crate) struct RouterState {
     /// Of the exchange with the upstream, from `complete_at`.
     timeout: Option<Duration>,
     deadline: Option<Instant>,
+    watch: Watch,
     /// A 1xx response has come.
     informed: bool,
     /// The local reply in the making is the router's: the route's header mutations apply to it.
@@ -136,7 +140,8 @@ pub(crate) struct RouterState {
 
 impl RouterState {
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        let both = self.deadline.into_iter().chain(self.watch.until);
+        both.min()
     }
 
     /// The task was woken: what was `Pending` may not be any more.

@@ -257,6 +257,7 @@ impl Stream {
     /// The route timeout is over.
     pub(crate) fn on_router_deadline(&mut self, now: Instant) {
         if self.router.deadline.is_none_or(|deadline| deadline > now) {
+        self.on_stream_duration(now);
             return;
         }
         self.router.deadline = None;

@@ -128,6 +128,7 @@ impl Stream {
             !config.suppress_envoy_headers,
         );
 
+        self.note_stream_duration();
         for &name in CONSUMED {
             self.request.headers.remove(name);
         }
@@ -193,6 +194,7 @@ impl Stream {
         self.info.upstream.protocol = Some(protocol);
         self.info.timing.upstream_pool_ready = Some(now.saturating_duration_since(self.info.start));
         self.info.timing.first_upstream_tx = Some(now);
+        self.arm_stream_duration();
 
         let ends_here = self.router.end && self.router.body.is_empty() && !self.router.trailers;
         let begun = Exchange::begin(lease, &self.request.headers, ends_here);

@@ -178,14 +178,15 @@ impl Pool {
         self.host.stats().cx_total.fetch_add(1, Relaxed);
         self.host.stats().cx_active.fetch_add(1, Relaxed);
         stats.inc(S::UPSTREAM_CX_TOTAL);
-        stats.inc(match self.protocol {
-            UpstreamProtocol::Http1 => S::UPSTREAM_CX_HTTP1_TOTAL,
-            UpstreamProtocol::Http2 => S::UPSTREAM_CX_HTTP2_TOTAL,
-        });
+        match self.protocol {
+            UpstreamProtocol::Http1 => stats.inc(S::UPSTREAM_CX_HTTP1_TOTAL),
+            UpstreamProtocol::Http2 => stats.inc(S::UPSTREAM_CX_HTTP2_TOTAL),
+            UpstreamProtocol::Tcp => {}
+        }
         stats.gauge_add(S::UPSTREAM_CX_ACTIVE, 1);
         let info = self.info.borrow().clone();
         let capacity = match self.protocol {
-            UpstreamProtocol::Http1 => 1,
+            UpstreamProtocol::Http1 | UpstreamProtocol::Tcp => 1,
             UpstreamProtocol::Http2 => u64::from(http2::initial_capacity(&info.http)),
         };
         self.connecting_capacity.update(|sum| sum + capacity);
@@ -199,10 +200,12 @@ impl Pool {
         allowed
     }
 
-    /// A connection speaks HTTP/1.1 from now on.
+    /// A connection speaks HTTP/1.1, or what the client wants, from now on.
     fn connected(self: &Rc<Self>, connection: ClientConnection) {
-        // Envoy's codec has stats, though it hardly ever counts anything in them.
-        self.counters.http1.of(&self.counters.group);
+        if self.protocol == UpstreamProtocol::Http1 {
+            // Envoy's codec has stats, though it hardly ever counts anything in them.
+            self.counters.http1.of(&self.counters.group);
+        }
         self.put_back(Box::new(connection));
         self.create_connections();
     }
@@ -278,7 +281,9 @@ async fn connect(attempt: Attempt, info: Arc<ClusterInfo>) {
     let stats = &pool.counters.stats;
     stats.record(S::UPSTREAM_CX_CONNECT_MS, took.as_millis() as u64);
     match pool.protocol {
-        UpstreamProtocol::Http1 => pool.connected(ClientConnection::new(io, &info.http, now)),
+        UpstreamProtocol::Http1 | UpstreamProtocol::Tcp => {
+            pool.connected(ClientConnection::new(io, &info.http, now));
+        }
         UpstreamProtocol::Http2 => http2::serve(pool, io, &info, now).await,
     }
 }

@@ -10,8 +10,10 @@ use nuncio_buffer::Buffer;
 use nuncio_event::Instant;
 use nuncio_http::h1::{ClientDecoder, ClientEncoder};
 use nuncio_net::{Address, Connection, Pipe};
+use nuncio_stats::LocalGroup;
 
 use super::Pool;
+use super::buffered::Buffered;
 use crate::info::HttpOptions;
 use crate::stats::ClusterStats as S;
 
@@ -41,6 +43,7 @@ pub struct ClientConnection {
     expires: Option<Instant>,
     /// The loop tells the pool's sweeper when something arrives.
     parked: bool,
+    pub(super) buffered: Buffered,
 }
 
 impl fmt::Debug for ClientConnection {
@@ -80,6 +83,7 @@ impl ClientConnection {
                 .max_connection_duration
                 .and_then(|d| now.checked_add(d)),
             parked: false,
+            buffered: Buffered::default(),
             io,
         }
     }
@@ -255,9 +259,13 @@ impl PooledConnection {
     /// Of the socket or of the transport.
     #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<std::io::Result<usize>> {
-        let ClientConnection { io, read, .. } = &mut **self;
-        let result = io.poll_read(cx, read, max);
-        self.count_received(&result);
+        let (connection, stats) = self.parts();
+        let result = connection.io.poll_read(cx, &mut connection.read, max);
+        if let Poll::Ready(Ok(count)) = &result {
+            stats.add(S::UPSTREAM_CX_RX_BYTES_TOTAL, *count as u64);
+            let length = connection.read.len();
+            connection.buffered.on_read(stats, length);
+        }
         result
     }
 
@@ -273,19 +281,19 @@ impl PooledConnection {
         max: usize,
     ) -> Poll<std::io::Result<usize>> {
         debug_assert!(self.read.is_empty());
-        let result = self.io.poll_splice_in(cx, pipe, max);
-        self.count_received(&result);
+        let (connection, stats) = self.parts();
+        let result = connection.io.poll_splice_in(cx, pipe, max);
+        if let Poll::Ready(Ok(count)) = &result {
+            stats.add(S::UPSTREAM_CX_RX_BYTES_TOTAL, *count as u64);
+        }
         result
     }
 
     #[inline]
-    fn count_received(&self, result: &Poll<std::io::Result<usize>>) {
-        if let Poll::Ready(Ok(count)) = result {
-            self.pool
-                .counters
-                .stats
-                .add(S::UPSTREAM_CX_RX_BYTES_TOTAL, *count as u64);
-        }
+    fn parts(&mut self) -> (&mut ClientConnection, &LocalGroup) {
+        let connection = self.connection.as_deref_mut();
+        let connection = connection.expect("taken only by what ends the request");
+        (connection, &self.pool.counters.stats)
     }
 
     /// Sends what `write` holds, then `body`, in one syscall, and counts it (`upstream_cx_tx_bytes_total`).
@@ -298,13 +306,14 @@ impl PooledConnection {
         cx: &mut Context<'_>,
         body: &mut Buffer,
     ) -> Poll<std::io::Result<usize>> {
-        let ClientConnection { io, write, .. } = &mut **self;
-        let result = io.poll_write_both(cx, write, body);
+        let (connection, stats) = self.parts();
+        let result = connection
+            .io
+            .poll_write_both(cx, &mut connection.write, body);
         if let Poll::Ready(Ok(count)) = &result {
-            self.pool
-                .counters
-                .stats
-                .add(S::UPSTREAM_CX_TX_BYTES_TOTAL, *count as u64);
+            stats.add(S::UPSTREAM_CX_TX_BYTES_TOTAL, *count as u64);
+            let length = connection.write.len();
+            connection.buffered.on_write(stats, length);
         }
         result
     }

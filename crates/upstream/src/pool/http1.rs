@@ -10,6 +10,7 @@ use nuncio_event::Instant;
 use super::connection::{self, ClientConnection};
 use super::sweep::{self, PoolSignal};
 use super::{Acquire, ClosedBy, Lease, Pool, PooledConnection, Sweeper};
+use crate::info::UpstreamProtocol;
 use crate::stats::ClusterStats as S;
 
 /// The connections of a pool that wait for work.
@@ -59,13 +60,22 @@ impl Pool {
     pub(super) fn acquire_http1(self: &Rc<Self>) -> Acquire {
         match self.take_idle() {
             Some(connection) => match self.attach(connection) {
-                Ok(connection) => Acquire::Ready(Lease::Http1(connection)),
+                Ok(connection) => Acquire::Ready(self.lease(connection)),
                 Err(connection) => {
                     self.put_back(connection);
                     Acquire::Overflow
                 }
             },
             None => self.queue(),
+        }
+    }
+
+    /// What the connection is to its user.
+    #[inline]
+    pub(super) fn lease(&self, connection: PooledConnection) -> Lease {
+        match self.protocol {
+            UpstreamProtocol::Tcp => Lease::Tcp(connection),
+            UpstreamProtocol::Http1 | UpstreamProtocol::Http2 => Lease::Http1(connection),
         }
     }
 
@@ -162,11 +172,12 @@ impl Pool {
     /// Closes a connection. `active`: its request was not complete; [`Self::end_request`] was called.
     pub(super) fn close(
         self: &Rc<Self>,
-        connection: Box<ClientConnection>,
+        mut connection: Box<ClientConnection>,
         by: ClosedBy,
         active: bool,
     ) {
         self.connection_is_gone(by, active);
+        connection.buffered.clear(&self.counters.stats);
         self.record_life(connection.opened(), connection.requests);
         drop(connection);
         self.after_loss();

@@ -2,9 +2,10 @@
 //!
 //! - this file: what all pools do: the line of those who wait, budgets, the counting of connections and requests;
 //! - [`connect`] makes connections, [`pending`] is a place in line;
-//! - [`http1`], [`connection`], [`sweep`]: connections that serve one request at a time;
+//! - [`http1`], [`connection`], [`sweep`]: connections that serve one request at a time, or one tunnel;
 //! - [`http2`]: connections that serve many.
 
+mod buffered;
 mod connect;
 mod connection;
 mod http1;
@@ -44,6 +45,8 @@ pub enum Lease {
     Http1(PooledConnection),
     /// A stream of a connection that others use, too.
     Http2(PooledStream),
+    /// A connection whose bytes are the client's; it is closed after its use.
+    Tcp(PooledConnection),
 }
 
 /// What a pool answers to a request that wants a connection.
@@ -174,7 +177,7 @@ impl Pool {
     #[inline]
     pub(crate) fn acquire(self: &Rc<Self>) -> Acquire {
         match self.protocol {
-            UpstreamProtocol::Http1 => self.acquire_http1(),
+            UpstreamProtocol::Http1 | UpstreamProtocol::Tcp => self.acquire_http1(),
             UpstreamProtocol::Http2 => self.acquire_http2(),
         }
     }
@@ -311,7 +314,8 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         // Busy connections hold the pool, so what is left is idle; count its end.
-        for connection in self.http1.idle.take() {
+        for mut connection in self.http1.idle.take() {
+            connection.buffered.clear(&self.counters.stats);
             self.connection_is_gone(ClosedBy::Local, false);
             self.record_life(connection.opened(), connection.requests);
         }

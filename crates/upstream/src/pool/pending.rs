@@ -135,7 +135,7 @@ impl PendingConnection {
             self.pool.put_back(connection);
             ConnectFailure::of_kind(FailureKind::Overflow)
         });
-        attached.map(Lease::Http1)
+        attached.map(|connection| self.pool.lease(connection))
     }
 }
 

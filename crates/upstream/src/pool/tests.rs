@@ -89,6 +89,10 @@ impl Fixture {
         assert_eq!(self.gauge(S::UPSTREAM_CX_ACTIVE), connections);
         assert_eq!(self.gauge(S::UPSTREAM_RQ_ACTIVE), 0);
         assert_eq!(self.gauge(S::UPSTREAM_RQ_PENDING_ACTIVE), 0);
+        if connections == 0 {
+            assert_eq!(self.gauge(S::UPSTREAM_CX_RX_BYTES_BUFFERED), 0);
+            assert_eq!(self.gauge(S::UPSTREAM_CX_TX_BYTES_BUFFERED), 0);
+        }
         let stats = self.host.host().stats();
         assert_eq!(u64::from(stats.cx_active.load(Relaxed)), connections);
         assert_eq!(stats.rq_active.load(Relaxed), 0);
@@ -203,6 +207,8 @@ fn a_connection_is_made_used_and_used_again() {
         assert_eq!(f.counter(S::UPSTREAM_RQ_PENDING_TOTAL), 1);
         assert_eq!(f.counter(S::UPSTREAM_CX_TX_BYTES_TOTAL), 9);
         assert_eq!(f.counter(S::UPSTREAM_CX_RX_BYTES_TOTAL), 6);
+        assert_eq!(f.gauge(S::UPSTREAM_CX_RX_BYTES_BUFFERED), 6);
+        assert_eq!(f.gauge(S::UPSTREAM_CX_TX_BYTES_BUFFERED), 0);
         assert_eq!(f.host.host().stats().rq_total.load(Relaxed), 2);
     });
 }

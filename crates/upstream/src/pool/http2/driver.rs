@@ -13,6 +13,7 @@ use nuncio_http::{Event, Message};
 use nuncio_net::Connection;
 use nuncio_sdk::Http2Stats;
 
+use super::super::buffered::Buffered;
 use super::client::{Client, State, Wire};
 use super::keepalive::{Due, Pings};
 use super::stream::StreamReset;
@@ -52,6 +53,7 @@ struct Driver {
     read_size: usize,
     /// The socket took no more since the task was woken.
     write_blocked: bool,
+    buffered: Buffered,
     timer: Timer,
     idle_timeout: Option<Duration>,
     /// Before then it cannot have been idle for too long: moved on when it is reached.
@@ -81,6 +83,7 @@ impl Driver {
             undelivered: None,
             read_size: FIRST_READ,
             write_blocked: false,
+            buffered: Buffered::default(),
             timer: Timer::new(),
             idle_timeout: options.idle_timeout,
             look_for_idle: options
@@ -135,6 +138,7 @@ impl Driver {
                 Poll::Ready(Ok(count)) => {
                     let stats = &self.client.pool.counters.stats;
                     stats.add(S::UPSTREAM_CX_RX_BYTES_TOTAL, count as u64);
+                    self.buffered.on_read(stats, self.read.len());
                     if count == self.read_size {
                         self.read_size = (count * 4).min(LARGEST_READ);
                     } else if count < FIRST_READ {
@@ -271,6 +275,8 @@ impl Driver {
                 Poll::Pending => self.write_blocked = true,
             }
         }
+        self.buffered
+            .on_write(&client.pool.counters.stats, write.len());
         write.release();
         codec.flushed(write.len());
         if write.len() <= LOW_WATER {
@@ -367,5 +373,6 @@ impl Drop for Driver {
         // Nothing to do unless the task ends before its time (a panic, the end of the worker).
         let why = StreamReset::ConnectionTermination;
         self.client.close(ClosedBy::Local, why);
+        self.buffered.clear(&self.client.pool.counters.stats);
     }
 }

@@ -54,9 +54,9 @@ impl Inbox {
         };
     }
 
-    /// The connection ends. Whether a stream is cut by that.
+    /// The stream or its connection has failed. Whether that cuts it: what has come whole is still to be taken.
     pub(super) fn fail(&mut self, why: StreamReset) -> bool {
-        let cut = self.open && !self.ended && self.reset.is_none();
+        let cut = self.open && !self.end && self.reset.is_none();
         if cut {
             self.reset = Some(why);
             self.wake();
