@@ -144,6 +144,9 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
+        if self.failed.is_some() {
+            return;
+        }
         let n = n.min(stream.recv_window.held());
         if let Some(update) = stream.recv_window.consume(n)
             && stream.recv != Half::Closed

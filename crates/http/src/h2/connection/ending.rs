@@ -46,6 +46,10 @@ impl Connection {
     }
 
     pub(super) fn rst_stream(&mut self, id: u32, code: ErrorCode, out: &mut Buffer) {
+        if self.failed.is_some() {
+            // The last word has been said.
+            return;
+        }
         self.counts().tx_reset += 1;
         frame::number(out, kind::RST_STREAM, id, code.0);
         self.outbound.add_control(frame::HEAD + 4);
@@ -69,7 +73,7 @@ impl Connection {
             self.reset(key, code, out);
         }
         self.streams.remove(key);
-        if held > 0 {
+        if held > 0 && self.failed.is_none() {
             self.give_back(held, out);
         }
     }

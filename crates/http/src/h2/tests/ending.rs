@@ -116,4 +116,6 @@ fn errors_stay() {
     assert_eq!(server.conn.check(), Err(first));
     assert!(server.sent().is_empty());
     server.release(1);
+    assert!(server.sent().is_empty());
+    assert_eq!(server.conn.stream_count(), 0);
 }
