@@ -46,6 +46,8 @@ pub struct Forward {
     pub high_priority: bool,
     /// Upgrades that are switched on or off for this route, by lower-case name.
     pub upgrades: Box<[(Box<str>, bool)]>,
+    /// `upgrade_configs[].connect_config`: a CONNECT request ends here, its bytes go to the upstream as they are.
+    pub terminates_connect: bool,
     /// The original host is appended to `x-forwarded-host` when the host is rewritten.
     pub append_x_forwarded_host: bool,
     pub(crate) path_rewrite: PathRewrite,

@@ -77,10 +77,15 @@ pub enum UpstreamProtocol {
     Http1,
     /// HTTP/2
     Http2,
+    /// Whatever the client says that CONNECT has brought here.
+    Tcp,
 }
 
 impl UpstreamProtocol {
-    /// 0 or 1.
+    /// How many there are.
+    pub(crate) const COUNT: usize = 3;
+
+    /// Below [`Self::COUNT`].
     pub(crate) fn index(self) -> usize {
         self as usize
     }

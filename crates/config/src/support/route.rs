@@ -161,7 +161,15 @@ pub(super) const MESSAGES: &[Entry] = &[
     ),
     message(
         "envoy.config.route.v3.RouteAction.UpgradeConfig",
-        &[("upgrade_type", Implemented), ("enabled", Implemented)],
+        &[
+            ("upgrade_type", Implemented),
+            ("enabled", Implemented),
+            ("connect_config", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig",
+        &[],
     ),
     message(
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",

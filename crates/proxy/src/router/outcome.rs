@@ -121,6 +121,7 @@ impl Stream {
         let (started, owned) = match std::mem::replace(&mut self.router.upstream, Upstream::Done) {
             Upstream::Active(exchange) => {
                 let facts = (exchange.has_started(), exchange.owns_connection());
+                self.note_wire(&exchange);
                 exchange.abandon(by);
                 facts
             }
@@ -256,8 +257,8 @@ impl Stream {
 
     /// The route timeout is over.
     pub(crate) fn on_router_deadline(&mut self, now: Instant) {
-        if self.router.deadline.is_none_or(|deadline| deadline > now) {
         self.on_stream_duration(now);
+        if self.router.deadline.is_none_or(|deadline| deadline > now) {
             return;
         }
         self.router.deadline = None;

@@ -153,7 +153,10 @@ impl Stream {
                 !config.suppress_envoy_headers,
             );
         }
-        let acquired = cluster.acquire(&host, priority, self.info.protocol);
+        let acquired = match self.is_connect && forward.terminates_connect {
+            true => cluster.acquire_tcp(&host, priority),
+            false => cluster.acquire(&host, priority, self.info.protocol),
+        };
         if !matches!(acquired, Acquire::PendingOverflow) {
             self.info.upstream.host = Some(host.clone());
         }
@@ -186,12 +189,17 @@ impl Stream {
             cluster.put_outlier_outcome(host, Outcome::ConnectSuccess, None);
         }
         let (id, local_address, protocol) = match &lease {
-            Lease::Http1(it) => (it.id, &it.local_address, Protocol::Http11),
-            Lease::Http2(it) => (it.connection_id(), it.local_address(), Protocol::Http2),
+            Lease::Http1(it) => (it.id, &it.local_address, Some(Protocol::Http11)),
+            Lease::Http2(it) => (
+                it.connection_id(),
+                it.local_address(),
+                Some(Protocol::Http2),
+            ),
+            Lease::Tcp(it) => (it.id, &it.local_address, None),
         };
         self.info.upstream.connection_id = Some(id);
         self.info.upstream.local_address = Some(local_address.clone());
-        self.info.upstream.protocol = Some(protocol);
+        self.info.upstream.protocol = protocol;
         self.info.timing.upstream_pool_ready = Some(now.saturating_duration_since(self.info.start));
         self.info.timing.first_upstream_tx = Some(now);
         self.arm_stream_duration();

@@ -354,8 +354,8 @@ impl Stream {
             (None, None) => false,
         };
         if !allowed {
-            // A CONNECT request without a chain of its own is left to the router, which knows no route for it.
-            if self.is_connect {
+            // A CONNECT request that no route is for is left to the router, which says so.
+            if self.is_connect && self.router.route.is_none() {
                 return Ok(());
             }
             self.hcm

@@ -86,7 +86,10 @@ impl Stream {
     /// Whether a reply says that the client does not speak as it should: to Envoy every 400 does. With one request at a
     /// time, what follows cannot be trusted then.
     fn is_messaging_error(&self, reply: &LocalReply) -> bool {
-        let is_http1 = matches!(self.info.protocol, Some(Protocol::Http10 | Protocol::Http11));
+        let is_http1 = matches!(
+            self.info.protocol,
+            Some(Protocol::Http10 | Protocol::Http11)
+        );
         reply.status == 400 && is_http1 && !self.hcm.config.keep_on_bad_request
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use nuncio_access_log::Formatter;
 use nuncio_config::api::core::RoutingPriority;
 use nuncio_config::api::route::RouteAction;
+use nuncio_config::api::route::route_action::upgrade_config::ConnectConfig;
 use nuncio_config::api::route::route_action::{
     ClusterNotFoundResponseCode, HostRewriteSpecifier, InternalRedirectAction, UpgradeConfig,
 };
@@ -36,6 +37,7 @@ impl Forward {
             grpc_timeout_offset: None,
             high_priority: false,
             upgrades: Box::default(),
+            terminates_connect: false,
             append_x_forwarded_host: false,
             path_rewrite: PathRewrite::None,
             host_rewrite: HostRewrite::None,
@@ -167,7 +169,7 @@ pub(super) fn forward(
             ),
         });
     }
-    forward.upgrades = upgrades(upgrade_configs, problems);
+    (forward.upgrades, forward.terminates_connect) = upgrades(upgrade_configs, problems);
     forward.append_x_forwarded_host = *append_x_forwarded_host;
     let rewrites = [
         !prefix_rewrite.is_empty(),
@@ -223,7 +225,9 @@ fn host_rewrite(
     })
 }
 
-fn upgrades(configs: &[UpgradeConfig], problems: &mut Problems) -> Box<[(Box<str>, bool)]> {
+/// The upgrades, and whether CONNECT is terminated.
+fn upgrades(configs: &[UpgradeConfig], problems: &mut Problems) -> (Box<[(Box<str>, bool)]>, bool) {
+    let mut terminates = false;
     let mut all: Vec<(Box<str>, bool)> = Vec::with_capacity(configs.len());
     for (
         index,
@@ -236,8 +240,19 @@ fn upgrades(configs: &[UpgradeConfig], problems: &mut Problems) -> Box<[(Box<str
     {
         problems.within(format_args!("upgrade_configs[{index}]"), |problems| {
             let name: Box<str> = upgrade_type.to_ascii_lowercase().into();
-            if connect_config.is_some() {
-                if matches!(&*name, "connect" | "connect-udp") {
+            if let Some(config) = connect_config {
+                let ConnectConfig {
+                    proxy_protocol_config,
+                    allow_post,
+                } = config;
+                if &*name == "connect" {
+                    terminates = true;
+                    problems.refuse(
+                        proxy_protocol_config.is_some(),
+                        "connect_config.proxy_protocol_config",
+                    );
+                    problems.refuse(*allow_post, "connect_config.allow_post");
+                } else if &*name == "connect-udp" {
                     problems.refuse(true, "connect_config");
                 } else {
                     let message =
@@ -251,5 +266,5 @@ fn upgrades(configs: &[UpgradeConfig], problems: &mut Problems) -> Box<[(Box<str
             all.push((name, convert::bool_or(enabled.as_ref(), true)));
         });
     }
-    all.into()
+    (all.into(), terminates)
 }

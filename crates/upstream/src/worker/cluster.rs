@@ -13,7 +13,7 @@ use super::host::WorkerHost;
 use crate::breaker::{Priority, Resource, Taken};
 use crate::host::Host;
 use crate::host_set::PrioritySet;
-use crate::info::ClusterInfo;
+use crate::info::{ClusterInfo, UpstreamProtocol};
 use crate::lb::{LbContext, LbEnv, LoadBalancer, LocalCluster};
 use crate::manager::Snapshot;
 use crate::pool::{Acquire, Counters, Pool, Sweeper};
@@ -130,7 +130,21 @@ impl WorkerCluster {
         priority: Priority,
         downstream: Option<Protocol>,
     ) -> Acquire {
-        let protocol = self.info.http.protocol_for(downstream);
+        self.acquire_speaking(host, priority, self.info.http.protocol_for(downstream))
+    }
+
+    /// Asks for a connection to `host` that no codec touches: what ends a CONNECT tunnel.
+    pub fn acquire_tcp(&self, host: &Rc<WorkerHost>, priority: Priority) -> Acquire {
+        self.acquire_speaking(host, priority, UpstreamProtocol::Tcp)
+    }
+
+    #[inline]
+    fn acquire_speaking(
+        &self,
+        host: &Rc<WorkerHost>,
+        priority: Priority,
+        protocol: UpstreamProtocol,
+    ) -> Acquire {
         let make = || {
             Pool::new(
                 host.host().clone(),

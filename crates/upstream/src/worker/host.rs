@@ -19,7 +19,7 @@ pub struct WorkerHost {
     /// Its failure has been seen.
     failed: Cell<bool>,
     /// By priority, then by protocol.
-    pools: [[OnceCell<Rc<Pool>>; 2]; 2],
+    pools: [[OnceCell<Rc<Pool>>; UpstreamProtocol::COUNT]; 2],
 }
 
 impl fmt::Debug for WorkerHost {

@@ -1,4 +1,4 @@
-//! WebSocket over extended CONNECT (RFC 8441).
+//! WebSocket over extended CONNECT (RFC 8441), and CONNECT that ends in the proxy.
 
 use std::io;
 
@@ -123,5 +123,111 @@ fn a_reset_tunnel_is_gone_on_both_sides() {
     let line = &proxy.wait_for_lines(1)[0];
     assert_eq!(line, "GET /chat 101 DR http2.remote_reset");
     drop(client);
+    assert_idle(&mut proxy);
+}
+
+/// A route that takes CONNECT and lets the bytes through.
+fn terminating(origin: &Origin) -> Config {
+    Config {
+        routes: "{match: {connect_matcher: {}}, route: {cluster: origin, \
+                 upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]}}, "
+            .to_owned(),
+        ..Config::to(origin.address)
+    }
+}
+
+const CONNECT: &[(&str, &str)] = &[(":method", "CONNECT"), (":authority", "far.example:80")];
+
+/// Sends back what comes, and a last word when the client has ended its side.
+fn raw_echo(peer: &mut Peer) -> io::Result<()> {
+    loop {
+        let bytes = peer.some()?;
+        if bytes.is_empty() {
+            return peer.send("bye");
+        }
+        peer.send(bytes)?;
+    }
+}
+
+#[test]
+fn connect_ends_in_the_proxy() {
+    let origin = Origin::start(|peer, _| raw_echo(peer));
+    let mut proxy = start(&terminating(&origin));
+    let mut client = proxy.h2_client();
+    let key = client.open(CONNECT, false);
+    client.send(key, b"not HTTP at all ", false);
+    client.until("the echo", |client| {
+        client.seen(key).body == b"not HTTP at all "
+    });
+    assert_eq!(client.seen(key).status(), 200);
+    client.send(key, b"", true);
+    let response = client.response(key);
+    assert_eq!(response.text(), "not HTTP at all bye");
+    assert_eq!(response.reset, None);
+    assert_eq!(proxy.wait_for_lines(1)[0], "CONNECT - 200 - via_upstream");
+    // Connections that a tunnel has used are not used again.
+    until("the origin's connection is closed", || origin.open() == 0);
+    drop(client);
+    assert_idle(&mut proxy);
+    assert_eq!(proxy.stat("cluster.origin.upstream_cx_active"), 0);
+    assert_eq!(proxy.stat("cluster.origin.upstream_cx_http1_total"), 0);
+    assert_eq!(proxy.stat("cluster.origin.upstream_cx_total"), 1);
+}
+
+/// As Envoy: the rest of the request is not waited for.
+#[test]
+fn an_origin_may_end_a_connect_tunnel() {
+    let origin = Origin::start(|peer, _| peer.send("greeting"));
+    let mut proxy = start(&terminating(&origin));
+    let mut client = proxy.h2_client();
+    let key = client.open(CONNECT, false);
+    client.until("the reset", |client| client.seen(key).reset.is_some());
+    let response = client.response(key);
+    assert!(response.ended);
+    assert_eq!(
+        (response.text().as_str(), response.reset),
+        ("greeting", Some(0))
+    );
+    assert_eq!(proxy.wait_for_lines(1)[0], "CONNECT - 200 - via_upstream");
+    drop(client);
+    assert_idle(&mut proxy);
+}
+
+#[test]
+fn connect_that_is_not_allowed_is_refused() {
+    let origin = Origin::answering("never");
+    let config = Config {
+        routes: "{match: {connect_matcher: {}}, route: {cluster: origin}}, ".to_owned(),
+        ..Config::to(origin.address)
+    };
+    let mut proxy = start(&config);
+    let mut client = proxy.h2_client();
+    let key = client.open(CONNECT, false);
+    assert_eq!(client.response(key).status(), 403);
+    assert_eq!(proxy.wait_for_lines(1)[0], "CONNECT - 403 - upgrade_failed");
+    assert_eq!(origin.connections(), 0);
+    drop(client);
+    assert_idle(&mut proxy);
+}
+
+/// The same over HTTP/1.1.
+#[test]
+fn connect_over_http1_ends_in_the_proxy() {
+    let origin = Origin::start(|peer, _| raw_echo(peer));
+    let mut proxy = start(&terminating(&origin));
+    let mut client = proxy.client();
+    client
+        .send("CONNECT far.example:80 HTTP/1.1\r\nhost: far.example:80\r\n\r\nearly ")
+        .unwrap();
+    assert_eq!(client.head().unwrap().status(), 200);
+    assert_eq!(client.exactly(6).unwrap(), b"early ");
+    client.send("late").unwrap();
+    assert_eq!(client.exactly(4).unwrap(), b"late");
+    drop(client);
+    until("the origin's connection is closed", || origin.open() == 0);
+    assert_eq!(
+        proxy.wait_for_lines(1)[0],
+        "CONNECT - 200 DC downstream_remote_disconnect"
+    );
     assert_idle(&mut proxy);
 }

@@ -2,10 +2,12 @@
 //!
 //! - this file: what the stream does with the exchange, whatever the protocol;
 //! - [`http1`]: the connection is borrowed whole;
-//! - [`http2`]: a stream of it is borrowed.
+//! - [`http2`]: a stream of it is borrowed;
+//! - [`tcp`]: no codec, the tunnel of a CONNECT request ends here.
 
 mod http1;
 mod http2;
+mod tcp;
 
 use std::task::{Context, Poll};
 
@@ -18,6 +20,7 @@ use tokio::time::Instant;
 
 use http1::Http1Exchange;
 use http2::Http2Exchange;
+use tcp::TcpExchange;
 
 use super::Upstream;
 use super::outcome::Reset;
@@ -37,6 +40,7 @@ pub(super) struct Exchange {
 enum Codec {
     Http1(Http1Exchange),
     Http2(Http2Exchange),
+    Tcp(TcpExchange),
 }
 
 /// The same call for every protocol.
@@ -45,6 +49,7 @@ macro_rules! each {
         match $codec {
             Codec::Http1($inner) => $body,
             Codec::Http2($inner) => $body,
+            Codec::Tcp($inner) => $body,
         }
     };
 }
@@ -67,6 +72,7 @@ impl Exchange {
                 check_required(headers)?;
                 Codec::Http2(Http2Exchange::begin(stream, headers, end))
             }
+            Lease::Tcp(connection) => Codec::Tcp(TcpExchange::begin(connection, end)),
         };
         Ok(Exchange { codec, early: None })
     }
@@ -76,18 +82,21 @@ impl Exchange {
         match &self.codec {
             Codec::Http1(exchange) => exchange.unsent(),
             Codec::Http2(exchange) => exchange.header_bytes(),
+            Codec::Tcp(_) => 0,
         }
     }
 
     /// Whether a connection of its own serves the exchange.
     pub(super) fn owns_connection(&self) -> bool {
-        matches!(self.codec, Codec::Http1(_))
+        !matches!(self.codec, Codec::Http2(_))
     }
 
     /// The stream's task was woken: what said `Pending` before may not any more.
     pub(super) fn wake_up(&mut self) {
-        if let Codec::Http1(exchange) = &mut self.codec {
-            exchange.wake_up();
+        match &mut self.codec {
+            Codec::Http1(exchange) => exchange.wake_up(),
+            Codec::Tcp(exchange) => exchange.wake_up(),
+            Codec::Http2(_) => {}
         }
     }
 
@@ -127,7 +136,7 @@ impl Exchange {
         match &self.codec {
             Codec::Http1(exchange) => exchange.wire,
             // Not told by the connection, which many share.
-            Codec::Http2(_) => Wire::default(),
+            Codec::Http2(_) | Codec::Tcp(_) => Wire::default(),
         }
     }
 
@@ -146,7 +155,9 @@ impl Exchange {
         let left_over = self.early.is_some_and(|early| !early.is_empty());
         match self.codec {
             codec if left_over => each!(codec, it => it.abandon(ClosedBy::Local)),
-            codec => each!(codec, it => it.finish(now)),
+            Codec::Http1(exchange) => exchange.finish(now),
+            Codec::Http2(exchange) => exchange.finish(now),
+            Codec::Tcp(exchange) => exchange.finish(),
         }
     }
 
