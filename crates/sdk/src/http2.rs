@@ -267,7 +267,6 @@ impl Http2Stats {
             requests_rejected_with_underscores_in_headers,
             goaway_sent,
             header_overflow,
-            headers_cb_no_stream,
             inbound_empty_frames_flood,
             inbound_priority_frames_flood,
             inbound_window_update_frames_flood,
@@ -292,7 +291,6 @@ impl Http2Stats {
             ),
             (Self::GOAWAY_SENT, goaway_sent),
             (Self::HEADER_OVERFLOW, header_overflow),
-            (Self::HEADERS_CB_NO_STREAM, headers_cb_no_stream),
             (Self::INBOUND_EMPTY_FRAMES_FLOOD, inbound_empty_frames_flood),
             (
                 Self::INBOUND_PRIORITY_FRAMES_FLOOD,

@@ -24,8 +24,6 @@ counts! {
     header_list_size_too_large,
     /// Header blocks whose cookies alone have more bytes than allowed.
     cookies_total_bytes_too_large,
-    /// Frames for streams that are gone.
-    headers_cb_no_stream,
     /// Connections ended by frames without payload.
     inbound_empty_frames_flood,
     /// Connections ended by PRIORITY frames.

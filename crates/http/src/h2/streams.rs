@@ -8,6 +8,9 @@ use super::stream::Stream;
 /// Marks an id whose stream is gone.
 const GONE: u32 = u32::MAX;
 
+/// Slots that a connection without streams keeps.
+const MAX_IDLE: usize = 32;
+
 /// Ids that may stay behind their streams before the list is cleaned.
 const MIN_GONE: usize = 32;
 
@@ -57,6 +60,10 @@ impl Streams {
         self.free.push(key.0);
         if id != 0 {
             self.ids.remove(id);
+        }
+        if self.slots.len() > MAX_IDLE && self.len() == 0 {
+            // A crowd has gone.
+            *self = Self::default();
         }
     }
 

@@ -27,6 +27,13 @@ fn wrong_size(reason: &'static str) -> Failure {
     fault::wordless(ErrorCode::FRAME_SIZE_ERROR, reason)
 }
 
+fn window_too_large() -> Failure {
+    fault::silent(
+        ErrorCode::FLOW_CONTROL_ERROR,
+        "SETTINGS: too large SETTINGS_INITIAL_WINDOW_SIZE",
+    )
+}
+
 fn protocol(reason: &'static str) -> Failure {
     fault::silent(ErrorCode::PROTOCOL_ERROR, reason)
 }
@@ -101,9 +108,19 @@ impl Connection {
         if !self.peer.seen {
             self.peer.max_streams = u32::MAX;
         }
+        let mut window = None;
         for entry in payload.chunks_exact(6) {
             let identifier = u16::from_be_bytes([entry[0], entry[1]]);
-            self.apply_setting(identifier, frame::u32_at(entry, 2))?;
+            let value = frame::u32_at(entry, 2);
+            match identifier {
+                id::INITIAL_WINDOW_SIZE if value > MAX_31 => return Err(window_too_large()),
+                // Only the last one counts: each visits all streams.
+                id::INITIAL_WINDOW_SIZE => window = Some(value),
+                _ => self.apply_setting(identifier, value)?,
+            }
+        }
+        if let Some(window) = window {
+            self.change_initial_window(window)?;
         }
         frame::head(out, kind::SETTINGS, flag::ACK, 0, 0);
         self.outbound.add_control(frame::HEAD);
@@ -124,7 +141,6 @@ impl Connection {
                 return Err(protocol("SETTINGS: invalid SETTINGS_ENABLE_PUSH"));
             }
             id::MAX_CONCURRENT_STREAMS => self.peer.max_streams = value,
-            id::INITIAL_WINDOW_SIZE => self.change_initial_window(value)?,
             // What we send is never larger than every peer takes.
             id::MAX_FRAME_SIZE if !(MAX_PAYLOAD as u32..1 << 24).contains(&value) => {
                 return Err(protocol("SETTINGS: invalid SETTINGS_MAX_FRAME_SIZE"));
@@ -150,18 +166,11 @@ impl Connection {
 
     /// Section 6.9.2: the difference counts for every stream.
     fn change_initial_window(&mut self, value: u32) -> Result<(), Failure> {
-        let overflow = fault::silent(
-            ErrorCode::FLOW_CONTROL_ERROR,
-            "SETTINGS: too large SETTINGS_INITIAL_WINDOW_SIZE",
-        );
-        if value > MAX_31 {
-            return Err(overflow);
-        }
         let by = i64::from(value) - i64::from(self.peer.initial_window);
         self.peer.initial_window = value;
         for (key, stream) in self.streams.iter_mut() {
             if stream.send_window.change(by).is_err() {
-                return Err(overflow);
+                return Err(window_too_large());
             }
             if stream.blocked && !stream.queued && stream.send_window.available() > 0 {
                 stream.queued = true;

@@ -63,6 +63,9 @@ impl Connection {
             return;
         };
         let held = stream.recv_window.held();
+        if stream.queued {
+            self.writable.retain(|&(queued, _)| queued != key);
+        }
         let answered = self.role == Role::Server && stream.send == Half::Closed;
         if !stream.is_closed() {
             let code = if answered {

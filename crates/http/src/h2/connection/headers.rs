@@ -14,6 +14,9 @@ use crate::{Event, Message};
 /// A header block in several frames may have at least so many bytes.
 const MIN_BLOCK_LIMIT: usize = 128 << 10;
 
+/// Scratch space for cookies that a connection may keep (bytes).
+const MAX_IDLE_COOKIES: usize = 4096;
+
 impl Connection {
     #[inline]
     pub(super) fn on_headers(
@@ -184,6 +187,10 @@ impl Connection {
         };
         let before = self.decoder.generation();
         let is_trailers = matches!(section, Section::Trailers { .. });
+        if is_trailers {
+            self.has_counts = true;
+            self.counts.trailers += 1;
+        }
         let received = &mut self.received[usize::from(is_trailers)];
         if let Some(generation) = before
             && let Some(facts) = received.find(block, section, end_stream, generation, headers)
@@ -218,6 +225,9 @@ impl Connection {
             let received = &mut self.received[usize::from(is_trailers)];
             received.keep(block, section, end_stream, facts, generation, headers);
         }
+        if self.cookies.capacity() > MAX_IDLE_COOKIES {
+            self.cookies = Vec::new();
+        }
         if dropped > 0 {
             self.counts().dropped_headers_with_underscores += dropped;
         }
@@ -235,7 +245,6 @@ impl Connection {
 
     /// Keeps the compression state in step with a block that concerns nobody.
     fn drop_block(&mut self, block: &[u8], scratch: &mut Message) -> Result<Incoming, Failure> {
-        self.counts().headers_cb_no_stream += 1;
         self.trusts_tables = false;
         let limits = Limits {
             bytes: usize::MAX,
@@ -256,10 +265,7 @@ impl Connection {
         end_stream: bool,
     ) -> Incoming {
         let event = match section {
-            Section::Trailers { .. } => {
-                self.counts().trailers += 1;
-                Event::Trailers
-            }
+            Section::Trailers { .. } => Event::Trailers,
             _ if facts.informational => Event::Informational,
             _ => {
                 if let Some(stream) = self.streams.get_mut(key) {

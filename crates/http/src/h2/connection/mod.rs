@@ -336,6 +336,12 @@ impl Connection {
         (self.outbound.frames, self.outbound.control)
     }
 
+    /// Streams in the queue of [`next_writable`](Self::next_writable).
+    #[cfg(test)]
+    pub(super) fn queue_len(&self) -> usize {
+        self.writable.len()
+    }
+
     /// Streams that are not released.
     #[inline]
     #[must_use]

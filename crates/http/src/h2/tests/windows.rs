@@ -84,6 +84,26 @@ fn s6_9_blocked_streams_take_turns() {
     assert_eq!(server.conn.next_writable(), None);
 }
 
+/// A peer that never opens the connection's window and comes with ever new streams.
+#[test]
+fn streams_that_leave_do_not_stay_in_the_queue() {
+    let mut server = Side::server();
+    server.feed(&get(1));
+    server.respond(1, false);
+    let key = server.key(1);
+    server.send(key, &[0; 65_535], false);
+    for id in (3..300).step_by(2) {
+        server.feed(&get(id));
+        server.respond(id, false);
+        let key = server.key(id);
+        assert_eq!(server.send(key, b"x", true), 0);
+        server.feed(&rst(id, 8));
+        server.release(id);
+        server.sent();
+    }
+    assert_eq!(server.conn.queue_len(), 0);
+}
+
 #[test]
 fn a_budget_is_kept_and_blocks_nothing() {
     let mut server = Side::server();
