@@ -245,10 +245,15 @@ impl ServerConnection {
         }
         progress |= self.drive(now);
         progress |= self.flush(cx, now);
+        self.settle_counts();
+        progress
+    }
+
+    /// What the codec has counted goes into the stats.
+    fn settle_counts(&mut self) {
         if let Some(counts) = self.codec.take_counts() {
             Http2Stats::add(&self.hcm.http2_stats, &counts);
         }
-        progress
     }
 
     /// Decodes what was read, and reads more. Returns whether anything came.

@@ -157,6 +157,7 @@ impl ServerConnection {
     /// Flushes, then waits for the peer to close, so that it reads the last frames before a reset can eat them.
     pub(super) fn start_closing(&mut self, now: Instant) {
         self.phase = Phase::Closing;
+        self.settle_counts();
         self.down.read.clear();
         self.close_at = self.hcm.config.timeouts.delayed_close.map(|d| now + d);
     }
@@ -199,9 +200,7 @@ impl ServerConnection {
         }
         let flag = ResponseFlags::DOWNSTREAM_CONNECTION_TERMINATION;
         self.end_all_streams(flag, details, now);
-        if let Some(counts) = self.codec.take_counts() {
-            Http2Stats::add(&self.hcm.http2_stats, &counts);
-        }
+        self.settle_counts();
         self.counted.ended = ended;
         self.phase = Phase::Closed;
     }

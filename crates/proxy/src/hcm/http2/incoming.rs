@@ -233,9 +233,6 @@ impl ServerConnection {
             }
         }
         self.end_all_streams(flag, error.details, now);
-        if let Some(counts) = self.codec.take_counts() {
-            Http2Stats::add(&self.hcm.http2_stats, &counts);
-        }
         self.start_closing(now);
     }
 }
