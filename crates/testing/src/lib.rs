@@ -4,6 +4,7 @@
 //! * [`Proxy`]: the program as a process of its own, with ports that the kernel gave;
 //! * [`InProcess`]: the server's parts inside the test, for operations that no signal and no flag start;
 //! * [`H2Client`]: a client that speaks HTTP/2, well or badly;
+//! * [`H2Origin`]: an origin that speaks HTTP/2;
 //! * [`Client`] and [`Origin`]: plain blocking sockets, so that a test says every byte and every pause;
 //! * [`Fault`]: the ways in which an origin misbehaves.
 //!
@@ -13,6 +14,7 @@ mod client;
 mod config;
 mod fault;
 mod http2;
+mod http2_origin;
 mod in_process;
 mod origin;
 mod process;
@@ -24,6 +26,7 @@ pub use client::Client;
 pub use config::{Cluster, Config};
 pub use fault::Fault;
 pub use http2::{H2Client, H2Response, frame, header_block};
+pub use http2_origin::{H2Origin, H2Peer, H2Request};
 pub use in_process::{InProcess, Warming};
 pub use nuncio_config::api::listener::Listener;
 pub use nuncio_downstream::DrainScope;

@@ -5,6 +5,7 @@ mod descriptors;
 mod flow;
 mod hostile;
 mod http2;
+mod http2_upstreams;
 mod limits;
 mod listeners;
 mod signals;

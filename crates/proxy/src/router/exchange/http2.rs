@@ -27,6 +27,9 @@ impl Http2Exchange {
         let upgrade = headers.get(Known::Upgrade).filter(|_| is_upgrade(headers));
         let header_bytes = match upgrade {
             Some(upgrade) => stream.send_headers(&extended_connect(headers, upgrade), end),
+            None if headers.method() == Some(b"CONNECT") => {
+                stream.send_headers(&plain_connect(headers), end)
+            }
             None => stream.send_headers(headers, end),
         };
         Http2Exchange {
@@ -112,7 +115,15 @@ fn extended_connect(headers: &HeaderMap, upgrade: &[u8]) -> HeaderMap {
     connect
 }
 
-/// The answer to it as HTTP/1.1 knows it (Envoy's `transformUpgradeResponseFromH2toH1`).
+/// A CONNECT request has an authority and nothing else (RFC 9113, section 8.5).
+fn plain_connect(headers: &HeaderMap) -> HeaderMap {
+    let mut connect = headers.clone();
+    connect.remove(Known::Scheme);
+    connect.remove(Known::Path);
+    connect
+}
+
+/// The answer to an extended CONNECT as HTTP/1.1 knows it (Envoy's `transformUpgradeResponseFromH2toH1`).
 fn switch_protocols(headers: &mut HeaderMap, upgrade: &[u8]) {
     if headers.status() == Some(200) {
         headers.set_status(101);
