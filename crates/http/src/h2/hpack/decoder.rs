@@ -6,9 +6,6 @@ use super::static_table::{self, STATIC_ENTRIES};
 use super::{DEFAULT_TABLE_SIZE, Error};
 use crate::{HeaderMap, Known};
 
-/// Size updates that a block may begin with: the smallest size in between, then the final one (RFC 7541, section 4.2).
-const MAX_SIZE_UPDATES: u32 = 2;
-
 /// One decoded field, as the caller sees it before it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -163,21 +160,17 @@ impl Decoder {
             .sum()
     }
 
+    /// The updates that a block begins with (RFC 7541, section 4.2). Two are enough for any change; more are accepted, as Envoy does.
     fn size_updates(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
-        let mut seen = 0;
         while let Some(first) = input.peek()
             && first & 0xe0 == 0x20
         {
             input.next();
             let size = input.integer(first, 5)?;
-            if seen == MAX_SIZE_UPDATES {
-                return Err(Error::SizeUpdateMisplaced);
-            }
             if size > self.expected_update.take().unwrap_or(self.limit) {
                 return Err(Error::SizeUpdateTooLarge);
             }
             self.table.set_max_size(size);
-            seen += 1;
         }
         match self.expected_update {
             Some(_) => Err(Error::SizeUpdateMissing),

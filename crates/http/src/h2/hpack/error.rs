@@ -18,7 +18,7 @@ pub enum Error {
     HuffmanPadding,
     /// A table size update above the limit that was announced and acknowledged (section 6.3).
     SizeUpdateTooLarge,
-    /// A table size update behind a field, or a third one (section 4.2).
+    /// A table size update behind a field (section 4.2).
     SizeUpdateMisplaced,
     /// The limit was lowered below the table's size, and the block does not begin with an update (section 4.2).
     SizeUpdateMissing,
