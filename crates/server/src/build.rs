@@ -90,6 +90,10 @@ pub(crate) fn build(
     };
     let clusters = ClusterManager::new(context.clone(), workers, resolver);
     context.services.insert(clusters.clone());
+    if !validating {
+        // For calls of the main thread's own.
+        clusters.install_here();
+    }
     if !validating && let Some(log) = outlier_log(&bootstrap, &logs, &mut errors) {
         clusters.set_outlier_event_log(log);
     }

@@ -4,6 +4,27 @@ use super::{Entry, Support::*, cluster::ROUND_ROBIN, filters::PRESERVE_CASE, mes
 
 pub(super) const MESSAGES: &[Entry] = &[
     message(
+        "envoy.config.core.v3.GrpcService",
+        &[
+            ("envoy_grpc", Implemented),
+            (
+                "google_grpc",
+                Refused("use envoy_grpc: its calls go through a cluster of this proxy"),
+            ),
+            ("timeout", Implemented),
+            ("initial_metadata", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.GrpcService.EnvoyGrpc",
+        &[
+            ("cluster_name", Implemented),
+            ("authority", Implemented),
+            ("max_receive_message_length", Implemented),
+            ("skip_envoy_headers", Implemented),
+        ],
+    ),
+    message(
         "envoy.config.core.v3.Node",
         &[
             ("id", Implemented),
