@@ -75,6 +75,9 @@ pub(crate) struct Scenario {
     /// A reset and an orderly close of the client's connection are told apart.
     #[serde(default)]
     pub exact_fate: bool,
+    /// The lines of the access log are sorted: streams that end at the same moment end in any order.
+    #[serde(default)]
+    pub any_log_order: bool,
     /// What the origin received is not compared (used where Envoy itself is not deterministic).
     #[serde(default)]
     pub ignore_origins: bool,

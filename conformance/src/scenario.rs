@@ -410,7 +410,10 @@ impl Play<'_> {
         }
         let globs = scenario.stats.as_ref().unwrap_or(&case.stats);
         let after = self.settle(globs, expected)?;
-        let log = self.log(expected)?;
+        let mut log = self.log(expected)?;
+        if let Some(lines) = log.as_array_mut().filter(|_| scenario.any_log_order) {
+            lines.sort_by_key(Value::to_string);
+        }
 
         let mut out = Map::new();
         if !clients.is_empty() {
