@@ -387,7 +387,9 @@ impl ServerConnection {
             Poll::Ready(Ok(written)) => {
                 let stats = &self.hcm.stats;
                 stats.add(HttpStats::DOWNSTREAM_CX_TX_BYTES_TOTAL, written as u64);
-                self.write.release();
+                if self.open == 0 {
+                    self.write.release();
+                }
                 if self.write.len() < self.write_limit {
                     for index in std::mem::take(&mut self.stalled) {
                         self.slots[index as usize].stalled = false;
