@@ -80,7 +80,7 @@ mod tests {
     fn tells_the_three_kinds_apart() {
         let text = render_compatibility();
         assert!(text.contains("### envoy.config.cluster.v3.Cluster\n"));
-        assert!(text.contains("`lb_policy` (ROUND_ROBIN, LOAD_BALANCING_POLICY_CONFIG only)"));
+        assert!(text.contains("`protocol` (TCP only)"));
         assert!(text.contains("- Harmless: `cleanup_interval`: concerns ORIGINAL_DST clusters"));
         assert!(text.contains("`lrs_server`"));
         assert!(

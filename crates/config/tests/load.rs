@@ -70,7 +70,7 @@ fn errors_of_all_kinds_come_at_once() {
   clusters:
   - {name: one, type: STATICK, connect_timeout: 0s}
   - {name: two, lb_polici: MAGLEV, connect_timeout: 0s, health_checks: [{timeout: 0s}]}
-  - {name: three, type: STATIC, lb_policy: MAGLEV, load_assignment: {endpoints: [{lb_endpoints: 1}]}}
+  - {name: three, type: STATIC, lrs_server: {}, load_assignment: {endpoints: [{lb_endpoints: 1}]}}
   - {type: STATIC}
 ";
     let found: Vec<_> = load("a.yaml", text)
@@ -89,7 +89,7 @@ fn errors_of_all_kinds_come_at_once() {
         (3, "[0].connect_timeout"),
         (4, "[1]"),
         (4, "[1].health_checks[0].timeout"),
-        (5, "[2].lb_policy"),
+        (5, "[2].lrs_server"),
         (5, "[2].load_assignment.cluster_name"),
         (5, "[2].load_assignment.endpoints[0].lb_endpoints[0]"),
         (6, "[3].name"),
@@ -219,7 +219,7 @@ fn unknown_fields_can_be_allowed() {
 
 #[test]
 fn every_error_comes_with_its_place_in_file_order() {
-    let text = "static_resources:\n  clusters:\n  - name: a\n    connect_timeout: 0s\n    lb_policy: MAGLEV\n  - name: ''\n";
+    let text = "static_resources:\n  clusters:\n  - name: a\n    connect_timeout: 0s\n    track_timeout_budgets: true\n  - name: ''\n";
     let errors = load("x.yaml", text).unwrap_err();
     let places: Vec<_> = errors
         .iter()
@@ -229,7 +229,7 @@ fn every_error_comes_with_its_place_in_file_order() {
         places,
         [
             (4, 22, "static_resources.clusters[0].connect_timeout"),
-            (5, 16, "static_resources.clusters[0].lb_policy"),
+            (5, 28, "static_resources.clusters[0].track_timeout_budgets"),
             (6, 11, "static_resources.clusters[1].name"),
         ]
     );
@@ -237,7 +237,7 @@ fn every_error_comes_with_its_place_in_file_order() {
         errors[1].to_string().contains("  5 |")
             || errors[1]
                 .to_string()
-                .contains("5 |     lb_policy: MAGLEV\n  |                ^"),
+                .contains("5 |     track_timeout_budgets: true\n  |                            ^"),
         "{}",
         errors[1]
     );

@@ -7,7 +7,9 @@ use std::time::Duration;
 use nuncio_access_log::{Format, Formatter};
 use nuncio_sdk::{ClusterId, PerFilterConfig};
 
+use crate::hash_policy::HashPolicy;
 use crate::matchers::HeaderName;
+use crate::metadata_match::MetadataMatch;
 use crate::mutations::HeaderMutations;
 use crate::regex::RegexRewrite;
 
@@ -50,6 +52,11 @@ pub struct Forward {
     pub terminates_connect: bool,
     /// The original host is appended to `x-forwarded-host` when the host is rewritten.
     pub append_x_forwarded_host: bool,
+    /// Which hosts subset load balancers choose among; weighted clusters may have more of it
+    /// (see [`RouteEntry::metadata_match`](crate::RouteEntry::metadata_match)).
+    pub(crate) metadata_match: Option<Box<MetadataMatch>>,
+    /// What hashing load balancers are told.
+    pub hash_policy: Option<Box<HashPolicy>>,
     pub(crate) path_rewrite: PathRewrite,
     pub(crate) host_rewrite: HostRewrite,
 }
@@ -105,6 +112,8 @@ pub(crate) struct Weighted {
     pub(crate) total: u32,
     /// A request header whose number takes the place of the random one.
     pub(crate) header: Option<HeaderName>,
+    /// The hash by the route's hash policy takes the place of the random number, if there is one.
+    pub(crate) by_hash: bool,
 }
 
 pub(crate) struct Choice {
@@ -115,6 +124,8 @@ pub(crate) struct Choice {
     /// Per-filter configurations of all levels, if this one has any.
     pub(crate) filters: Option<Arc<[PerFilterConfig]>>,
     pub(crate) host_rewrite: Option<Box<str>>,
+    /// The route's criteria with those of the cluster.
+    pub(crate) metadata_match: Option<Box<MetadataMatch>>,
 }
 
 impl fmt::Debug for Choice {

@@ -12,6 +12,7 @@ use crate::action::{
     Action, Choice, ClusterSpecifier, Forward, HostRewrite, PathRewrite, RedirectPath,
 };
 use crate::matchers::all_headers_match;
+use crate::metadata_match::MetadataMatch;
 use crate::redirect::{location, own_location, tls_location};
 use crate::rewrite::{format_request, rewrite_host, rewrite_path};
 use crate::table::{Found, Route, RouteTable, VirtualCluster, VirtualHost};
@@ -87,6 +88,14 @@ impl RouteEntry {
     /// Name of [`RouteEntry::cluster`]; empty without one.
     pub fn cluster_name(&self) -> &Rc<str> {
         &self.cluster_name
+    }
+
+    /// Which hosts subset load balancers choose among: `metadata_match` of the route, and of the weighted cluster.
+    pub fn metadata_match(&self) -> Option<&MetadataMatch> {
+        let choice = self
+            .choice()
+            .and_then(|choice| choice.metadata_match.as_deref());
+        choice.or_else(|| self.forward()?.metadata_match.as_deref())
     }
 
     /// Whether this upgrade (any case) is switched on or off for this route.

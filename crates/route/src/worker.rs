@@ -71,10 +71,14 @@ impl WorkerRouteTable {
         };
         let (slot, choice, specifier) = match &forward.cluster {
             ClusterSpecifier::Weighted(weighted) => {
-                let given = weighted
-                    .header
-                    .as_ref()
-                    .and_then(|name| number_in(headers, name));
+                let given = match &weighted.header {
+                    Some(name) => number_in(headers, name),
+                    None if weighted.by_hash => forward.hash_policy.as_ref().and_then(|policy| {
+                        // A cookie that would have to be made is made by the load balancer's turn.
+                        policy.hash(headers, &info.connection, &info.remote_address, drop)
+                    }),
+                    None => None,
+                };
                 let choice = weighted.choose(given.unwrap_or(random));
                 (
                     route.first_entry + choice as u32,

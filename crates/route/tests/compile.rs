@@ -238,7 +238,6 @@ fn route_actions() {
     let refused = with_action(|action| {
         action.retry_policy = Some(RetryPolicy::default());
         action.request_mirror_policies = vec![RequestMirrorPolicy::default()];
-        // Without effect as long as there is no balancer that hashes.
         action.hash_policy = vec![HashPolicy::default()];
     });
     assert_eq!(
@@ -246,6 +245,7 @@ fn route_actions() {
         [
             "route.retry_policy: unsupported: not implemented yet",
             "route.request_mirror_policies: unsupported: not implemented yet",
+            "route.hash_policy[0]: value is required: policy_specifier",
         ]
     );
 }

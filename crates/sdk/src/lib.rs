@@ -36,7 +36,9 @@ pub use network::{DownstreamConnection, NetworkFilter, NetworkFilterConfig, Netw
 pub use registry::Extensions;
 pub use reply::LocalReply;
 pub use route::{PerFilterConfig, RouteConfig, RouteView};
-pub use stream_info::{Protocol, StreamInfo, Timing, UpstreamHost, UpstreamInfo};
+pub use stream_info::{
+    Protocol, StreamInfo, Timing, UpstreamHost, UpstreamInfo, UpstreamOverrideHost,
+};
 
 /// A future that lives on one worker.
 pub type LocalFuture<T> = std::pin::Pin<Box<dyn Future<Output = T>>>;

@@ -38,6 +38,15 @@ impl Protocol {
     }
 }
 
+/// An upstream host that a filter has asked for, whatever the load balancer would choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamOverrideHost {
+    /// `ip:port`
+    pub address: Box<str>,
+    /// This host or none: without it the request is answered with 503.
+    pub strict: bool,
+}
+
 /// Points in time of a stream; each absent until it happened.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timing {
@@ -148,6 +157,8 @@ pub struct StreamInfo {
     pub local_reply_body: Cow<'static, str>,
     /// Dynamic metadata; absent until a filter sets some.
     pub metadata: Option<Box<DynamicMetadata>>,
+    /// The upstream host that a filter wants for this stream.
+    pub upstream_override_host: Option<Box<UpstreamOverrideHost>>,
 }
 
 impl StreamInfo {
@@ -186,6 +197,7 @@ impl StreamInfo {
             traced: false,
             local_reply_body: Cow::Borrowed(""),
             metadata: None,
+            upstream_override_host: None,
         }
     }
 

@@ -97,6 +97,11 @@ pub(crate) fn build(
     if !validating && let Some(log) = outlier_log(&bootstrap, &logs, &mut errors) {
         clusters.set_outlier_event_log(log);
     }
+    if let Some(manager) = &bootstrap.cluster_manager
+        && !manager.local_cluster_name.is_empty()
+    {
+        clusters.set_local_cluster(&manager.local_cluster_name);
+    }
     errors.extend(
         clusters
             .initialize(loaded.clusters(), false)

@@ -69,6 +69,15 @@ impl Group {
         }
     }
 
+    /// The group of the same store and prefix with other stats: for those that few of its kind have.
+    #[must_use]
+    pub fn beside(&self, schema: &'static Schema) -> Arc<Group> {
+        match self.registry.upgrade() {
+            Some(registry) => registry.group(self.prefix.clone(), schema),
+            None => Arc::new(Group::new(self.prefix.clone(), schema, Weak::new())),
+        }
+    }
+
     /// What all names of the group begin with (no dot at the end).
     #[must_use]
     pub fn prefix(&self) -> &Arc<str> {

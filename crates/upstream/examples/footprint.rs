@@ -121,6 +121,7 @@ fn release(lease: Lease, now: Instant) {
     match lease {
         Lease::Http1(connection) => connection.release(now),
         Lease::Http2(stream) => stream.finish(now),
+        Lease::Tcp(_) => unreachable!("nobody asked for one"),
     }
 }
 

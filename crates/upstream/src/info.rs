@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nuncio_config::convert::Fraction;
 use nuncio_http::h1::H1Settings;
 use nuncio_http::h2::H2Settings;
 use nuncio_net::ConnectOptions;
@@ -12,7 +13,7 @@ use nuncio_stats::Group;
 
 use crate::breaker::{Breakers, Thresholds};
 use crate::host_set::PriorityOptions;
-use crate::lb::LbPolicy;
+use crate::lb::{LbPolicy, OverrideStatuses};
 use crate::outlier::Detector;
 
 /// How a cluster finds its hosts.
@@ -45,6 +46,10 @@ pub struct ClusterInfo {
     pub connect: Arc<ConnectOptions>,
     /// How hosts are chosen.
     pub lb: Arc<dyn LbPolicy>,
+    /// In which states a host may be asked for by its address.
+    pub override_statuses: OverrideStatuses,
+    /// `drop_overloads`: the share of requests that are refused.
+    pub drop_overload: Option<Fraction>,
     /// How priorities share the load.
     pub priorities: PriorityOptions,
     /// Limits, for the default and the high priority.

@@ -168,6 +168,13 @@ stats_schema! {
 }
 
 stats_schema! {
+    /// `cluster.<name>.*` of clusters with subsets.
+    pub SubsetStats {
+        gauges { lb_subsets_single_host_per_subset_duplicate }
+    }
+}
+
+stats_schema! {
     /// `cluster.<name>.ring_hash_lb.*`: there once a ring was made.
     pub RingHashStats {
         gauges {

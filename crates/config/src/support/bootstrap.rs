@@ -42,10 +42,7 @@ pub(super) const MESSAGES: &[Entry] = &[
     message(
         "envoy.config.bootstrap.v3.ClusterManager",
         &[
-            (
-                "local_cluster_name",
-                Harmless("names the local cluster for zone-aware balancing, which is refused"),
-            ),
+            ("local_cluster_name", Implemented),
             ("outlier_detection", Implemented),
         ],
     ),

@@ -4,8 +4,6 @@ use super::{Entry, Support::*, message};
 
 pub(super) const HTTP_PROTOCOL_OPTIONS: &str =
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-pub(super) const ROUND_ROBIN: &str =
-    "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin";
 
 pub(super) const MESSAGES: &[Entry] = &[
     message(
@@ -16,10 +14,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("type", Only(&["STATIC", "STRICT_DNS"])),
             ("connect_timeout", Implemented),
             ("per_connection_buffer_limit_bytes", Implemented),
-            (
-                "lb_policy",
-                Only(&["ROUND_ROBIN", "LOAD_BALANCING_POLICY_CONFIG"]),
-            ),
+            ("lb_policy", Implemented),
             ("load_assignment", Implemented),
             ("max_requests_per_connection", Implemented),
             ("circuit_breakers", Implemented),
@@ -45,6 +40,10 @@ pub(super) const MESSAGES: &[Entry] = &[
                 Harmless("concerns ORIGINAL_DST clusters, which are refused"),
             ),
             ("upstream_bind_config", Implemented),
+            ("lb_subset_config", Implemented),
+            ("ring_hash_lb_config", Implemented),
+            ("maglev_lb_config", Implemented),
+            ("least_request_lb_config", Implemented),
             ("round_robin_lb_config", Implemented),
             ("common_lb_config", Implemented),
             ("transport_socket", Implemented),
@@ -107,36 +106,10 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("max_interval", Implemented),
         ],
     ),
-    message("envoy.config.cluster.v3.Cluster.RoundRobinLbConfig", &[]),
-    message(
-        "envoy.config.cluster.v3.Cluster.CommonLbConfig",
-        &[
-            ("healthy_panic_threshold", Implemented),
-            (
-                "update_merge_window",
-                Harmless(
-                    "changes of health are shown to the workers at once; many together cost one update",
-                ),
-            ),
-            (
-                "ignore_new_hosts_until_first_hc",
-                Harmless("there are no health checks"),
-            ),
-        ],
-    ),
     message(
         "envoy.config.cluster.v3.UpstreamConnectionOptions",
         &[("tcp_keepalive", Implemented)],
     ),
-    message(
-        "envoy.config.cluster.v3.LoadBalancingPolicy",
-        &[("policies", Implemented)],
-    ),
-    message(
-        "envoy.config.cluster.v3.LoadBalancingPolicy.Policy",
-        &[("typed_extension_config", Implemented)],
-    ),
-    message(ROUND_ROBIN, &[]),
     message(
         "envoy.config.cluster.v3.CircuitBreakers",
         &[("thresholds", Implemented)],
@@ -164,6 +137,7 @@ pub(super) const MESSAGES: &[Entry] = &[
     message(
         "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy",
         &[
+            ("drop_overloads", Implemented),
             ("overprovisioning_factor", Implemented),
             (
                 "endpoint_stale_after",
@@ -171,6 +145,10 @@ pub(super) const MESSAGES: &[Entry] = &[
             ),
             ("weighted_priority_health", Implemented),
         ],
+    ),
+    message(
+        "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload",
+        &[("category", Implemented), ("drop_percentage", Implemented)],
     ),
     message(
         "envoy.config.endpoint.v3.LocalityLbEndpoints",

@@ -1,6 +1,20 @@
 //! What every area uses: addresses, headers, matchers, percentages.
 
-use super::{Entry, Support::*, cluster::ROUND_ROBIN, filters::PRESERVE_CASE, message};
+use super::{Entry, Support::*, balancing::POLICIES, filters::PRESERVE_CASE, message};
+
+/// Policies of load balancing, and formatters of headers.
+const EXTENSIONS: &[&str] = {
+    const ALL: [&str; POLICIES.len() + 1] = {
+        let mut all = [PRESERVE_CASE; POLICIES.len() + 1];
+        let mut at = 0;
+        while at < POLICIES.len() {
+            all[at] = POLICIES[at];
+            at += 1;
+        }
+        all
+    };
+    &ALL
+};
 
 pub(super) const MESSAGES: &[Entry] = &[
     message(
@@ -128,7 +142,7 @@ pub(super) const MESSAGES: &[Entry] = &[
         "envoy.config.core.v3.TypedExtensionConfig",
         &[
             ("name", Implemented),
-            ("typed_config", Extension(&[ROUND_ROBIN, PRESERVE_CASE])),
+            ("typed_config", Extension(EXTENSIONS)),
         ],
     ),
     message(

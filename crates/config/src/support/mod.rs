@@ -7,7 +7,7 @@
 //! ```ignore
 //! message("envoy.config.cluster.v3.Cluster", &[
 //!     ("connect_timeout", Implemented),
-//!     ("lb_policy", Only(&["ROUND_ROBIN"])),
+//!     ("codec_type", Only(&["HTTP1"])),
 //!     ("alt_stat_name", Harmless("why it has no effect, for COMPATIBILITY.md")),
 //!     ("typed_extension_protocol_options", Extension(&[HTTP_PROTOCOL_OPTIONS])),
 //! ]),
@@ -25,6 +25,7 @@
 //! After an edit, renew COMPATIBILITY.md with `cargo xtask compat`.
 
 mod access_log;
+mod balancing;
 mod bootstrap;
 mod cluster;
 mod core;
@@ -79,13 +80,14 @@ const fn message(name: &'static str, fields: &'static [(&'static str, Support)])
     Entry { name, fields }
 }
 
-const AREAS: [&[Entry]; 8] = [
+const AREAS: [&[Entry]; 9] = [
     bootstrap::MESSAGES,
     listener::MESSAGES,
     hcm::MESSAGES,
     route::MESSAGES,
     filters::MESSAGES,
     cluster::MESSAGES,
+    balancing::MESSAGES,
     access_log::MESSAGES,
     core::MESSAGES,
 ];

@@ -153,10 +153,8 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("upgrade_configs", Implemented),
             ("max_stream_duration", Implemented),
             ("retry_policy", Refused("retries come later")),
-            (
-                "hash_policy",
-                Harmless("feeds hashing load balancers, and those are refused"),
-            ),
+            ("hash_policy", Implemented),
+            ("metadata_match", Implemented),
         ],
     ),
     message(
@@ -192,6 +190,7 @@ pub(super) const MESSAGES: &[Entry] = &[
                 Harmless("names runtime values, and those are refused"),
             ),
             ("header_name", Implemented),
+            ("use_hash_policy", Implemented),
         ],
     ),
     message(
@@ -200,6 +199,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("name", Implemented),
             ("cluster_header", Implemented),
             ("weight", Implemented),
+            ("metadata_match", Implemented),
             ("request_headers_to_add", Implemented),
             ("request_headers_to_remove", Implemented),
             ("response_headers_to_add", Implemented),

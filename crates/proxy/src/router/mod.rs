@@ -2,11 +2,13 @@
 //!
 //! - this file: configuration and the state that a stream keeps for it;
 //! - [`request`]: from headers to an upstream connection, or to an answer of its own;
+//! - [`balancing`]: what a load balancer is told of a request;
 //! - [`exchange`]: drives the borrowed upstream connection;
 //! - [`outcome`]: what failures mean to the client and to the stats;
 //! - [`watch`]: how long an exchange lasts, and which side is slow;
 //! - [`route_stats`]: what is counted for virtual clusters and routes.
 
+mod balancing;
 mod exchange;
 mod outcome;
 mod request;
@@ -134,6 +136,8 @@ pub(crate) struct RouterState {
     watch: Watch,
     /// A 1xx response has come.
     informed: bool,
+    /// Cookies that the hash policy has made, for the response of the upstream.
+    set_cookies: Vec<String>,
     /// The local reply in the making is the router's: the route's header mutations apply to it.
     pub(crate) answers: bool,
 }

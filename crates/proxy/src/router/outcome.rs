@@ -172,6 +172,11 @@ impl Stream {
                 .headers
                 .set_number(Known::XEnvoyUpstreamServiceTime, took);
         }
+        for cookie in self.router.set_cookies.drain(..) {
+            self.response
+                .headers
+                .append(Known::SetCookie, cookie.as_bytes());
+        }
         let status = self.response.headers.status().unwrap_or(0);
         self.charge_code(status);
         if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
@@ -286,7 +291,7 @@ impl Stream {
     }
 
     /// Counts an answer by its code, whoever gave it.
-    fn charge_code(&self, status: u16) {
+    pub(super) fn charge_code(&self, status: u16) {
         if let Some(cluster) = &self.router.cluster
             && self.hcm.chain(self.chain).router.dynamic_stats
         {

@@ -7,7 +7,6 @@ use nuncio_buffer::Buffer;
 use nuncio_http::{HeaderMap, Known, grpc};
 use nuncio_route::{Action, Forward, RouteEntry, update_authority};
 use nuncio_sdk::{LocalReply, Protocol, ResponseFlags, UpstreamHost};
-use nuncio_upstream::lb::LbContext;
 use nuncio_upstream::outlier::Outcome;
 use nuncio_upstream::{Acquire, Lease, Priority};
 
@@ -136,12 +135,10 @@ impl Stream {
             true => Priority::High,
             false => Priority::Default,
         };
-        let chosen = cluster.choose_host(&LbContext {
-            downstream: Some(&self.info.connection),
-            request_headers: Some(&self.request.headers),
-            ..LbContext::default()
-        });
-        let Some(host) = chosen else {
+        if let Some(reply) = self.drop_overload(&cluster, config) {
+            return Err(reply);
+        }
+        let Some(host) = self.choose_host(&cluster, route) else {
             return Err(self.no_healthy_upstream());
         };
         if forward.auto_host_rewrite() && !host.hostname().is_empty() {

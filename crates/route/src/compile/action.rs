@@ -9,7 +9,7 @@ use nuncio_config::api::route::route_action::upgrade_config::ConnectConfig;
 use nuncio_config::api::route::route_action::{
     ClusterNotFoundResponseCode, HostRewriteSpecifier, InternalRedirectAction, UpgradeConfig,
 };
-use nuncio_config::{api, convert};
+use nuncio_config::{ConfigError, api, convert};
 use nuncio_sdk::PerFilterConfig;
 
 use super::problems::Problems;
@@ -17,7 +17,9 @@ use super::{Scope, cluster};
 use crate::action::{
     Action, ClusterSpecifier, Forward, HostRewrite, MaxStreamDuration, PathRewrite,
 };
+use crate::hash_policy::HashPolicy;
 use crate::matchers::HeaderName;
+use crate::metadata_match;
 use crate::regex::RegexRewrite;
 
 /// `RouteAction.timeout`, unless configured.
@@ -39,6 +41,8 @@ impl Forward {
             upgrades: Box::default(),
             terminates_connect: false,
             append_x_forwarded_host: false,
+            metadata_match: None,
+            hash_policy: None,
             path_rewrite: PathRewrite::None,
             host_rewrite: HostRewrite::None,
         }
@@ -72,8 +76,7 @@ pub(super) fn forward(
         priority,
         rate_limits,
         include_vh_rate_limits,
-        // Only hashing load balancers use it, and those are refused.
-        hash_policy: _,
+        hash_policy,
         cors,
         max_grpc_timeout,
         grpc_timeout_offset,
@@ -86,7 +89,6 @@ pub(super) fn forward(
         cluster_specifier,
         host_rewrite_specifier,
     } = config;
-    problems.refuse(metadata_match.is_some(), "metadata_match");
     problems.refuse(path_rewrite_policy.is_some(), "path_rewrite_policy");
     problems.refuse(early_data_policy.is_some(), "early_data_policy");
     problems.refuse(retry_policy.is_some(), "retry_policy");
@@ -113,14 +115,17 @@ pub(super) fn forward(
     problems.refuse(max_internal_redirects.is_some(), "max_internal_redirects");
     problems.refuse(hedge_policy.is_some(), "hedge_policy");
 
+    let metadata_match = metadata_match::from_config(metadata_match.as_ref());
     let cluster = cluster::compile(
         cluster_specifier.as_ref(),
+        metadata_match.as_deref(),
         route_name,
         above,
         scope,
         problems,
     );
     let mut forward = Forward::to(cluster.unwrap_or(ClusterSpecifier::None));
+    forward.metadata_match = metadata_match;
     forward.cluster_not_found_status =
         match ClusterNotFoundResponseCode::try_from(*cluster_not_found_response_code) {
             Ok(ClusterNotFoundResponseCode::ServiceUnavailable) => 503,
@@ -169,6 +174,11 @@ pub(super) fn forward(
             ),
         });
     }
+    let hash_policy = HashPolicy::from_config(hash_policy).map_err(|errors| {
+        let at = |error: ConfigError| error.within("hash_policy");
+        errors.into_iter().map(at).collect()
+    });
+    forward.hash_policy = problems.take_all(hash_policy).flatten().map(Box::new);
     (forward.upgrades, forward.terminates_connect) = upgrades(upgrade_configs, problems);
     forward.append_x_forwarded_host = *append_x_forwarded_host;
     let rewrites = [

@@ -10,11 +10,13 @@ use super::problems::Problems;
 use super::{Scope, filters, mutations};
 use crate::action::{Choice, Cluster, ClusterSpecifier, Weighted};
 use crate::matchers::HeaderName;
+use crate::metadata_match::{LB_NAMESPACE, MetadataMatch, merged};
 
 /// Compiles the cluster specifier of a `RouteAction`; `above` are the per-filter configurations of the route and the
 /// levels above it.
 pub(super) fn compile(
     config: Option<&Config>,
+    metadata_match: Option<&MetadataMatch>,
     route_name: &str,
     above: &[PerFilterConfig],
     scope: &Scope<'_>,
@@ -48,7 +50,7 @@ pub(super) fn compile(
         }
         Some(Config::WeightedClusters(config)) => problems
             .within("weighted_clusters", |problems| {
-                weighted(config, route_name, above, scope, problems)
+                weighted(config, metadata_match, route_name, above, scope, problems)
             })
             .map(ClusterSpecifier::Weighted),
         Some(Config::ClusterSpecifierPlugin(_)) => {
@@ -81,6 +83,7 @@ fn named(
 
 fn weighted(
     config: &WeightedCluster,
+    metadata_match: Option<&MetadataMatch>,
     route_name: &str,
     above: &[PerFilterConfig],
     scope: &Scope<'_>,
@@ -103,7 +106,7 @@ fn weighted(
     }
     let choices = clusters.iter().enumerate().filter_map(|(index, config)| {
         problems.within(format_args!("clusters[{index}]"), |problems| {
-            choice(config, above, scope, problems)
+            choice(config, metadata_match, above, scope, problems)
         })
     });
     let choices: Box<[Choice]> = choices.collect();
@@ -121,23 +124,22 @@ fn weighted(
             "Sum of weights in the weighted_cluster must be greater than 0.",
         );
     }
-    let header = match random_value_specifier {
-        None => None,
-        Some(RandomValueSpecifier::HeaderName(name)) => Some(HeaderName::of_request(name)),
-        Some(RandomValueSpecifier::UseHashPolicy(use_it)) => {
-            problems.refuse(use_it.value, "use_hash_policy");
-            None
-        }
+    let (header, by_hash) = match random_value_specifier {
+        None => (None, false),
+        Some(RandomValueSpecifier::HeaderName(name)) => (Some(HeaderName::of_request(name)), false),
+        Some(RandomValueSpecifier::UseHashPolicy(use_it)) => (None, use_it.value),
     };
     (total > 0).then_some(Weighted {
         choices,
         total,
         header,
+        by_hash,
     })
 }
 
 fn choice(
     config: &ClusterWeight,
+    route_match: Option<&MetadataMatch>,
     above: &[PerFilterConfig],
     scope: &Scope<'_>,
     problems: &mut Problems,
@@ -154,7 +156,10 @@ fn choice(
         typed_per_filter_config,
         host_rewrite_specifier,
     } = config;
-    problems.refuse(metadata_match.is_some(), "metadata_match");
+    let metadata_match = metadata_match
+        .as_ref()
+        .and_then(|metadata| metadata.filter_metadata.get(LB_NAMESPACE))
+        .and_then(|fields| merged(route_match, fields));
     let mutations = mutations(
         (request_headers_to_add, request_headers_to_remove),
         (response_headers_to_add, response_headers_to_remove),
@@ -198,5 +203,6 @@ fn choice(
         mutations,
         filters: filters::added_to(above, own),
         host_rewrite,
+        metadata_match,
     })
 }

@@ -42,15 +42,18 @@ impl CookieMatcher {
 
     /// Whether the request's cookies match. An absent cookie matches only inverted.
     pub fn matches(&self, headers: &HeaderMap) -> bool {
-        let cookies = headers
-            .get_all(Known::Cookie)
-            .flat_map(|line| line.split(|&byte| byte == b';'));
-        let value = cookies
-            .filter_map(pair)
-            .find(|(name, _)| *name == self.name.as_bytes())
-            .map(|(_, value)| value);
+        let value = cookie(headers, self.name.as_bytes());
         value.is_some_and(|value| self.value.matches(value)) != self.invert
     }
+}
+
+/// The value of the first cookie of this name.
+pub fn cookie<'h>(headers: &'h HeaderMap, name: &[u8]) -> Option<&'h [u8]> {
+    let cookies = headers
+        .get_all(Known::Cookie)
+        .flat_map(|line| line.split(|&byte| byte == b';'));
+    let mut pairs = cookies.filter_map(pair);
+    Some(pairs.find(|(known, _)| *known == name)?.1)
 }
 
 /// Name and value of one cookie; blanks before the name and quotes around the value are not part of them.

@@ -3,10 +3,10 @@
 mod cookie;
 mod header;
 mod metadata;
-mod query;
+pub(crate) mod query;
 mod string;
 
-pub use cookie::CookieMatcher;
+pub use cookie::{CookieMatcher, cookie};
 pub(crate) use header::HeaderName;
 pub use header::{HeaderMatcher, all_headers_match};
 pub use metadata::MetadataMatcher;

@@ -60,7 +60,7 @@ impl QueryParameterMatcher {
 }
 
 /// The value of the first parameter of this name in a `:path`; empty when it has no `=`.
-fn first_value<'p>(path: &'p [u8], name: &[u8]) -> Option<&'p [u8]> {
+pub(crate) fn first_value<'p>(path: &'p [u8], name: &[u8]) -> Option<&'p [u8]> {
     let query = &path[memchr::memchr(b'?', path)? + 1..];
     query.split(|&byte| byte == b'&').find_map(|parameter| {
         let (key, value) = match memchr::memchr(b'=', parameter) {

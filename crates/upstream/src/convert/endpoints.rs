@@ -5,9 +5,11 @@ use std::sync::Arc;
 use nuncio_config::api::core::{HealthStatus, Locality as LocalityMessage};
 use nuncio_config::api::endpoint::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
-    cluster_load_assignment::Policy, endpoint::HealthCheckConfig, lb_endpoint::HostIdentifier,
+    cluster_load_assignment::{Policy, policy::DropOverload},
+    endpoint::HealthCheckConfig,
+    lb_endpoint::HostIdentifier,
 };
-use nuncio_config::convert::u32_or;
+use nuncio_config::convert::{Fraction, fraction, u32_or};
 use nuncio_config::{ConfigError, Within};
 use nuncio_net::Address;
 use nuncio_sdk::metadata::DynamicMetadata;
@@ -44,13 +46,20 @@ pub(crate) enum EndpointAddress {
     Name(Arc<str>, u16),
 }
 
+/// What an assignment says beside its endpoints.
+pub(super) struct AssignmentOptions {
+    pub(super) priorities: PriorityOptions,
+    /// The share of requests to be dropped.
+    pub(super) drop_overload: Option<Fraction>,
+}
+
 /// The most priorities that Envoy allows (PGV: `priority` at most 128).
 const MAX_PRIORITY: u32 = 128;
 
 pub(super) fn localities(
     message: ClusterLoadAssignment,
     kind: Option<ClusterKind>,
-    priorities: &mut PriorityOptions,
+    options: &mut AssignmentOptions,
     errors: &mut Errors,
 ) -> Vec<LocalitySpec> {
     let ClusterLoadAssignment {
@@ -62,7 +71,7 @@ pub(super) fn localities(
     } = message;
     errors.refuse_if(!named_endpoints.is_empty(), "named_endpoints");
     if let Some(policy) = policy {
-        errors.nested("policy", |errors| read_policy(policy, priorities, errors));
+        errors.nested("policy", |errors| read_policy(policy, options, errors));
     }
     let names = kind == Some(ClusterKind::StrictDns);
     // One object for all of a cluster's endpoints without a name, and for localities of the same place.
@@ -118,7 +127,7 @@ fn nowhere() -> Arc<Locality> {
     NOWHERE.clone()
 }
 
-fn read_policy(message: Policy, priorities: &mut PriorityOptions, errors: &mut Errors) {
+fn read_policy(message: Policy, options: &mut AssignmentOptions, errors: &mut Errors) {
     let Policy {
         drop_overloads,
         overprovisioning_factor,
@@ -126,7 +135,8 @@ fn read_policy(message: Policy, priorities: &mut PriorityOptions, errors: &mut E
         endpoint_stale_after: _,
         weighted_priority_health,
     } = message;
-    errors.refuse_if(!drop_overloads.is_empty(), "drop_overloads");
+    read_drop_overloads(&drop_overloads, options, errors);
+    let priorities = &mut options.priorities;
     priorities.overprovisioning_factor = u32_or(overprovisioning_factor.as_ref(), 140);
     if priorities.overprovisioning_factor == 0 {
         errors.push(ConfigError::new(
@@ -135,6 +145,34 @@ fn read_policy(message: Policy, priorities: &mut PriorityOptions, errors: &mut E
         ));
     }
     priorities.weighted_priority_health = weighted_priority_health;
+}
+
+fn read_drop_overloads(
+    overloads: &[DropOverload],
+    options: &mut AssignmentOptions,
+    errors: &mut Errors,
+) {
+    if overloads.len() > 1 {
+        errors.push(ConfigError::new(
+            "drop_overloads",
+            format!(
+                "Cluster drop_overloads config has {} categories. Envoy only support one.",
+                overloads.len()
+            ),
+        ));
+    }
+    let Some(DropOverload {
+        // Harmless: names the drops in load reports, and there are none.
+        category: _,
+        drop_percentage,
+    }) = overloads.first()
+    else {
+        return;
+    };
+    if let Some(percentage) = drop_percentage {
+        let fraction = fraction(percentage).within("drop_overloads[0].drop_percentage");
+        options.drop_overload = errors.take(fraction).filter(|drop| drop.numerator > 0);
+    }
 }
 
 fn locality(

@@ -19,6 +19,7 @@ use nuncio_config::api::cluster::{
         ClusterDiscoveryType, ClusterProtocolSelection, DiscoveryType, LbPolicy as PolicyKind,
     },
 };
+use nuncio_config::convert::Fraction;
 use nuncio_config::{ConfigError, Within, convert as value};
 use nuncio_net::ConnectOptions;
 use nuncio_sdk::metadata::DynamicMetadata;
@@ -26,7 +27,8 @@ use nuncio_sdk::metadata::DynamicMetadata;
 use crate::breaker::Thresholds;
 use crate::host_set::PriorityOptions;
 use crate::info::{ClusterKind, HttpOptions};
-use crate::lb::LbPolicy;
+use crate::lb::round_robin::RoundRobin;
+use crate::lb::{LbPolicy, OverrideStatuses};
 use crate::outlier::Settings;
 
 pub(crate) use dns::{DnsOptions, LookupFamily};
@@ -52,6 +54,8 @@ pub(crate) struct ClusterSpec {
     pub(crate) http: Arc<HttpOptions>,
     pub(crate) connect: Arc<ConnectOptions>,
     pub(crate) lb: Arc<dyn LbPolicy>,
+    pub(crate) override_statuses: OverrideStatuses,
+    pub(crate) drop_overload: Option<Fraction>,
     pub(crate) priorities: PriorityOptions,
     pub(crate) thresholds: [Thresholds; 2],
     pub(crate) outlier: Option<Settings>,
@@ -59,21 +63,11 @@ pub(crate) struct ClusterSpec {
 }
 
 /// Objects that all clusters with default options share.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SharedParts {
     pub(crate) http: Arc<HttpOptions>,
     pub(crate) connect: Arc<ConnectOptions>,
-    pub(crate) round_robin: Arc<dyn LbPolicy>,
-}
-
-impl Default for SharedParts {
-    fn default() -> Self {
-        Self {
-            http: Arc::default(),
-            connect: Arc::default(),
-            round_robin: Arc::<crate::lb::round_robin::RoundRobin>::default(),
-        }
-    }
+    pub(crate) round_robin: Arc<RoundRobin>,
 }
 
 /// Checks and compiles a cluster.
@@ -175,7 +169,6 @@ pub(crate) fn compile(
             typed_dns_resolver_config.is_some(),
             "typed_dns_resolver_config",
         ),
-        (lb_subset_config.is_some(), "lb_subset_config"),
         (!filters.is_empty(), "filters"),
         (lrs_server.is_some(), "lrs_server"),
         (
@@ -246,16 +239,23 @@ pub(crate) fn compile(
     );
 
     let policy_kind = PolicyKind::try_from(lb_policy).ok();
-    let lb = balancing::policy(
+    let balancing::Balancing {
+        policy: lb,
+        priorities,
+        override_statuses,
+    } = balancing::balancing(
         balancing::Fields {
             lb_policy: policy_kind,
             lb_config,
             load_balancing_policy,
+            common: common_lb_config,
+            subset: lb_subset_config,
+            kind,
+            provided: None,
         },
         parts,
         &mut errors,
     );
-    let mut priorities = balancing::common(common_lb_config, &mut errors);
     let thresholds = limits::thresholds(circuit_breakers, &mut errors);
     let outlier = outlier_detection.and_then(|message| {
         errors.nested("outlier_detection", |errors| {
@@ -295,15 +295,23 @@ pub(crate) fn compile(
         // Harmless: Envoy reads the dns_* fields of DNS clusters only.
         _ => None,
     };
+    let mut assignment_options = endpoints::AssignmentOptions {
+        priorities,
+        drop_overload: None,
+    };
     let localities = match load_assignment {
         Some(assignment) => errors.nested("load_assignment", |errors| {
-            endpoints::localities(assignment, kind, &mut priorities, errors)
+            endpoints::localities(assignment, kind, &mut assignment_options, errors)
         }),
         None if kind == Some(ClusterKind::Static) || kind == Some(ClusterKind::StrictDns) => {
             Vec::new()
         }
         None => Vec::new(),
     };
+    let endpoints::AssignmentOptions {
+        priorities,
+        drop_overload,
+    } = assignment_options;
     let metadata = errors.nested("metadata", |errors| util::metadata(metadata, errors));
     let wait_for_warm = value::bool_or(wait_for_warm_on_init.as_ref(), true);
 
@@ -320,6 +328,8 @@ pub(crate) fn compile(
         http: http.unwrap_or_else(|| parts.http.clone()),
         connect,
         lb,
+        override_statuses,
+        drop_overload,
         priorities,
         thresholds,
         outlier,

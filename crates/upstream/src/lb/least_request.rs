@@ -136,7 +136,7 @@ fn of_all<'a>(list: &'a HostList, env: &LbEnv) -> Option<&'a Arc<Host>> {
             (best, least, ties) = (host, busy, 1);
         } else if busy == least {
             ties += 1;
-            if env.random.next() % ties == 0 {
+            if env.random.next().is_multiple_of(ties) {
                 best = host;
             }
         }

@@ -13,10 +13,12 @@ pub mod edf;
 pub mod hashing;
 pub mod least_request;
 mod murmur;
+mod override_host;
 pub mod priority;
 pub mod random;
 pub mod round_robin;
 mod sources;
+pub mod subset;
 #[cfg(test)]
 mod testing;
 mod weighted;
@@ -29,6 +31,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use nuncio_http::HeaderMap;
+use nuncio_route::{HashPolicy, MetadataMatch};
 use nuncio_sdk::ConnectionInfo;
 use nuncio_stats::{Group, LocalGroup};
 
@@ -36,6 +39,8 @@ use crate::host::{Host, Locality};
 use crate::host_set::{Derived, PrioritySet};
 use crate::random::Random;
 
+pub(crate) use override_host::Overridden;
+pub use override_host::{OverrideHost, OverrideStatuses};
 pub use sources::{LocalityOptions, ZoneAwareOptions};
 pub use weighted::SlowStart;
 
@@ -57,18 +62,6 @@ pub struct LbContext<'a> {
     /// `host_selection_retry_max_attempts`: how often a host of `attempted` is passed over.
     pub max_reselections: u32,
 }
-
-/// A host that a filter has asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct OverrideHost<'a> {
-    /// `ip:port`, as a host's address prints.
-    pub address: &'a str,
-    /// Take this host or none.
-    pub strict: bool,
-}
-
-/// Criteria of subset balancing, sorted by key.
-pub type MetadataMatch = Vec<(Box<str>, nuncio_config::api::protobuf::Value)>;
 
 /// A configured policy.
 pub trait LbPolicy: Send + Sync + fmt::Debug + Any {
@@ -94,9 +87,19 @@ pub trait LbPolicy: Send + Sync + fmt::Debug + Any {
         None
     }
 
+    /// Whether [`Self::derive`] is called as soon as there are hosts, since its stats tell of them.
+    fn derives_at_once(&self) -> bool {
+        false
+    }
+
     /// Whether [`LbContext::hash`] is wanted.
     fn needs_hash(&self) -> bool {
         false
+    }
+
+    /// The policy's own hash policy, which takes the place of the route's.
+    fn hash_policy(&self) -> Option<&HashPolicy> {
+        None
     }
 }
 

@@ -14,7 +14,9 @@ use crate::testing::port;
 
 /// A worker with these random numbers.
 pub(crate) fn env(seed: u64) -> LbEnv {
-    let group = Store::new(1).group("cluster.x", ClusterStats::SCHEMA);
+    // Lives as long as the test: groups do not keep their store.
+    let store: &'static Store = Box::leak(Box::new(Store::new(1)));
+    let group = store.group("cluster.x", ClusterStats::SCHEMA);
     LbEnv {
         random: Rc::new(Random::seeded(seed)),
         stats: group.local(),

@@ -140,6 +140,8 @@ impl ClusterManager {
             http: spec.http,
             connect: spec.connect,
             lb: spec.lb,
+            override_statuses: spec.override_statuses,
+            drop_overload: spec.drop_overload,
             priorities: spec.priorities,
             thresholds: (!is_default).then(|| Box::new(spec.thresholds)),
             outlier,
@@ -182,6 +184,11 @@ impl ClusterManager {
         };
         if change.membership {
             info.stats.inc(S::MEMBERSHIP_CHANGE);
+        }
+        if info.lb.derives_at_once()
+            && let Some(derived) = info.lb.derive(&change.hosts, None, &info.stats)
+        {
+            change.hosts.derived_or(|| derived);
         }
         Version {
             sweeps: self.start_sweeps(&info, serial),

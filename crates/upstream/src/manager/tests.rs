@@ -91,7 +91,7 @@ fn static_clusters_are_up_at_once() {
 fn all_errors_are_reported_with_their_places() {
     let manager = manager();
     let mut bad = static_cluster("a", &at(&[1]));
-    bad.lb_policy = 3;
+    bad.lb_policy = 6;
     bad.health_checks.push(Default::default());
     let twice = static_cluster("b", &[]);
     let name = cluster("c", DiscoveryType::Static, vec![endpoint("a.name", 80)]);
@@ -105,7 +105,9 @@ fn all_errors_are_reported_with_their_places() {
         "{shown:#?}"
     );
     assert!(
-        shown[1].starts_with("static_resources.clusters[0].lb_policy: unsupported: RANDOM"),
+        shown[1].starts_with(
+            "static_resources.clusters[0].lb_policy: cluster manager: cluster provided LB specified"
+        ),
         "{shown:#?}"
     );
     assert_eq!(

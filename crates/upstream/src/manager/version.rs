@@ -53,6 +53,15 @@ impl Version {
         if !change.changed {
             return false;
         }
+        // What workers have come to need of the old hosts is made here for the new ones, so that none of them has to.
+        if let Some(derived) = self.hosts.derived()
+            && let Some(new) = self
+                .info
+                .lb
+                .derive(&change.hosts, Some(derived), &self.info.stats)
+        {
+            change.hosts.derived_or(|| new);
+        }
         self.hosts = change.hosts;
         if change.membership {
             self.info.stats.inc(S::MEMBERSHIP_CHANGE);
@@ -169,10 +178,12 @@ pub(crate) fn build_hosts(
         });
     }
     let membership = added > 0 || kept < total_before;
+    let hosts = PrioritySet::build(&groups, options);
+    hosts.continue_from(before);
     HostChange {
         changed: membership || updated,
         membership,
-        hosts: Arc::new(PrioritySet::build(&groups, options)),
+        hosts: Arc::new(hosts),
     }
 }
 

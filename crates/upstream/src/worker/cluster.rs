@@ -1,5 +1,6 @@
 //! [`WorkerCluster`]: one version of a cluster on one worker.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use crate::breaker::{Priority, Resource, Taken};
 use crate::host::Host;
 use crate::host_set::PrioritySet;
 use crate::info::{ClusterInfo, UpstreamProtocol};
-use crate::lb::{LbContext, LbEnv, LoadBalancer, LocalCluster};
+use crate::lb::{LbContext, LbEnv, LoadBalancer, LocalCluster, Overridden};
 use crate::manager::Snapshot;
 use crate::pool::{Acquire, Counters, Pool, Sweeper};
 use crate::random::Random;
@@ -108,7 +109,16 @@ impl WorkerCluster {
             balancer,
             chosen,
         } = &mut *state;
-        let Some(host) = balancer.choose(hosts, cx, &self.hosts.env) else {
+        let overridden = match cx.override_host {
+            None => Overridden::Balance,
+            Some(wanted) => self.info.override_statuses.choose(hosts, wanted),
+        };
+        let host = match overridden {
+            Overridden::Balance => balancer.choose(hosts, cx, &self.hosts.env),
+            Overridden::Host(host) => Some(Cow::Borrowed(host)),
+            Overridden::Nobody => None,
+        };
+        let Some(host) = host else {
             self.counters.stats.inc(S::UPSTREAM_CX_NONE_HEALTHY);
             return None;
         };

@@ -4,22 +4,27 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use nuncio_route::HashPolicy;
 use nuncio_stats::Group;
 use twox_hash::XxHash64;
 
-use super::{Balancer, HashTable, HashingOptions, MakeTable, Shares, derive, key_of};
+use super::{
+    Balancer, HashTable, HashingOptions, MakeTable, OwnHashPolicy, Shares, derive, key_of,
+};
 use crate::host_set::{Derived, PrioritySet};
 use crate::lb::{LbPolicy, LoadBalancer, is_equal};
 use crate::random::Random;
 use crate::stats::MaglevStats as S;
 
 /// The policy.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Maglev {
     /// `table_size`: a prime, at most 5,000,011; 65,537 unless told.
     pub table_size: u64,
     /// What it has in common with ring hash.
     pub hashing: HashingOptions,
+    /// Its own hash policy.
+    pub hash_policy: Option<Arc<OwnHashPolicy>>,
 }
 
 impl Default for Maglev {
@@ -27,6 +32,7 @@ impl Default for Maglev {
         Self {
             table_size: 65_537,
             hashing: HashingOptions::default(),
+            hash_policy: None,
         }
     }
 }
@@ -56,6 +62,10 @@ impl LbPolicy for Maglev {
     fn needs_hash(&self) -> bool {
         true
     }
+
+    fn hash_policy(&self) -> Option<&HashPolicy> {
+        self.hash_policy.as_deref().map(|own| &own.policy)
+    }
 }
 
 impl MakeTable for Maglev {
@@ -68,6 +78,12 @@ impl MakeTable for Maglev {
     }
 
     fn make(&self, shares: &Shares, stats: &Group) -> Box<dyn HashTable> {
+        if shares.hosts.len() == 1 {
+            // As in Envoy, no table is made.
+            stats.gauge_set(S::MIN_ENTRIES_PER_HOST, 1);
+            stats.gauge_set(S::MAX_ENTRIES_PER_HOST, 1);
+            return Box::new(Table(Box::new([0u8]) as Box<[u8]>));
+        }
         let (cells, counts) = self.fill(shares);
         stats.gauge_set(
             S::MIN_ENTRIES_PER_HOST,
@@ -184,5 +200,5 @@ pub fn is_prime(number: u64) -> bool {
     number >= 2
         && (2..)
             .take_while(|d| d * d <= number)
-            .all(|d| number % d != 0)
+            .all(|d| !number.is_multiple_of(d))
 }

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use nuncio_config::api::protobuf::value::Kind;
+use nuncio_route::HashPolicy;
 use nuncio_stats::Group;
 
 use super::priority::Source;
@@ -28,6 +29,27 @@ pub struct HashingOptions {
     pub balance_factor: Option<u32>,
     /// A host's weight is a share of its locality's.
     pub locality_weighted: bool,
+}
+
+/// `ConsistentHashingLbConfig.hash_policy`, compiled.
+#[derive(Debug)]
+pub struct OwnHashPolicy {
+    policy: HashPolicy,
+    /// What it was compiled from, in wire format.
+    config: Vec<u8>,
+}
+
+impl OwnHashPolicy {
+    /// A policy, and the messages that it was compiled from.
+    pub fn new(policy: HashPolicy, config: Vec<u8>) -> Self {
+        Self { policy, config }
+    }
+}
+
+impl PartialEq for OwnHashPolicy {
+    fn eq(&self, other: &Self) -> bool {
+        self.config == other.config
+    }
 }
 
 /// Maps hashes to hosts.

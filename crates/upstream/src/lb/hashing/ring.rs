@@ -4,10 +4,13 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use nuncio_route::HashPolicy;
 use nuncio_stats::Group;
 use twox_hash::XxHash64;
 
-use super::{Balancer, HashTable, HashingOptions, MakeTable, Shares, derive, key_of};
+use super::{
+    Balancer, HashTable, HashingOptions, MakeTable, OwnHashPolicy, Shares, derive, key_of,
+};
 use crate::host_set::{Derived, PrioritySet};
 use crate::lb::murmur::murmur_hash_2;
 use crate::lb::{LbPolicy, LoadBalancer, is_equal};
@@ -25,7 +28,7 @@ pub enum HashFunction {
 }
 
 /// The policy.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RingHash {
     /// `minimum_ring_size`; 1024 unless told.
     pub min_size: u64,
@@ -35,6 +38,8 @@ pub struct RingHash {
     pub function: HashFunction,
     /// What it has in common with Maglev.
     pub hashing: HashingOptions,
+    /// Its own hash policy.
+    pub hash_policy: Option<Arc<OwnHashPolicy>>,
 }
 
 impl Default for RingHash {
@@ -44,6 +49,7 @@ impl Default for RingHash {
             max_size: 8 * 1024 * 1024,
             function: HashFunction::default(),
             hashing: HashingOptions::default(),
+            hash_policy: None,
         }
     }
 }
@@ -72,6 +78,10 @@ impl LbPolicy for RingHash {
 
     fn needs_hash(&self) -> bool {
         true
+    }
+
+    fn hash_policy(&self) -> Option<&HashPolicy> {
+        self.hash_policy.as_deref().map(|own| &own.policy)
     }
 }
 

@@ -114,7 +114,7 @@ impl ZoneRouting {
         }
         let place = &env.local.locality;
         let ours = |set: &HostSet| set.localities.iter().position(|l| *l.locality == *place);
-        if !ours(local).is_some_and(|at| !local.localities[at].all.is_empty()) {
+        if ours(local).is_none_or(|at| local.localities[at].all.is_empty()) {
             env.stats.inc(S::LB_LOCAL_CLUSTER_NOT_OK);
             return Plan::None;
         }

@@ -1,0 +1,72 @@
+//! What a load balancer is told of a request.
+
+use std::rc::Rc;
+
+use nuncio_route::{LB_NAMESPACE, RouteEntry, merged_criteria};
+use nuncio_sdk::{LocalReply, ResponseFlags};
+use nuncio_upstream::lb::{LbContext, OverrideHost};
+use nuncio_upstream::{WorkerCluster, WorkerHost};
+
+use super::RouterConfig;
+use crate::stream::Stream;
+
+impl Stream {
+    /// A host of `cluster` for this request.
+    pub(super) fn choose_host(
+        &mut self,
+        cluster: &WorkerCluster,
+        route: &RouteEntry,
+    ) -> Option<Rc<WorkerHost>> {
+        let lb = &cluster.info().lb;
+        let hash = if lb.needs_hash() {
+            let of_route = || route.forward()?.hash_policy.as_deref();
+            let cookies = &mut self.router.set_cookies;
+            lb.hash_policy().or_else(of_route).and_then(|policy| {
+                policy.hash(
+                    &self.request.headers,
+                    &self.info.connection,
+                    &self.info.remote_address,
+                    |cookie| cookies.push(cookie),
+                )
+            })
+        } else {
+            None
+        };
+        // What filters have set comes before what the route says.
+        let set_by_filters = self.info.metadata.as_ref();
+        let merged = set_by_filters
+            .and_then(|metadata| metadata.namespace(LB_NAMESPACE))
+            .and_then(|fields| merged_criteria(route.metadata_match(), fields));
+        let override_host = self.info.upstream_override_host.as_deref();
+        cluster.choose_host(&LbContext {
+            hash,
+            metadata_match: merged.as_deref().or_else(|| route.metadata_match()),
+            downstream: Some(&self.info.connection),
+            request_headers: Some(&self.request.headers),
+            override_host: override_host.map(|host| OverrideHost {
+                address: &host.address,
+                strict: host.strict,
+            }),
+            ..LbContext::default()
+        })
+    }
+
+    /// `drop_overloads`: some requests are refused before a host is chosen.
+    pub(super) fn drop_overload(
+        &mut self,
+        cluster: &WorkerCluster,
+        config: &RouterConfig,
+    ) -> Option<LocalReply> {
+        let share = cluster.info().drop_overload?;
+        if !share.hit(self.hcm.clusters.random().next()) {
+            return None;
+        }
+        self.charge_code(503);
+        let reply = LocalReply::new(503, "drop overload", "drop_overload")
+            .flags(ResponseFlags::DROP_OVERLOAD);
+        Some(match config.suppress_envoy_headers {
+            true => reply,
+            false => reply.header("x-envoy-drop-overload", "true"),
+        })
+    }
+}
