@@ -1,11 +1,12 @@
-//! Serves requests over HTTP/2, ten streams at a time, and asks for them, for callgrind: `h2_cycle ITERATIONS`.
+//! Serves requests over HTTP/2, ten streams at a time, and asks for them, for callgrind: `h2_cycle ITERATIONS [vary]`.
+//! With `vary` no two requests or responses are alike.
 
 use std::hint::black_box;
 use std::sync::Arc;
 
 use nuncio_buffer::Buffer;
 use nuncio_http::h2::{Connection, H2Settings, Incoming, Role, StreamKey};
-use nuncio_http::{Event, HeaderMap, Message};
+use nuncio_http::{Event, HeaderMap, Known, Message};
 
 const STREAMS: usize = 10;
 
@@ -47,8 +48,11 @@ impl End {
 }
 
 #[inline(never)]
-fn ask(client: &mut End, request: &HeaderMap) {
-    for _ in 0..STREAMS {
+fn ask(client: &mut End, request: &mut HeaderMap, vary: bool) {
+    for n in 0..STREAMS {
+        if vary {
+            request.set(Known::Path, [b"/a", b"/b"][n % 2]);
+        }
         let key = client.connection.open().expect("a free stream");
         client
             .connection
@@ -68,9 +72,18 @@ fn hear(client: &mut End, input: &mut Buffer) {
 }
 
 #[inline(never)]
-fn serve(server: &mut End, input: &mut Buffer, response: &HeaderMap, body: &mut Buffer) {
+fn serve(
+    server: &mut End,
+    input: &mut Buffer,
+    response: &mut HeaderMap,
+    body: &mut Buffer,
+    vary: bool,
+) {
     server.read(input);
-    for key in server.keys.drain(..) {
+    for (n, key) in server.keys.drain(..).enumerate() {
+        if vary {
+            response.set(Known::Etag, [b"a", b"b"][n % 2]);
+        }
         let (connection, out) = (&mut server.connection, &mut server.out);
         connection.send_headers(key, response, false, out);
         body.append_slice(b"hello world\n");
@@ -86,7 +99,8 @@ fn main() {
         .nth(1)
         .and_then(|text| text.parse().ok())
         .unwrap_or(1000);
-    let request: HeaderMap = [
+    let vary = std::env::args().nth(2).is_some();
+    let mut request: HeaderMap = [
         (":method", "GET"),
         (":scheme", "http"),
         (":authority", "127.0.0.1:10000"),
@@ -95,7 +109,7 @@ fn main() {
     ]
     .into_iter()
     .collect();
-    let response: HeaderMap = [
+    let mut response: HeaderMap = [
         (":status", "200"),
         ("content-length", "12"),
         ("content-type", "text/plain"),
@@ -108,9 +122,9 @@ fn main() {
     let (mut client, mut server) = (End::new(Role::Client), End::new(Role::Server));
     let mut body = Buffer::new();
     for _ in 0..rounds {
-        ask(&mut client, &request);
+        ask(&mut client, &mut request, vary);
         let mut wire = std::mem::take(&mut client.out);
-        serve(&mut server, &mut wire, &response, &mut body);
+        serve(&mut server, &mut wire, &mut response, &mut body, vary);
         wire = std::mem::take(&mut server.out);
         hear(&mut client, &mut wire);
     }

@@ -4,8 +4,10 @@ mod control;
 mod data;
 mod ending;
 mod headers;
+mod limits;
 mod receive;
 mod send;
+mod settings;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -259,7 +261,13 @@ impl Connection {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        if let Some(event) = self.events.pop_front() {
+        while let Some(event) = self.events.pop_front() {
+            if let Incoming::Stream { key, .. } = event
+                && self.streams.get(key).is_none()
+            {
+                // Released in the meantime.
+                continue;
+            }
             return Ok(Some(event));
         }
         let step = self.step(input, scratch, out);
