@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::{cargo, execute, program, tools, works};
+use crate::command::{cargo, execute, program, tools, works, workspace};
 
 /// What runs the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,9 @@ pub(crate) enum Runner {
     CargoTest,
 }
 
+/// What real peers need: Python packages and their versions.
+const PEERS: [&str; 2] = ["grpcio==1.85.1", "h2==4.4.1"];
+
 /// For people who want all tools before they go offline.
 ///
 /// # Errors
@@ -21,6 +24,7 @@ pub(crate) fn everything() -> Result<()> {
     components()?;
     runner();
     fuzzer()?;
+    peers()?;
     println!("everything is here");
     Ok(())
 }
@@ -57,6 +61,28 @@ pub(crate) fn runner() -> Runner {
             Runner::CargoTest
         }
     }
+}
+
+/// Finds or installs the libraries of the peers that are written in Python (`crates/testing/peers`), in an environment of
+/// their own.
+///
+/// # Errors
+/// When they cannot be installed.
+pub(crate) fn peers() -> Result<()> {
+    let folder = workspace().join(".tools/peers");
+    let stamp = folder.join("installed");
+    let wanted = PEERS.join("\n");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    eprintln!("installing {} into {}", PEERS.join(", "), folder.display());
+    execute(program("python3").args(["-m", "venv"]).arg(&folder))?;
+    execute(
+        program(folder.join("bin/pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .args(PEERS),
+    )?;
+    std::fs::write(&stamp, wanted).context("cannot note what was installed")
 }
 
 /// Finds or installs cargo-fuzz.

@@ -9,12 +9,12 @@ use anyhow::{Context, Result, bail};
 use crate::command::{cargo, line};
 use crate::setup::Runner;
 
-/// Runs all tests of the workspace; doc tests are a step of their own. `closing` becomes the summary line as nextest
-/// prints it, whatever the runner.
+/// Runs all tests of the workspace; doc tests are a step of their own. `peers`: the Python peers are installed. `closing`
+/// becomes the summary line as nextest prints it, whatever the runner.
 ///
 /// # Errors
 /// When a test failed.
-pub(crate) fn run(runner: Runner, closing: &mut Option<String>) -> Result<()> {
+pub(crate) fn run(runner: Runner, peers: bool, closing: &mut Option<String>) -> Result<()> {
     let mut command = match runner {
         Runner::Nextest => cargo([
             "nextest",
@@ -25,6 +25,9 @@ pub(crate) fn run(runner: Runner, closing: &mut Option<String>) -> Result<()> {
         ]),
         Runner::CargoTest => cargo(["test", "--workspace", "--all-targets", "--no-fail-fast"]),
     };
+    if !peers {
+        command.env("NUNCIO_NO_PEERS", "1");
+    }
     let start = Instant::now();
     let mut count = Count::default();
     // Nextest reports on standard error, cargo test on standard output.

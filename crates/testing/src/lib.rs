@@ -6,6 +6,7 @@
 //! * [`H2Client`]: a client that speaks HTTP/2, well or badly;
 //! * [`H2Origin`]: an origin that speaks HTTP/2;
 //! * [`Client`] and [`Origin`]: plain blocking sockets, so that a test says every byte and every pause;
+//! * [`PythonServer`], [`run_python`]: peers by grpcio and other libraries that everybody uses;
 //! * [`Fault`]: the ways in which an origin misbehaves.
 //!
 //! Whatever waits is bounded by [`BOUND`]; what goes wrong panics, which fails the test.
@@ -18,6 +19,7 @@ mod http2_origin;
 mod in_process;
 mod origin;
 mod process;
+mod python;
 mod wire;
 
 use std::time::{Duration, Instant};
@@ -33,6 +35,7 @@ pub use nuncio_downstream::DrainScope;
 pub use nuncio_sdk::DrainStrategy;
 pub use origin::{Origin, Peer, hanging_address, refused_address};
 pub use process::Proxy;
+pub use python::{PythonServer, peers_are_absent, run_python};
 pub use wire::{Body, Message, Wire, reset};
 
 /// The longest that anything may take; only a failing test waits that long.

@@ -274,6 +274,66 @@ fn without_a_peer_calls_are_unavailable() {
     });
 }
 
+/// grpcio's server; see `crates/testing/peers/grpc_server.py`. Its messages are bytes: those of a `StringValue` here.
+#[test]
+fn a_real_server_is_understood() {
+    if nuncio_testing::peers_are_absent() {
+        return;
+    }
+    let peer = nuncio_testing::PythonServer::start("grpc_server.py");
+    run(async move {
+        let server = server(&[peer.address], true);
+        let mut config = service();
+        config.initial_metadata = vec![HeaderValue {
+            key: "x-given".into(),
+            value: "g".into(),
+            ..Default::default()
+        }];
+        let client = client(&config, &server);
+        let options = GrpcCallOptions {
+            timeout: Some(Duration::from_secs(10)),
+            ..Default::default()
+        };
+        let sent = text("m".repeat(3 << 20));
+        let mut call = client.begin_unary("/peer.Peer/Unary", &sent, options);
+        assert_eq!(call.message().await, Ok(Some(sent)));
+        assert_eq!(call.message::<StringValue>().await, Ok(None));
+        let initial = call.initial_metadata().get_str("x-initial");
+        assert_eq!(initial, Some(&b"g"[..]));
+        assert_eq!(call.trailing_metadata().get_all("x-final").count(), 2);
+
+        let mut chat = client.stream("/peer.Peer/Chat", Default::default());
+        for round in 0..50 {
+            chat.send(&text(format!("{round}")));
+            assert_eq!(chat.message().await, Ok(Some(text(format!("{round}")))));
+        }
+        chat.finish();
+        assert_eq!(chat.message::<StringValue>().await, Ok(None));
+
+        let failed = fails(&client, "/peer.Peer/Fail").await;
+        let expected = GrpcStatus::new(Code::ALREADY_EXISTS, "there is one: 100% é\n");
+        assert_eq!(failed, expected);
+        let failed = fails(&client, "/peer.Peer/Nothing").await;
+        assert_eq!(failed.code, Code::UNIMPLEMENTED);
+
+        let hanging = client.begin_unary("/peer.Peer/Hang", &text(""), Default::default());
+        let mut quiet = client.stream("/peer.Peer/HangStreaming", Default::default());
+        let mut message = Buffer::new();
+        let event = std::future::poll_fn(|cx| quiet.poll(cx, &mut message)).await;
+        assert_eq!(event, GrpcEvent::Headers);
+        drop((hanging, quiet));
+        let mut wait = client.begin_unary("/peer.Peer/WaitCancelled", &text(""), options);
+        let event = std::future::poll_fn(|cx| wait.poll(cx, &mut message)).await;
+        assert_eq!(event, GrpcEvent::Headers);
+        let event = std::future::poll_fn(|cx| wait.poll(cx, &mut message)).await;
+        assert_eq!(
+            (event, message.as_slice()),
+            (GrpcEvent::Message, &b"cancelled"[..])
+        );
+        assert_eq!(counter(&server, "upstream_cx_total"), 1);
+    });
+}
+
 #[test]
 fn what_cannot_be_done_is_refused_with_its_path() {
     run(async {

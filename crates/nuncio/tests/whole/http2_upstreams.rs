@@ -8,7 +8,7 @@ mod tunnels;
 use nuncio_testing::{Cluster, Config, H2Origin, Proxy};
 
 /// Fields of a cluster whose hosts speak HTTP/2, with these options and these common ones.
-fn http2_with(options: &str, common: &str) -> String {
+pub(crate) fn http2_with(options: &str, common: &str) -> String {
     format!(
         "typed_extension_protocol_options: {{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {{\
          '@type': type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, \
@@ -30,7 +30,7 @@ fn to_with(origin: &H2Origin, options: &str) -> Config {
 
 /// Nothing is left of what the test did.
 #[track_caller]
-fn assert_idle(proxy: &mut Proxy) {
+pub(crate) fn assert_idle(proxy: &mut Proxy) {
     for gauge in [
         "http.ingress.downstream_rq_active",
         "cluster.origin.upstream_rq_active",

@@ -3,6 +3,7 @@
 mod clients;
 mod descriptors;
 mod flow;
+mod grpc;
 mod hostile;
 mod http2;
 mod http2_upstreams;
