@@ -90,10 +90,10 @@ fn sort_headers(value: &mut Value) {
 }
 
 fn name_of(line: &Value) -> String {
-    line.as_str()
-        .and_then(|line| line.split(':').next())
-        .unwrap_or_default()
-        .to_owned()
+    let line = line.as_str().unwrap_or_default();
+    // A pseudo header's name begins with a colon.
+    let colon = line.get(1..).and_then(|rest| rest.find(':'));
+    line[..colon.map_or(line.len(), |at| at + 1)].to_owned()
 }
 
 fn pretty(value: &Value) -> Vec<String> {

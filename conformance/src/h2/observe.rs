@@ -44,7 +44,9 @@ pub(crate) fn session(
             .collect();
         out.insert("messages".to_owned(), streams.into());
     }
-    if let Some(pairs) = session.settings.as_ref().filter(|_| settings) {
+    if let Some(mut pairs) = session.settings.clone().filter(|_| settings) {
+        // Their order means nothing.
+        pairs.sort_unstable();
         out.insert("settings".to_owned(), json!(pairs));
     }
     if !session.goaways.is_empty() {
