@@ -8,8 +8,8 @@ use nuncio_http::{Event, HeaderMap, Message};
 
 use super::stream::StreamReset;
 
-/// So many bytes of a body are taken at once, at most.
-const PORTION: usize = 256 * 1024;
+/// So many bytes of a body are taken at once, at most: more have only come together because the client is slow.
+const PORTION: usize = 64 * 1024;
 
 /// What has come for a stream. Used again by the next stream with the same key: its memory stays.
 #[derive(Debug, Default)]

@@ -14,9 +14,9 @@ use nuncio_sdk::Http2Stats;
 use super::client::{Client, State, Wire};
 use crate::stats::ClusterStats as S;
 
-/// So many bytes may wait in the connection's output before streams keep what they have to themselves: enough to fill any
-/// socket buffer.
-const ROOM: usize = 256 * 1024;
+/// So many bytes may wait in the connection's output before streams keep what they have to themselves: what pooled
+/// storage holds. The output is sent in every turn, so this bounds a write, not the throughput.
+const ROOM: usize = 60 * 1024;
 
 /// Why a stream ended before its response was complete (those of Envoy's `StreamResetReason` that can come from here).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
