@@ -94,6 +94,14 @@ impl HealthFlags {
             | Self::DEGRADED_EDS_HEALTH.0
             | Self::DEGRADED_OUTLIER_DETECTION.0,
     );
+    /// Flags of active health checks.
+    pub(crate) const ACTIVE_HC: Self = Self(
+        Self::FAILED_ACTIVE_HC.0
+            | Self::DEGRADED_ACTIVE_HC.0
+            | Self::PENDING_ACTIVE_HC.0
+            | Self::EXCLUDED_VIA_IMMEDIATE_HC_FAIL.0
+            | Self::ACTIVE_HC_TIMEOUT.0,
+    );
     /// Flags of outlier detection.
     pub(crate) const OUTLIER: Self =
         Self(Self::FAILED_OUTLIER_CHECK.0 | Self::DEGRADED_OUTLIER_DETECTION.0);
@@ -187,6 +195,21 @@ pub struct HostConfig {
     pub priority: u32,
     /// What `health_status` says.
     pub health: HealthFlags,
+    /// `Endpoint.health_check_config`
+    pub health_check: Option<Arc<HealthCheckTarget>>,
+}
+
+/// How health checks find an endpoint (`Endpoint.HealthCheckConfig`), where it differs from requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HealthCheckTarget {
+    /// `address`, with its port
+    pub address: Option<Address>,
+    /// `port_value`; 0 is the endpoint's own.
+    pub port: u16,
+    /// `hostname`: what HTTP and gRPC checks call it.
+    pub hostname: Arc<str>,
+    /// `disable_active_health_check`
+    pub disabled: bool,
 }
 
 /// One upstream endpoint. It stays the same object over updates of its cluster as long as its address, name, locality and
@@ -197,6 +220,7 @@ pub struct Host {
     hostname: Arc<str>,
     locality: Arc<Locality>,
     metadata: Option<Arc<DynamicMetadata>>,
+    health_check: Option<Arc<HealthCheckTarget>>,
     weight: AtomicU32,
     priority: AtomicU32,
     health: AtomicU32,
@@ -224,6 +248,7 @@ impl Host {
             hostname: config.hostname,
             locality: config.locality,
             metadata: config.metadata,
+            health_check: config.health_check,
             weight: AtomicU32::new(config.weight.max(1)),
             priority: AtomicU32::new(config.priority),
             health: AtomicU32::new(config.health.0),
@@ -311,6 +336,16 @@ impl Host {
         &self.stats
     }
 
+    /// How health checks find it, where that was said.
+    pub(crate) fn health_check(&self) -> Option<&HealthCheckTarget> {
+        self.health_check.as_deref()
+    }
+
+    /// No health check asks it.
+    pub(crate) fn is_unchecked(&self) -> bool {
+        self.health_check().is_some_and(|target| target.disabled)
+    }
+
     /// What outlier detection knows, from now on at least.
     #[inline]
     pub(crate) fn outlier_monitor(&self) -> &HostMonitor {
@@ -332,6 +367,7 @@ impl Host {
         self.address == config.address
             && self.hostname == config.hostname
             && self.locality == config.locality
+            && self.health_check == config.health_check
             && same_metadata
     }
 

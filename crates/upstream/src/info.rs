@@ -12,6 +12,7 @@ use nuncio_sdk::{ClusterId, Keepalive, Protocol};
 use nuncio_stats::Group;
 
 use crate::breaker::{Breakers, Thresholds};
+use crate::health::ImmediateFailures;
 use crate::host_set::PriorityOptions;
 use crate::lb::{LbPolicy, OverrideStatuses};
 use crate::outlier::Detector;
@@ -56,6 +57,8 @@ pub struct ClusterInfo {
     pub thresholds: Option<Box<[Thresholds; 2]>>,
     /// The budgets with these limits, over all workers.
     pub breakers: Arc<Breakers>,
+    /// Where workers tell that a host says it fails; `None` without active health checks.
+    pub(crate) immediate_failures: Option<ImmediateFailures>,
     /// `outlier_detection`
     pub outlier: Option<Arc<Detector>>,
     /// `cluster.<observability_name>.*`

@@ -12,6 +12,7 @@
 mod breaker;
 mod convert;
 pub mod dns;
+mod health;
 mod host;
 mod host_list;
 mod host_set;

@@ -244,3 +244,21 @@ stats_schema! {
         }
     }
 }
+
+stats_schema! {
+    /// `cluster.<name>.health_check.*`: only with active health checks.
+    pub HealthCheckStats {
+        counters {
+            attempt,
+            failure,
+            network_failure,
+            passive_failure,
+            success,
+            verify_cluster,
+        }
+        gauges {
+            degraded,
+            healthy,
+        }
+    }
+}

@@ -105,6 +105,7 @@ pub(crate) fn host(port: u16, weight: u32, health: HealthFlags) -> Arc<Host> {
         weight,
         priority: 0,
         health,
+        health_check: None,
     }))
 }
 

@@ -56,12 +56,11 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("locality_weighted_lb_config", Implemented),
             (
                 "update_merge_window",
-                Harmless("merges health changes, and there are none"),
+                Harmless(
+                    "changes of health are shown to the workers at once; many together cost one update",
+                ),
             ),
-            (
-                "ignore_new_hosts_until_first_hc",
-                Harmless("there are no health checks"),
-            ),
+            ("ignore_new_hosts_until_first_hc", Implemented),
             ("consistent_hashing_lb_config", Implemented),
             ("override_host_status", Implemented),
         ],

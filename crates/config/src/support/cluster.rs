@@ -51,14 +51,11 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("upstream_connection_options", Implemented),
             (
                 "close_connections_on_host_health_failure",
-                Harmless("no host fails a health check: those are refused"),
+                Harmless("connections to a host that fails are drained in any case"),
             ),
-            (
-                "ignore_health_on_host_removal",
-                Harmless("no host fails a health check: those are refused"),
-            ),
+            ("ignore_health_on_host_removal", Only(&["true"])),
             ("load_balancing_policy", Implemented),
-            ("health_checks", Refused("active health checks come later")),
+            ("health_checks", Implemented),
             ("outlier_detection", Implemented),
         ],
     ),
@@ -87,10 +84,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("failure_percentage_request_volume", Implemented),
             ("max_ejection_time", Implemented),
             ("max_ejection_time_jitter", Implemented),
-            (
-                "successful_active_health_check_uneject_host",
-                Harmless("no health check succeeds: active ones are refused"),
-            ),
+            ("successful_active_health_check_uneject_host", Implemented),
             (
                 "monitors",
                 Refused("no extension that watches for other errors exists"),
@@ -177,11 +171,91 @@ pub(super) const MESSAGES: &[Entry] = &[
         "envoy.config.endpoint.v3.Endpoint",
         &[
             ("address", Implemented),
-            (
-                "health_check_config",
-                Harmless("there are no health checks"),
-            ),
+            ("health_check_config", Implemented),
             ("hostname", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.endpoint.v3.Endpoint.HealthCheckConfig",
+        &[
+            ("port_value", Implemented),
+            ("hostname", Implemented),
+            ("address", Implemented),
+            ("disable_active_health_check", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.HealthCheck",
+        &[
+            ("timeout", Implemented),
+            ("interval", Implemented),
+            ("initial_jitter", Implemented),
+            ("interval_jitter", Implemented),
+            ("interval_jitter_percent", Implemented),
+            ("unhealthy_threshold", Implemented),
+            ("healthy_threshold", Implemented),
+            ("alt_port", Implemented),
+            ("reuse_connection", Implemented),
+            ("http_health_check", Implemented),
+            ("tcp_health_check", Implemented),
+            ("grpc_health_check", Implemented),
+            (
+                "custom_health_check",
+                Refused("no custom health checker exists"),
+            ),
+            ("no_traffic_interval", Implemented),
+            ("no_traffic_healthy_interval", Implemented),
+            ("unhealthy_interval", Implemented),
+            ("unhealthy_edge_interval", Implemented),
+            ("healthy_edge_interval", Implemented),
+            (
+                "event_logger",
+                Refused("there is no log of health check events yet"),
+            ),
+            (
+                "event_log_path",
+                Refused("there is no log of health check events yet"),
+            ),
+            (
+                "always_log_health_check_failures",
+                Harmless("there is no log of health check events"),
+            ),
+            (
+                "always_log_health_check_success",
+                Harmless("there is no log of health check events"),
+            ),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.HealthCheck.Payload",
+        &[("text", Implemented), ("binary", Implemented)],
+    ),
+    message(
+        "envoy.config.core.v3.HealthCheck.HttpHealthCheck",
+        &[
+            ("host", Implemented),
+            ("path", Implemented),
+            ("send", Implemented),
+            ("receive", Implemented),
+            ("response_buffer_size", Implemented),
+            ("request_headers_to_add", Implemented),
+            ("request_headers_to_remove", Implemented),
+            ("expected_statuses", Implemented),
+            ("retriable_statuses", Implemented),
+            ("codec_client_type", Only(&["HTTP1", "HTTP2"])),
+            ("method", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.HealthCheck.TcpHealthCheck",
+        &[("send", Implemented), ("receive", Implemented)],
+    ),
+    message(
+        "envoy.config.core.v3.HealthCheck.GrpcHealthCheck",
+        &[
+            ("service_name", Implemented),
+            ("authority", Implemented),
+            ("initial_metadata", Implemented),
         ],
     ),
     message(

@@ -182,7 +182,11 @@ impl Stream {
         if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
             cluster.on_host_response(host, status);
             cluster.put_outlier_code(host, self.outlier_code(status));
-            if self.response.headers.contains(Known::XEnvoyDegraded) {
+            let has = |name| self.response.headers.contains(name);
+            if has(Known::XEnvoyImmediateHealthCheckFail) {
+                cluster.on_immediate_health_check_fail(host);
+            }
+            if has(Known::XEnvoyDegraded) {
                 cluster.put_degraded(host);
             }
             if says_close(&self.response.headers) {

@@ -15,7 +15,7 @@ use nuncio_net::Address;
 use nuncio_sdk::metadata::DynamicMetadata;
 
 use super::util::{self, Errors, Target};
-use crate::host::{HealthFlags, Locality};
+use crate::host::{HealthCheckTarget, HealthFlags, Locality};
 use crate::host_set::PriorityOptions;
 use crate::info::ClusterKind;
 
@@ -37,6 +37,7 @@ pub(crate) struct EndpointSpec {
     pub(crate) metadata: Option<Arc<DynamicMetadata>>,
     pub(crate) weight: u32,
     pub(crate) health: HealthFlags,
+    pub(crate) health_check: Option<Arc<HealthCheckTarget>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,8 +276,8 @@ fn endpoint(
         observability_name,
     } = endpoint;
     errors.nested("endpoint", |errors| {
-        // Harmless: without health checks nothing reads it.
-        let _: Option<HealthCheckConfig> = health_check_config;
+        let health_check = health_check_config
+            .map(|message| errors.nested("health_check_config", |errors| check(message, errors)));
         errors.refuse_if(!additional_addresses.is_empty(), "additional_addresses");
         errors.refuse_if(!observability_name.is_empty(), "observability_name");
         let address = match errors.take(util::address(address, names).within("address"))? {
@@ -294,6 +295,36 @@ fn endpoint(
             metadata,
             weight,
             health,
+            health_check: health_check.map(Arc::new),
         })
     })
+}
+
+fn check(message: HealthCheckConfig, errors: &mut Errors) -> HealthCheckTarget {
+    let HealthCheckConfig {
+        port_value,
+        hostname,
+        address,
+        disable_active_health_check,
+    } = message;
+    let port = u16::try_from(port_value).unwrap_or_else(|_| {
+        errors.push(ConfigError::new(
+            "port_value",
+            "value must be less than or equal to 65535",
+        ));
+        0
+    });
+    let address = address.and_then(|address| {
+        match errors.take(util::address(Some(address), false).within("address"))? {
+            Target::Literal(address) => Some(address),
+            // Not asked for.
+            Target::Name(..) => None,
+        }
+    });
+    HealthCheckTarget {
+        address,
+        port,
+        hostname: hostname.into(),
+        disabled: disable_active_health_check,
+    }
 }

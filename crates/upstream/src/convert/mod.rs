@@ -5,6 +5,7 @@ mod balancing;
 mod connection;
 mod dns;
 mod endpoints;
+mod health;
 mod http;
 mod limits;
 mod outlier;
@@ -26,7 +27,7 @@ use nuncio_sdk::metadata::DynamicMetadata;
 
 use crate::breaker::Thresholds;
 use crate::host_set::PriorityOptions;
-use crate::info::{ClusterKind, HttpOptions};
+use crate::info::{ClusterKind, HttpOptions, UpstreamProtocol};
 use crate::lb::round_robin::RoundRobin;
 use crate::lb::{LbPolicy, OverrideStatuses};
 use crate::outlier::Settings;
@@ -59,6 +60,9 @@ pub(crate) struct ClusterSpec {
     pub(crate) priorities: PriorityOptions,
     pub(crate) thresholds: [Thresholds; 2],
     pub(crate) outlier: Option<Settings>,
+    pub(crate) health_checks: Vec<crate::health::Settings>,
+    /// `ignore_new_hosts_until_first_hc`
+    pub(crate) ignore_new_hosts: bool,
     pub(crate) metadata: Option<Arc<DynamicMetadata>>,
 }
 
@@ -157,7 +161,6 @@ pub(crate) fn compile(
             per_connection_buffer_high_watermark_timeout.is_some(),
             "per_connection_buffer_high_watermark_timeout",
         ),
-        (!health_checks.is_empty(), "health_checks"),
         (
             upstream_http_protocol_options.is_some(),
             "upstream_http_protocol_options",
@@ -187,7 +190,8 @@ pub(crate) fn compile(
     ] {
         errors.refuse_if(set, field);
     }
-    // Harmless: without active health checks no host fails one, and none is kept for passing one.
+    // Harmless: connections to a host that fails are drained in any case, and a host that discovery no longer names
+    // goes at once.
     let _ = (
         close_connections_on_host_health_failure,
         ignore_health_on_host_removal,
@@ -238,6 +242,9 @@ pub(crate) fn compile(
         DEFAULT_BUFFER_LIMIT,
     );
 
+    let ignore_new_hosts = common_lb_config
+        .as_ref()
+        .is_some_and(|common| common.ignore_new_hosts_until_first_hc);
     let policy_kind = PolicyKind::try_from(lb_policy).ok();
     let balancing::Balancing {
         policy: lb,
@@ -281,6 +288,10 @@ pub(crate) fn compile(
         },
         &mut errors,
     );
+    let http2 = http
+        .as_ref()
+        .is_some_and(|http| http.protocol == Some(UpstreamProtocol::Http2));
+    let health_checks = health::settings(health_checks, http2, &mut errors);
     let dns = match kind {
         Some(ClusterKind::StrictDns) => Some(dns::options(
             dns::Fields {
@@ -333,6 +344,8 @@ pub(crate) fn compile(
         priorities,
         thresholds,
         outlier,
+        health_checks,
+        ignore_new_hosts,
         metadata,
     })
 }

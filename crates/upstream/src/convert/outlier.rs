@@ -31,8 +31,7 @@ pub(super) fn settings(message: OutlierDetection, errors: &mut Errors) -> Option
         failure_percentage_request_volume,
         max_ejection_time,
         max_ejection_time_jitter,
-        // Harmless: without active health checks none succeeds.
-        successful_active_health_check_uneject_host: _,
+        successful_active_health_check_uneject_host,
         monitors,
         always_eject_one_host,
         detect_degraded_hosts,
@@ -100,6 +99,10 @@ pub(super) fn settings(message: OutlierDetection, errors: &mut Errors) -> Option
             default.failure_percentage_request_volume,
         ),
         split_external_local_origin_errors,
+        health_check_unejects: value::bool_or(
+            successful_active_health_check_uneject_host.as_ref(),
+            true,
+        ),
         detect_degraded_hosts: value::bool_or(detect_degraded_hosts.as_ref(), false),
         enforcing: Enforcing {
             consecutive_5xx: number(enforcing_consecutive_5xx, default.enforcing.consecutive_5xx),

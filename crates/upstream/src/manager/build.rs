@@ -144,6 +144,8 @@ impl ClusterManager {
             drop_overload: spec.drop_overload,
             priorities: spec.priorities,
             thresholds: (!is_default).then(|| Box::new(spec.thresholds)),
+            immediate_failures: (!spec.health_checks.is_empty())
+                .then(|| self.immediate_failures(id)),
             outlier,
             breakers,
             stats,
@@ -153,11 +155,16 @@ impl ClusterManager {
         });
         let nothing = PrioritySet::empty();
         let before = before.map_or(&nothing, |old| &*old.hosts);
-        if info.outlier.is_none() {
-            // Nobody would ever let them back.
-            before
-                .hosts()
-                .for_each(|host| host.clear_health_flags(HealthFlags::OUTLIER));
+        for (gone, flags) in [
+            (info.outlier.is_none(), HealthFlags::OUTLIER),
+            (spec.health_checks.is_empty(), HealthFlags::ACTIVE_HC),
+        ] {
+            if gone {
+                // Nobody would ever let them back.
+                before
+                    .hosts()
+                    .for_each(|host| host.clear_health_flags(flags));
+            }
         }
         let (change, dns) = match (spec.kind, spec.dns) {
             (ClusterKind::StrictDns, Some(options)) => {
@@ -190,7 +197,9 @@ impl ClusterManager {
         {
             change.hosts.derived_or(|| derived);
         }
-        Version {
+        let mut version = Version {
+            checkers: self.make_checkers(&info, spec.health_checks, serial),
+            ignore_new_hosts: spec.ignore_new_hosts,
             sweeps: self.start_sweeps(&info, serial),
             health_is_stale: false,
             info,
@@ -203,6 +212,8 @@ impl ClusterManager {
             last_updated: SystemTime::now(),
             dns: if self.resolver.is_some() { dns } else { None },
             wait_for_warm: spec.wait_for_warm,
-        }
+        };
+        self.check_hosts(&mut version, before);
+        version
     }
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod build;
+mod health;
 mod init;
 mod outlier;
 mod resolved;
@@ -374,13 +375,7 @@ impl ClusterManager {
         else {
             return;
         };
-        version.health_is_stale = false;
-        let hosts = version.hosts.rebuilt(version.info.priorities);
-        version.set_hosts(HostChange {
-            hosts: Arc::new(hosts),
-            changed: true,
-            membership: false,
-        });
+        version.sort_hosts_anew();
         version.show_membership();
         self.stats.inc(ManagerStats::CLUSTER_UPDATED);
         self.show(&state, id);

@@ -116,7 +116,7 @@ impl ClusterManager {
 
     /// Shows changed health flags to the workers after everything that was reported up to now: many ejections at once cost one
     /// update.
-    fn show_health_soon(&self, id: ClusterId, version: &mut Version) {
+    pub(super) fn show_health_soon(&self, id: ClusterId, version: &mut Version) {
         if std::mem::replace(&mut version.health_is_stale, true) {
             return;
         }

@@ -37,8 +37,9 @@ impl ClusterManager {
             active.as_mut().filter(is_it)
         }?;
         let mut dns = version.dns.take()?;
-        let was_ready = dns.is_resolved();
+        let was_resolved = dns.is_resolved();
         let next = dns.answer(target, result, &version.info);
+        let before = version.hosts.clone();
         let mut changed = false;
         if let Some(change) = next.rebuild.then(|| dns.build(&version.hosts)) {
             changed = version.set_hosts(change);
@@ -46,8 +47,12 @@ impl ClusterManager {
         if next.rebuild && !changed {
             version.info.stats.inc(S::UPDATE_NO_REBUILD);
         }
-        let is_ready = dns.is_resolved();
+        let was_ready = was_resolved && version.is_ready();
         version.dns = Some(dns);
+        if changed {
+            self.check_hosts(version, &before);
+        }
+        let is_ready = version.is_ready();
         if changed && !in_warming {
             version.show_membership();
         }

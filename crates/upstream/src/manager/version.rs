@@ -8,6 +8,7 @@ use nuncio_net::Address;
 
 use crate::convert::{EndpointAddress, EndpointSpec, LocalitySpec};
 use crate::dns::DnsHosts;
+use crate::health::Checkers;
 use crate::host::{Health, Host, HostConfig};
 use crate::host_set::{LocalityGroup, PriorityOptions, PrioritySet};
 use crate::info::{ClusterInfo, ClusterKind};
@@ -26,6 +27,10 @@ pub(super) struct Version {
     pub(super) last_updated: SystemTime,
     /// Names that are resolved again and again; dropping it ends that.
     pub(super) dns: Option<Box<DnsHosts>>,
+    /// Active health checks; dropping them ends them.
+    pub(super) checkers: Option<Box<Checkers>>,
+    /// `ignore_new_hosts_until_first_hc`
+    pub(super) ignore_new_hosts: bool,
     /// Sweeps for outliers again and again; dropping it ends that.
     pub(super) sweeps: Option<Sweeps>,
     /// Health flags have changed since the host sets were built, and that is about to be shown.
@@ -45,6 +50,7 @@ impl Version {
     /// Whether it can serve.
     pub(super) fn is_ready(&self) -> bool {
         self.dns.as_ref().is_none_or(|dns| dns.is_resolved())
+            && (self.checkers.as_ref()).is_none_or(|checkers| checkers.is_ready())
     }
 
     /// Takes over a new set of hosts and counts what has changed; whether anything has. Gauges are the caller's, since a
@@ -67,6 +73,17 @@ impl Version {
             self.info.stats.inc(S::MEMBERSHIP_CHANGE);
         }
         true
+    }
+
+    /// Sorts the hosts by health anew, which has changed.
+    pub(super) fn sort_hosts_anew(&mut self) {
+        self.health_is_stale = false;
+        let hosts = self.hosts.rebuilt(self.info.priorities);
+        self.set_hosts(HostChange {
+            hosts: Arc::new(hosts),
+            changed: true,
+            membership: false,
+        });
     }
 
     /// Sets the `membership_*` gauges.
@@ -152,6 +169,7 @@ pub(crate) fn build_hosts(
                     weight: endpoint.weight,
                     priority: spec.priority,
                     health: endpoint.health,
+                    health_check: endpoint.health_check.clone(),
                 };
                 let same = known.get_mut(&config.address).and_then(|hosts| {
                     let at = hosts.iter().position(|host| host.is_same(&config))?;

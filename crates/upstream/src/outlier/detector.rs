@@ -364,13 +364,32 @@ impl Detector {
         if now - ejected_at < time {
             return changed;
         }
+        self.uneject(host, monitor, &mut state, now);
+        true
+    }
+
+    fn uneject(&self, host: &Host, monitor: &HostMonitor, state: &mut Ejections, now: Instant) {
         host.clear_health_flags(HealthFlags::FAILED_OUTLIER_CHECK);
         self.stats.gauge_sub(S::EJECTIONS_ACTIVE, 1);
         // Few new errors must not be enough to eject the host again.
         monitor.restart_all();
         state.unejected_at = Some(now);
-        self.log(host, &state, Some(now - ejected_at), Action::Uneject);
-        true
+        let since = state.ejected_at.map(|at| now - at);
+        self.log(host, state, since, Action::Uneject);
+    }
+
+    /// The main thread: an active health check has found the host to be well. Whether health flags have changed.
+    pub(crate) fn on_health_check_success(&self, host: &Arc<Host>, now: Instant) -> bool {
+        let ends = self.settings.health_check_unejects
+            && is_ejected(host)
+            && !host
+                .health_flags()
+                .intersects(HealthFlags::FAILED_ACTIVE_HC);
+        if ends {
+            let monitor = host.outlier_monitor();
+            self.uneject(host, monitor, &mut monitor.ejections(), now);
+        }
+        ends
     }
 
     /// The hosts of the cluster are others now.

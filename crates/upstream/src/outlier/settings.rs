@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) failure_percentage_request_volume: u32,
     pub(crate) split_external_local_origin_errors: bool,
     pub(crate) detect_degraded_hosts: bool,
+    /// `successful_active_health_check_uneject_host`
+    pub(crate) health_check_unejects: bool,
     pub(crate) enforcing: Enforcing,
 }
 
@@ -64,6 +66,7 @@ impl Default for Settings {
             failure_percentage_request_volume: 50,
             split_external_local_origin_errors: false,
             detect_degraded_hosts: false,
+            health_check_unejects: true,
             enforcing: Enforcing {
                 consecutive_5xx: 100,
                 consecutive_gateway_failure: 0,

@@ -82,6 +82,13 @@ impl WorkerCluster {
         }
     }
 
+    /// The answer says `x-envoy-immediate-health-check-fail`: with active health checks the host fails from now on.
+    pub fn on_immediate_health_check_fail(&self, host: &WorkerHost) {
+        if let Some(failures) = &self.info().immediate_failures {
+            failures.tell(host.host());
+        }
+    }
+
     /// The answer says `x-envoy-degraded`, for outlier detection.
     pub fn put_degraded(&self, host: &WorkerHost) {
         if let Some(detector) = &self.info().outlier {

@@ -74,10 +74,9 @@ pub(super) fn common(message: Option<CommonLbConfig>, errors: &mut Errors) -> Co
     if let Some(percent) = percent(healthy_panic_threshold, "healthy_panic_threshold", errors) {
         common.priorities.panic_threshold = percent.round() as u32;
     }
-    // Harmless: what the window merges (changes of health, weight and metadata by discovery) does not happen in
-    // STATIC and STRICT_DNS clusters without health checks.
+    // Harmless: changes of health are shown to the workers at once, many together as one update.
     let _ = update_merge_window;
-    // Harmless: without health checks no host waits for its first one.
+    // Read beside the health checks, which it is about.
     let _ = ignore_new_hosts_until_first_hc;
     errors.refuse_if(
         close_connections_on_host_set_change,

@@ -1,0 +1,190 @@
+//! Active health checks of all clusters: who is asked, and what follows.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nuncio_event::clock;
+use nuncio_net::Address;
+use nuncio_sdk::ClusterId;
+use tokio::task::AbortHandle;
+
+use super::{ClusterManager, Entry, Version};
+use crate::health::{Checkers, Finding, ImmediateFailures, Probe, Settings, Target, initial_wait};
+use crate::host::{HealthFlags, Host};
+use crate::host_set::PrioritySet;
+use crate::info::ClusterInfo;
+use crate::stats::{ClusterStats, HealthCheckStats};
+
+impl ClusterManager {
+    /// `None` without health checks, or without a runtime (validation).
+    pub(super) fn make_checkers(
+        &self,
+        info: &ClusterInfo,
+        settings: Vec<Settings>,
+        serial: u64,
+    ) -> Option<Box<Checkers>> {
+        if settings.is_empty() || tokio::runtime::Handle::try_current().is_err() {
+            return None;
+        }
+        let prefix = format!("cluster.{}.health_check", info.observability_name);
+        let stats = self.server.stats.group(prefix, HealthCheckStats::SCHEMA);
+        Some(Box::new(Checkers::new(settings.into(), stats, serial)))
+    }
+
+    pub(super) fn immediate_failures(&self, id: ClusterId) -> ImmediateFailures {
+        let (main, manager) = (self.main.clone(), self.this.clone());
+        ImmediateFailures::new(move |host| {
+            let manager = manager.clone();
+            // The main thread is gone when the server ends.
+            let _ = main.post(move || {
+                if let Some(manager) = manager.upgrade() {
+                    manager.on_immediate_failure(id, &host);
+                }
+            });
+        })
+    }
+
+    /// Begins to ask the hosts of a version that are new, and ends to ask those that are gone. Hosts of `before` keep the
+    /// health that they had.
+    pub(super) fn check_hosts(&self, version: &mut Version, before: &PrioritySet) {
+        let Some(checkers) = &mut version.checkers else {
+            return;
+        };
+        let known: HashSet<*const Host> = before.hosts().map(Arc::as_ptr).collect();
+        let mut initial = HealthFlags::FAILED_ACTIVE_HC;
+        if version.ignore_new_hosts {
+            initial = initial.with(HealthFlags::PENDING_ACTIVE_HC);
+        }
+        let mut flagged = false;
+        for host in version.hosts.hosts() {
+            if !host.is_unchecked() && !known.contains(&Arc::as_ptr(host)) {
+                host.set_health_flags(initial);
+                flagged = true;
+            }
+        }
+        let (info, serial) = (version.info.clone(), checkers.serial());
+        checkers.set_hosts(&version.hosts, |host, index, settings| {
+            self.start_asking(&info, serial, host, index, settings)
+        });
+        if flagged {
+            version.sort_hosts_anew();
+        }
+    }
+
+    fn start_asking(
+        &self,
+        info: &ClusterInfo,
+        serial: u64,
+        host: &Arc<Host>,
+        index: usize,
+        settings: Settings,
+    ) -> AbortHandle {
+        let (manager, id, host) = (self.this.clone(), info.id, host.clone());
+        let mut probe = Probe::new(target(info, &host, &settings));
+        let task = async move {
+            tokio::time::sleep(initial_wait(&settings)).await;
+            loop {
+                let finding = probe.ask(&settings).await;
+                let Some(manager) = manager.upgrade() else {
+                    return;
+                };
+                let wait = manager.on_health_finding(id, serial, &host, index, finding);
+                drop(manager);
+                let Some(wait) = wait else { return };
+                tokio::time::sleep(wait).await;
+            }
+        };
+        tokio::spawn(task).abort_handle()
+    }
+
+    /// Returns when to ask again; `None` when the version, or the host, is gone.
+    fn on_health_finding(
+        &self,
+        id: ClusterId,
+        serial: u64,
+        host: &Arc<Host>,
+        index: usize,
+        finding: Finding,
+    ) -> Option<Duration> {
+        let mut state = self.state();
+        let entry = state.clusters.get_mut(&id)?;
+        let is_it = |version: &&mut Version| {
+            let checkers = version.checkers.as_ref();
+            checkers.is_some_and(|checkers| checkers.serial() == serial)
+        };
+        let in_warming = entry.warming.as_deref_mut().filter(is_it).is_some();
+        let Entry {
+            active, warming, ..
+        } = &mut **entry;
+        let version = if in_warming {
+            warming.as_deref_mut()
+        } else {
+            active.as_mut().filter(is_it)
+        }?;
+        let was_ready = version.is_ready();
+        let used = version.info.stats.counter(ClusterStats::UPSTREAM_CX_TOTAL) > 0;
+        let next = version
+            .checkers
+            .as_mut()?
+            .on_finding(host, index, finding, used)?;
+        let unejected = matches!(finding, Finding::Healthy { .. })
+            && (version.info.outlier.as_ref())
+                .is_some_and(|detector| detector.on_health_check_success(host, clock::now()));
+        let is_shown = was_ready && !in_warming;
+        if next.changed || unejected {
+            if is_shown {
+                self.show_health_soon(id, version);
+            } else {
+                version.sort_hosts_anew();
+            }
+        }
+        if version.is_ready() && !was_ready {
+            if in_warming {
+                self.activate(&mut state, id);
+                if let Some(entry) = state.clusters.get_mut(&id) {
+                    self.count(entry);
+                }
+            } else {
+                version.show_membership();
+                self.show(&state, id);
+            }
+            state.init.remove(id);
+        }
+        self.advance(state);
+        Some(next.wait)
+    }
+
+    fn on_immediate_failure(&self, id: ClusterId, host: &Arc<Host>) {
+        let mut state = self.state();
+        let entry = state.clusters.get_mut(&id);
+        if let Some(version) = entry.and_then(|entry| entry.active.as_mut())
+            && let Some(checkers) = &mut version.checkers
+            && checkers.on_immediate_failure(host)
+        {
+            self.show_health_soon(id, version);
+        }
+    }
+}
+
+/// Where, and under which name, a host is asked.
+fn target(info: &ClusterInfo, host: &Host, settings: &Settings) -> Target {
+    let own = host.health_check();
+    let address: Address = match own {
+        Some(own) if own.address.is_some() => own
+            .address
+            .clone()
+            .unwrap_or_else(|| host.address().clone()),
+        Some(own) if own.port != 0 => host.address().with_port(own.port),
+        _ => settings.address_for(host.address()),
+    };
+    let name = match own {
+        Some(own) if !own.hostname.is_empty() => own.hostname.clone(),
+        _ => info.name.clone(),
+    };
+    Target {
+        address,
+        name,
+        connect: info.connect.clone(),
+    }
+}
