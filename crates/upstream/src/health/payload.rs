@@ -3,7 +3,7 @@
 /// The bytes that hexadecimal digits stand for; `None` if they are none.
 pub(crate) fn hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|value| value as u8);
