@@ -18,13 +18,22 @@ const CONNECTION_FIELDS: KnownSet = KnownSet::of(&[
     Known::Upgrade,
 ]);
 
+/// Fields that are more than names and values here.
+const SPECIAL: KnownSet = KnownSet::of(&[
+    Known::Connection,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::TransferEncoding,
+    Known::Upgrade,
+    Known::ContentLength,
+    Known::Te,
+    Known::Cookie,
+    Known::Host,
+]);
+
 impl Reader<'_> {
     #[inline]
-    pub(super) fn check(
-        &mut self,
-        headers: &mut HeaderMap,
-        field: Field<'_>,
-    ) -> Result<Visit, Fault> {
+    pub(super) fn check(&mut self, headers: &mut HeaderMap, field: Field<'_>) -> Visit {
         self.fields += 1;
         let Field {
             known,
@@ -34,7 +43,7 @@ impl Reader<'_> {
         } = field;
         let is_checked = indexed && self.trusts_tables;
         if name.len().max(value.len()) > self.settings.max_header_field_bytes {
-            return Err(Fault::FieldTooLong);
+            return self.fail(Fault::FieldTooLong);
         }
         if let Some(known) = known.filter(|known| known.is_pseudo()) {
             return self.pseudo(headers, known, value, is_checked);
@@ -45,27 +54,35 @@ impl Reader<'_> {
         }
         if !is_checked {
             if known.is_none() && !bytes::is_name(name) {
-                return Err(Fault::Header("invalid header name"));
+                return self.fail(Fault::Header("invalid header name"));
             }
             if !bytes::is_value(value, self.settings.disallow_obs_text) {
-                return Err(Fault::Header("invalid byte in a header value"));
+                return self.fail(Fault::Header("invalid byte in a header value"));
             }
         }
         let Some(known) = known else {
             return self.underscores(name);
         };
-        if CONNECTION_FIELDS.contains(known) {
-            return Err(Fault::Header("connection-specific header"));
+        if !SPECIAL.contains(known) && !headers.contains(known) {
+            return Visit::Store;
         }
+        self.special(headers, known, value)
+    }
+
+    /// A field with a rule of its own, or one that is there already.
+    fn special(&mut self, headers: &mut HeaderMap, known: Known, value: &[u8]) -> Visit {
         match known {
+            _ if CONNECTION_FIELDS.contains(known) => {
+                self.fail(Fault::Header("connection-specific header"))
+            }
             Known::ContentLength => self.content_length(value),
             Known::Te if !value.eq_ignore_ascii_case(b"trailers") => {
-                Err(Fault::Header("te other than trailers"))
+                self.fail(Fault::Header("te other than trailers"))
             }
             Known::Cookie if matches!(self.section, Section::Request { .. }) => {
                 self.cookie(headers, value)
             }
-            Known::Host if matches!(self.section, Section::Trailers { .. }) => Ok(Visit::Skip),
+            Known::Host if matches!(self.section, Section::Trailers { .. }) => Visit::Skip,
             _ => self.repetition(headers, known, value),
         }
     }
@@ -78,18 +95,18 @@ impl Reader<'_> {
     }
 
     #[inline]
-    fn underscores(&mut self, name: &[u8]) -> Result<Visit, Fault> {
+    fn underscores(&mut self, name: &[u8]) -> Visit {
         if self.settings.underscores == UnderscoreAction::Allow
             || !self.is_request()
             || !name.contains(&b'_')
         {
-            return Ok(Visit::Store);
+            return Visit::Store;
         }
         if self.settings.underscores == UnderscoreAction::RejectRequest {
-            return Err(Fault::Underscore);
+            return self.fail(Fault::Underscore);
         }
         self.dropped += 1;
-        Ok(Visit::Skip)
+        Visit::Skip
     }
 
     /// Section 8.3: in front of all others, each once, and only those that are defined for this kind of message.
@@ -100,9 +117,9 @@ impl Reader<'_> {
         known: Known,
         value: &[u8],
         is_checked: bool,
-    ) -> Result<Visit, Fault> {
+    ) -> Visit {
         if self.regular_seen {
-            return Err(Fault::Header("pseudo header behind others"));
+            return self.fail(Fault::Header("pseudo header behind others"));
         }
         let request = &mut self.request;
         let valid = match (self.section, known) {
@@ -140,71 +157,67 @@ impl Reader<'_> {
                 self.status = three_digits(value);
                 self.status >= 100 && self.status != 101
             }
-            _ => return Err(Fault::Header("pseudo header not allowed here")),
+            _ => return self.fail(Fault::Header("pseudo header not allowed here")),
         };
         if !valid {
-            return Err(Fault::Header("invalid value of a pseudo header"));
+            return self.fail(Fault::Header("invalid value of a pseudo header"));
         }
         if headers.contains(known) {
-            return Err(Fault::Header("repeated pseudo header"));
+            return self.fail(Fault::Header("repeated pseudo header"));
         }
-        Ok(Visit::Store)
+        Visit::Store
     }
 
     /// `host` stands for `:authority` where there is none, and is left out otherwise, as in Envoy.
-    fn host(&mut self, headers: &mut HeaderMap, value: &[u8]) -> Result<Visit, Fault> {
+    fn host(&mut self, headers: &mut HeaderMap, value: &[u8]) -> Visit {
         self.hosts = self.hosts.saturating_add(1);
         if self.hosts > 1 || !bytes::is_authority(value) {
-            return Err(Fault::Header("invalid host"));
+            return self.fail(Fault::Header("invalid host"));
         }
         if !self.request.has_authority && matches!(self.section, Section::Request { .. }) {
             headers.append(Known::Authority, value);
-            self.check_limits(headers)?;
+            return self.stored(headers);
         }
-        Ok(Visit::Skip)
+        Visit::Skip
     }
 
-    fn content_length(&mut self, value: &[u8]) -> Result<Visit, Fault> {
+    fn content_length(&mut self, value: &[u8]) -> Visit {
         if let Section::Response(method) = self.section {
             if self.status == 204 && self.content_length.is_none() && value == b"0" {
                 self.content_length = Some(0);
-                return Ok(Visit::Skip);
+                return Visit::Skip;
             }
             if self.status == 204 {
-                return Err(Fault::Header("content-length in a 204 response"));
+                return self.fail(Fault::Header("content-length in a 204 response"));
             }
             let success = self.status / 100 == 2;
             if self.status < 200 || (success && method == Method::Connect) {
-                return Ok(Visit::Skip);
+                return Visit::Skip;
             }
         }
         let length = decimal(value).filter(|_| self.content_length.is_none());
-        self.content_length = Some(length.ok_or(Fault::Header("invalid content-length"))?);
-        Ok(match self.section {
-            // It has been checked against the body; behind the body it is of no use to anybody.
+        if length.is_none() {
+            return self.fail(Fault::Header("invalid content-length"));
+        }
+        self.content_length = length;
+        match self.section {
+            // It is checked against the body; behind the body it is of no use to anybody.
             Section::Trailers { .. } => Visit::Skip,
             _ => Visit::Store,
-        })
+        }
     }
 
-    fn cookie(&mut self, headers: &HeaderMap, value: &[u8]) -> Result<Visit, Fault> {
+    fn cookie(&mut self, headers: &HeaderMap, value: &[u8]) -> Visit {
         if self.crumbs > 0 {
             self.cookies.extend_from_slice(b"; ");
         }
         self.cookies.extend_from_slice(value);
         self.crumbs += 1;
-        self.check_limits(headers)?;
-        Ok(Visit::Skip)
+        self.stored(headers)
     }
 
     /// Envoy keeps one value of its inline headers and joins others to it.
-    #[inline]
-    fn repetition(
-        &mut self,
-        headers: &mut HeaderMap,
-        known: Known,
-        value: &[u8],
-    ) -> Result<Visit, Fault> {
+    fn repetition(&mut self, headers: &mut HeaderMap, known: Known, value: &[u8]) -> Visit {
         if headers.contains(known)
             && if self.is_request() {
                 joins_in_requests(known)
@@ -214,13 +227,26 @@ impl Reader<'_> {
         {
             // Each join may move the value. What a peer writes with one byte must not cost kilobytes too often.
             if self.fields > self.settings.max_headers.saturating_mul(4) {
-                return Err(Fault::TooMany);
+                return self.fail(Fault::TooMany);
             }
             headers.append_to_value(known, b",", value);
-            self.check_limits(headers)?;
-            return Ok(Visit::Skip);
+            return self.stored(headers);
         }
-        Ok(Visit::Store)
+        Visit::Store
+    }
+
+    /// The field has been put where it belongs.
+    fn stored(&mut self, headers: &HeaderMap) -> Visit {
+        match self.check_limits(headers) {
+            Ok(()) => Visit::Skip,
+            Err(fault) => self.fail(fault),
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, fault: Fault) -> Visit {
+        self.fault = Some(fault);
+        Visit::Skip
     }
 
     pub(super) fn check_limits(&self, headers: &HeaderMap) -> Result<(), Fault> {

@@ -113,13 +113,7 @@ impl<'a> Reader<'a> {
         if self.fault.is_some() {
             return Visit::Skip;
         }
-        match self.check(headers, field) {
-            Ok(visit) => visit,
-            Err(fault) => {
-                self.fault = Some(fault);
-                Visit::Skip
-            }
-        }
+        self.check(headers, field)
     }
 
     /// Judges the block as a whole. `exceeded` is what the decoder said, `stream` has what was learned of its message so far.
