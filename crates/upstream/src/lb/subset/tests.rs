@@ -44,6 +44,7 @@ fn host_with(port: u16, metadata: &[(&str, Value)], health: HealthFlags) -> Arc<
         weight: 1,
         priority: 0,
         health,
+        health_check: None,
     }))
 }
 
