@@ -33,7 +33,7 @@ pub(super) struct Http1Exchange {
     spliced: bool,
     pub(super) wire: Wire,
     read_size: usize,
-    /// The socket has said `Pending` since the task was woken.
+    /// The socket has said `Pending`, and would say so again.
     read_blocked: bool,
     write_blocked: bool,
 }
@@ -73,8 +73,13 @@ impl Http1Exchange {
     }
 
     pub(super) fn wake_up(&mut self) {
-        self.read_blocked = false;
+        self.read_blocked &= self.connection.io.still_waits();
         self.write_blocked = false;
+    }
+
+    /// Whether everything is sent and nothing has come.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.read_blocked && self.connection.write.is_empty() && self.connection.read.is_empty()
     }
 
     pub(super) fn send_data(&mut self, data: &mut Buffer, end: bool) {
@@ -175,7 +180,10 @@ impl Http1Exchange {
         if let Room::Pipe(max) = room
             && let Some(step) = self.splice(cx, max)
         {
-            return step;
+            return match step {
+                Step::Wait if moved => Step::Moved,
+                step => step,
+            };
         }
         match self.connection.poll_read(cx, self.read_size) {
             Poll::Ready(Ok(0) | Err(_)) => self.on_eof(),
