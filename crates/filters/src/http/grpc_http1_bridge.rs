@@ -195,3 +195,84 @@ impl HttpFilter for Filter {
         Action::Continue
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Fixture, Passed};
+
+    fn request(content_type: &str, config: Proto) -> Fixture {
+        let headers = [
+            (":path", "/s/m?q"),
+            ("content-type", content_type),
+            ("content-length", "3"),
+        ];
+        let mut stream = Fixture::new(&GRPC_HTTP1_BRIDGE, &config, &headers);
+        assert!(stream.request_headers(false));
+        stream
+    }
+
+    fn framing() -> Proto {
+        Proto {
+            upgrade_protobuf_to_grpc: true,
+            ignore_query_parameters: true,
+        }
+    }
+
+    const GRPC: [(&str, &str); 2] = [(":status", "200"), ("content-type", "application/grpc")];
+
+    fn bytes(bytes: &[u8]) -> Passed {
+        Passed::Bytes(bytes.to_vec())
+    }
+
+    #[test]
+    fn trailers_become_headers() {
+        let mut stream = request("application/grpc", Proto::default());
+        assert_eq!(stream.request.path(), Some(&b"/s/m?q"[..]));
+        assert_eq!(stream.request_data(b"abc", true), bytes(b"abc"));
+        assert!(!stream.response_headers(&GRPC, false));
+        assert_eq!(stream.response_data(b"ab", false), Passed::Nothing);
+        assert_eq!(stream.response_data(b"c", false), Passed::Nothing);
+        let body = stream.response_trailers(&[("grpc-status", "3"), ("grpc-message", "m")]);
+        assert_eq!(body, b"abc");
+        let expected: HeaderMap = [
+            (":status", "503"),
+            GRPC[1],
+            ("grpc-status", "3"),
+            ("grpc-message", "m"),
+            ("content-length", "3"),
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(stream.response, expected);
+    }
+
+    #[test]
+    fn protobuf_is_framed_and_unframed() {
+        let mut stream = request("application/x-protobuf", framing());
+        assert_eq!(stream.request.path(), Some(&b"/s/m"[..]));
+        assert!(stream.wishes.clear_route_cache);
+        assert!(!stream.request.contains(Known::ContentLength));
+        assert_eq!(stream.request_data(b"ab", false), Passed::Nothing);
+        assert_eq!(stream.request_data(b"c", true), bytes(b"\0\0\0\0\x03abc"));
+        assert!(!stream.response_headers(&GRPC, false));
+        for piece in [&b"\0\0"[..], b"\0\0\x02x", b"y"] {
+            assert_eq!(stream.response_data(piece, false), Passed::Nothing);
+        }
+        assert_eq!(stream.response_trailers(&[("grpc-status", "0")]), b"xy");
+        assert_eq!(stream.response.status(), Some(200));
+    }
+
+    #[test]
+    fn http2_needs_no_bridge() {
+        let headers = [(":path", "/s/m?q"), ("content-type", "application/grpc")];
+        let mut stream = Fixture::new(&GRPC_HTTP1_BRIDGE, &framing(), &headers);
+        stream.info.protocol = Some(Protocol::Http2);
+        assert!(stream.request_headers(false));
+        assert_eq!(stream.request.path(), Some(&b"/s/m?q"[..]));
+        assert!(stream.response_headers(&GRPC, false));
+        assert_eq!(stream.response_data(b"abc", false), bytes(b"abc"));
+        assert!(stream.response_trailers(&[("grpc-status", "3")]).is_empty());
+        assert_eq!(stream.response.status(), Some(200));
+    }
+}

@@ -1,1 +1,56 @@
+use nuncio_config::api::core::{GrpcMethodList, grpc_method_list};
+use nuncio_config::api::grpc_stats::filter_config::PerMethodStatSpecifier;
 
+use super::*;
+use crate::testing::{Fixture, Passed};
+
+#[test]
+fn requests_are_told_apart() {
+    let of = |headers: &[(&str, &str)]| Protocol::of(&headers.iter().copied().collect());
+    let path = (":path", "/s/m");
+    let connect = ("connect-protocol-version", "1");
+    assert_eq!(
+        of(&[path, ("content-type", "application/grpc")]),
+        Some(Protocol::Grpc)
+    );
+    assert_eq!(
+        of(&[path, connect, ("content-type", "application/connect+json")]),
+        Some(Protocol::ConnectStreaming)
+    );
+    assert_eq!(
+        of(&[path, connect, ("content-type", "application/json")]),
+        Some(Protocol::ConnectUnary)
+    );
+    assert_eq!(of(&[path, ("content-type", "application/json")]), None);
+    assert_eq!(of(&[("content-type", "application/grpc")]), None);
+}
+
+#[test]
+fn nothing_is_changed_or_held_back() {
+    let config = FilterConfig {
+        per_method_stat_specifier: Some(PerMethodStatSpecifier::IndividualMethodStatsAllowlist(
+            GrpcMethodList {
+                services: vec![grpc_method_list::Service {
+                    name: "s".into(),
+                    method_names: vec!["m".into()],
+                }],
+            },
+        )),
+        ..Default::default()
+    };
+    let headers = [(":path", "/s/m"), ("content-type", "application/grpc")];
+    let mut stream = Fixture::new(&GRPC_STATS, &config, &headers);
+    assert!(stream.request_headers(false));
+    let message = b"\0\0\0\0\x01a";
+    assert_eq!(
+        stream.request_data(message, true),
+        Passed::Bytes(message.to_vec())
+    );
+    assert!(stream.response_headers(&[(":status", "200")], false));
+    assert_eq!(
+        stream.response_data(message, false),
+        Passed::Bytes(message.to_vec())
+    );
+    assert!(stream.response_trailers(&[("grpc-status", "0")]).is_empty());
+    assert_eq!(stream.trailers.len(), 1);
+}
