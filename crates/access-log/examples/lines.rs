@@ -40,10 +40,10 @@ fn main() {
 fn log_lines(formatter: &Formatter, file: &Arc<LogFile>, lines: u32) {
     let (request, response) = headers();
     let mut info = stream();
-    let start = info.start_time;
+    let start = info.start_time();
     for line in 0..lines {
         // 50,000 requests a second.
-        info.start_time = start + Duration::from_micros(20) * line;
+        info.wall_start = Some(start + Duration::from_micros(20) * line);
         let cx = LogContext {
             request_headers: &request,
             response_headers: &response,
@@ -92,7 +92,7 @@ fn stream() -> StreamInfo {
         tls: false,
         start,
     };
-    let mut info = StreamInfo::new(Rc::new(connection), start, SystemTime::now());
+    let mut info = StreamInfo::new(Rc::new(connection), start);
     info.end = Some(start + Duration::from_micros(300));
     info.protocol = Some(Protocol::Http11);
     info.response_code = Some(200);

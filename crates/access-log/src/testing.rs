@@ -80,12 +80,13 @@ impl Stream {
             tls: false,
             start,
         };
-        let start_time: SystemTime = UNIX_EPOCH + WALL;
+        let mut info = StreamInfo::new(Rc::new(connection), start);
+        info.wall_start = Some(UNIX_EPOCH + WALL);
         Stream {
             request: HeaderMap::new(),
             response: HeaderMap::new(),
             trailers: HeaderMap::new(),
-            info: StreamInfo::new(Rc::new(connection), start, start_time),
+            info,
             log_type: AccessLogType::DownstreamEnd,
         }
     }

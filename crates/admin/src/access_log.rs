@@ -62,7 +62,8 @@ impl RequestLog {
             request.append(Known::XForwardedFor, address);
         }
         let (start, start_time) = finished.started;
-        let mut info = StreamInfo::new(self.connection.clone(), start, start_time);
+        let mut info = StreamInfo::new(self.connection.clone(), start);
+        info.wall_start = Some(start_time);
         info.protocol = Some(Protocol::Http11);
         info.end = Some(Instant::now());
         info.timing.last_downstream_tx = info.end;

@@ -163,7 +163,11 @@ impl Buffer {
     #[inline]
     pub fn writer(&mut self, min_spare: usize) -> &mut Vec<u8> {
         if self.data.capacity() - self.data.len() < min_spare {
-            self.make_room(min_spare);
+            if self.data.capacity() == 0 {
+                self.data = pool::take(min_spare);
+            } else {
+                self.make_room(min_spare);
+            }
         }
         &mut self.data
     }

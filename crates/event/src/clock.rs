@@ -19,7 +19,8 @@ thread_local! {
 #[derive(Clone, Copy)]
 struct Anchor {
     wall: WallAnchor,
-    pinned: bool,
+    /// Good for instants before this one; pinned: for all.
+    until: Option<Instant>,
 }
 
 /// The current instant of the program's clock.
@@ -64,14 +65,15 @@ impl WallAnchor {
 /// and follows a clock that was set.
 pub fn wall_time(instant: Instant) -> SystemTime {
     if let Some(anchor) = ANCHOR.get()
-        && (anchor.pinned || is_fresh(&anchor.wall, instant))
+        // An instant before the anchor is a start time shown late. The anchor is good for it.
+        && anchor.until.is_none_or(|until| instant < until)
     {
         return anchor.wall.at(instant);
     }
     let wall = WallAnchor::take();
     ANCHOR.set(Some(Anchor {
         wall,
-        pinned: false,
+        until: Some(wall.instant + ANCHOR_LIFE),
     }));
     wall.at(instant)
 }
@@ -79,15 +81,7 @@ pub fn wall_time(instant: Instant) -> SystemTime {
 /// Fixes this thread's anchor for good: with a paused clock, times on the wall become
 /// reproducible.
 pub fn pin_wall_clock(wall: WallAnchor) {
-    ANCHOR.set(Some(Anchor { wall, pinned: true }));
-}
-
-fn is_fresh(anchor: &WallAnchor, instant: Instant) -> bool {
-    match instant.checked_duration_since(anchor.instant) {
-        Some(age) => age < ANCHOR_LIFE,
-        // An instant before the anchor: a start time shown late. The anchor is good for it.
-        None => true,
-    }
+    ANCHOR.set(Some(Anchor { wall, until: None }));
 }
 
 #[cfg(test)]

@@ -872,3 +872,20 @@ fn requests_that_are_cut_off() {
         assert!(decoder.on_eof(&input).is_err(), "{}", bytes.escape_ascii());
     }
 }
+
+#[test]
+fn a_head_that_is_not_complete_leaves_no_headers() {
+    for head in [
+        &b"GET / HTTP/1.1\r\nHost: h\r\nX-A: b"[..],
+        b"GET / HTTP/1.1\r\nX-A: b\r\nHost: h\r\nHost: i\r\n",
+    ] {
+        let mut decoder = ServerDecoder::new(Arc::new(H1Settings::default()));
+        let mut message = Message::new();
+        assert_eq!(
+            decoder.decode(&mut Buffer::from(head), &mut message),
+            Ok(None)
+        );
+        assert_eq!(message.headers.iter().count(), 0);
+        assert!(!message.headers.contains(Known::Authority));
+    }
+}

@@ -149,6 +149,14 @@ impl Connection {
         &self.stream
     }
 
+    /// Whether a read that said `Pending` to a task would say so again: nothing has come, and the task's waker is still in
+    /// place. Costs less than the read.
+    #[inline]
+    pub fn still_waits(&self) -> bool {
+        // Beneath a transport a read may wait for something else.
+        matches!(self.transport, Transport::Raw) && !self.stream.is_readable()
+    }
+
     /// The protocol that the transport's handshake has agreed on.
     pub fn alpn(&self) -> Option<&[u8]> {
         match &self.transport {

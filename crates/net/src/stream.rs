@@ -51,7 +51,7 @@ impl Stream {
         buffer: &mut Buffer,
         max: usize,
     ) -> Poll<io::Result<usize>> {
-        if buffer.capacity() == 0 {
+        if buffer.capacity() == 0 && !self.is_readable() {
             ready!(self.poll_read_ready(cx))?;
         }
         let mut space = buffer.writer(max).limit(max);

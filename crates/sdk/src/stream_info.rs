@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use nuncio_event::clock;
 use nuncio_net::Address;
 use tokio::time::Instant;
 
@@ -101,6 +102,33 @@ pub struct UpstreamInfo {
     pub header_bytes_received: u64,
 }
 
+impl UpstreamInfo {
+    fn restart(&mut self) {
+        let UpstreamInfo {
+            host,
+            local_address,
+            connection_id,
+            protocol,
+            transport_failure_reason,
+            attempt_count,
+            wire_bytes_sent,
+            wire_bytes_received,
+            header_bytes_sent,
+            header_bytes_received,
+        } = self;
+        *host = None;
+        *local_address = None;
+        *connection_id = None;
+        *protocol = None;
+        *transport_failure_reason = Cow::Borrowed("");
+        *attempt_count = 0;
+        *wire_bytes_sent = 0;
+        *wire_bytes_received = 0;
+        *header_bytes_sent = 0;
+        *header_bytes_received = 0;
+    }
+}
+
 /// What is known of one stream. Reused for the next stream of a connection: see [`StreamInfo::restart`].
 pub struct StreamInfo {
     /// The downstream connection.
@@ -109,8 +137,8 @@ pub struct StreamInfo {
     pub protocol: Option<Protocol>,
     /// When the first byte of the request was seen.
     pub start: Instant,
-    /// The same as wall-clock time.
-    pub start_time: SystemTime,
+    /// The same on the wall, if it is to be shown otherwise than as the thread's clock says.
+    pub wall_start: Option<SystemTime>,
     /// When the stream ended; absent while it runs.
     pub end: Option<Instant>,
     /// Response flags.
@@ -163,17 +191,13 @@ pub struct StreamInfo {
 
 impl StreamInfo {
     /// A stream that begins now.
-    pub fn new(
-        connection: Rc<ConnectionInfo>,
-        start: Instant,
-        start_time: SystemTime,
-    ) -> StreamInfo {
+    pub fn new(connection: Rc<ConnectionInfo>, start: Instant) -> StreamInfo {
         let remote_address = connection.remote_address.clone();
         StreamInfo {
             connection,
             protocol: None,
             start,
-            start_time,
+            wall_start: None,
             end: None,
             flags: ResponseFlags::NONE,
             response_code: None,
@@ -201,9 +225,77 @@ impl StreamInfo {
         }
     }
 
-    /// Begins the next stream of the same connection.
-    pub fn restart(&mut self, start: Instant, start_time: SystemTime) {
-        *self = StreamInfo::new(self.connection.clone(), start, start_time);
+    /// Begins the next stream, of the same connection or another. Field by field: building a stream's info anew and moving
+    /// it costs as much as handling a header.
+    pub fn restart(&mut self, next: &Rc<ConnectionInfo>, now: Instant) {
+        let StreamInfo {
+            connection,
+            protocol,
+            start,
+            wall_start,
+            end,
+            flags,
+            response_code,
+            response_code_details,
+            connection_termination_details,
+            bytes_received,
+            bytes_sent,
+            wire_bytes_received,
+            wire_bytes_sent,
+            header_bytes_received,
+            header_bytes_sent,
+            timing,
+            upstream,
+            cluster_name,
+            cluster_alt_name,
+            virtual_cluster_name,
+            route,
+            remote_address,
+            stream_id,
+            health_check,
+            traced,
+            local_reply_body,
+            metadata,
+            upstream_override_host,
+        } = self;
+        if !Rc::ptr_eq(connection, next) {
+            connection.clone_from(next);
+        }
+        if !Rc::ptr_eq(remote_address, &next.remote_address) {
+            remote_address.clone_from(&next.remote_address);
+        }
+        *protocol = None;
+        *start = now;
+        *wall_start = None;
+        *end = None;
+        *flags = ResponseFlags::NONE;
+        *response_code = None;
+        *response_code_details = None;
+        *connection_termination_details = None;
+        *bytes_received = 0;
+        *bytes_sent = 0;
+        *wire_bytes_received = 0;
+        *wire_bytes_sent = 0;
+        *header_bytes_received = 0;
+        *header_bytes_sent = 0;
+        *timing = Timing::default();
+        upstream.restart();
+        *cluster_name = None;
+        *cluster_alt_name = None;
+        *virtual_cluster_name = None;
+        *route = None;
+        *stream_id = 0;
+        *health_check = false;
+        *traced = false;
+        *local_reply_body = Cow::Borrowed("");
+        *metadata = None;
+        *upstream_override_host = None;
+    }
+
+    /// When the first byte of the request was seen, on the wall.
+    pub fn start_time(&self) -> SystemTime {
+        self.wall_start
+            .unwrap_or_else(|| clock::wall_time(self.start))
     }
 
     /// Sets a flag.

@@ -179,7 +179,7 @@ impl Operator {
             Operator::Header(header) => header.write(cx, out),
             Operator::Time(moment, format) => {
                 let time = match moment {
-                    Moment::Start => cx.info.start_time,
+                    Moment::Start => cx.info.start_time(),
                     Moment::Emit => wall_now(),
                 };
                 format.write(time, out);

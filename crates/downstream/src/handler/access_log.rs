@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use nuncio_event::{clock, now};
+use nuncio_event::now;
 use nuncio_http::HeaderMap;
 use nuncio_net::{Connection, Traffic};
 use nuncio_sdk::{
@@ -57,7 +57,7 @@ pub(super) fn log_unmatched(loggers: &[Arc<dyn AccessLogger>], info: ConnectionI
 }
 
 fn stream(info: &Rc<ConnectionInfo>) -> StreamInfo {
-    let mut stream = StreamInfo::new(Rc::clone(info), info.start, clock::wall_time(info.start));
+    let mut stream = StreamInfo::new(Rc::clone(info), info.start);
     stream.end = Some(now());
     stream
 }

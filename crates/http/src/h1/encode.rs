@@ -344,10 +344,16 @@ fn write_headers(headers: &HeaderMap, case: HeaderCase, out: &mut Vec<u8>) {
     match case {
         HeaderCase::Lower => {
             for (known, name, value) in headers.iter_known() {
-                if !is_ours(known) {
-                    out.extend_from_slice(name);
-                    write_value(value, out);
+                match known {
+                    _ if is_ours(known) => continue,
+                    Some(known) => known.write_start(out),
+                    None => {
+                        out.extend_from_slice(name);
+                        out.extend_from_slice(b": ");
+                    }
                 }
+                out.extend_from_slice(value);
+                out.extend_from_slice(b"\r\n");
             }
         }
         HeaderCase::ProperWords => {

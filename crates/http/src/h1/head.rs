@@ -101,6 +101,10 @@ fn has_control(head: &[u8]) -> bool {
 /// Whether a comma-separated list (of a `Connection` header) names `token`, whatever the case.
 #[must_use]
 pub fn list_contains(list: &[u8], token: &[u8]) -> bool {
+    // Most lists have one item.
+    if memchr(b',', list).is_none() {
+        return list.trim_ascii().eq_ignore_ascii_case(token);
+    }
     list.split(|&byte| byte == b',')
         .any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
 }

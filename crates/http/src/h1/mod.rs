@@ -13,6 +13,7 @@ mod judge;
 mod lengths;
 mod request;
 mod response;
+mod scan;
 mod settings;
 mod target;
 mod upgrade;

@@ -155,6 +155,8 @@ impl ServerDecoder {
                 input.consume(length);
                 return Ok(Some(self.taken(facts, body)));
             }
+            // Of what was not taken something may be in it.
+            message.headers.clear();
         }
         let State::Head(scanner) = &mut self.state else {
             return Ok(None);

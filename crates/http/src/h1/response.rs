@@ -160,11 +160,13 @@ impl ClientDecoder {
             Some(b'H') => {}
             Some(_) => return Err(CodecError::syntax("invalid status line")),
         }
-        if self.is_at_start()
-            && let Some((length, event)) = self.take_usual(input, &mut message.headers)
-        {
-            input.consume(length);
-            return Ok(Some(event));
+        if self.is_at_start() {
+            if let Some((length, event)) = self.take_usual(input, &mut message.headers) {
+                input.consume(length);
+                return Ok(Some(event));
+            }
+            // Of what was not taken something may be in it.
+            message.headers.clear();
         }
         let State::Head(scanner) = &mut self.state else {
             return Ok(None);

@@ -6,12 +6,10 @@
 
 use super::joined;
 use super::lengths::Lengths;
+use super::scan;
 use super::settings::{H1Settings, UnderscoreAction};
 use crate::headers::{Line, WholeHead};
 use crate::{Known, validate};
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x80 * ONES;
 
 /// Whose message it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +39,7 @@ impl<'a> UsualHead<'a> {
     pub(super) fn request_line(&mut self) -> Option<(usize, usize)> {
         let method_end = self.input.iter().take(32).position(|&byte| byte == b' ')?;
         let target = method_end + 1;
-        let target_end = target + end_of_visible(&self.input[target..]);
+        let target_end = scan::end_of_visible(self.input, target);
         let behind = self.input[target_end..].first_chunk()?;
         if target_end == target || behind != b" HTTP/1.1\r\n" {
             return None;
@@ -70,7 +68,7 @@ impl<'a> UsualHead<'a> {
         else {
             return None;
         };
-        let end = 13 + end_of_text(&self.input[13..]);
+        let end = scan::end_of_text(self.input, 13);
         if self.input.get(end..end + 2)? != b"\r\n" {
             return None;
         }
@@ -139,16 +137,16 @@ impl<'a> UsualHead<'a> {
     #[inline]
     fn line(&mut self) -> Option<Line> {
         let start = self.at;
-        let name_end = start + find_colon(&self.input[start..])?;
+        let name_end = scan::find_colon(self.input, start);
         let mut value_start = name_end + 1;
         while matches!(self.input.get(value_start)?, b' ' | b'\t') {
             value_start += 1;
         }
         let mut end = value_start;
         loop {
-            end += end_of_text(&self.input[end..]);
-            match self.input.get(end..end + 2)? {
-                b"\r\n" => break,
+            end = scan::end_of_text(self.input, end);
+            match *self.input.get(end..)?.first_chunk()? {
+                [b'\r', b'\n'] => break,
                 [b'\t', _] => end += 1,
                 _ => return None,
             }
@@ -167,85 +165,9 @@ impl<'a> UsualHead<'a> {
     }
 }
 
-/// The high bit of the lowest byte of `word` that is `byte`; bits above it mean nothing.
-#[inline]
-const fn is(word: u64, byte: u8) -> u64 {
-    let zero = word ^ (byte as u64 * ONES);
-    zero.wrapping_sub(ONES) & !zero & HIGH
-}
-
-/// The high bit of the lowest byte of `word` that is less than `bound` (at most 128); bits above it mean nothing.
-#[inline]
-const fn is_less(word: u64, bound: u8) -> u64 {
-    word.wrapping_sub(bound as u64 * ONES) & !word & HIGH
-}
-
-/// The first place where `in_word` finds something in eight bytes, or `in_byte` in the last few; the length if nowhere.
-#[inline]
-fn find(bytes: &[u8], in_word: impl Fn(u64) -> u64, in_byte: impl Fn(u8) -> bool) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (number, word) in words.iter().enumerate() {
-        let found = in_word(u64::from_le_bytes(*word));
-        if found != 0 {
-            return number * 8 + (found.trailing_zeros() / 8) as usize;
-        }
-    }
-    let in_rest = rest.iter().position(|&byte| in_byte(byte));
-    bytes.len() - rest.len() + in_rest.unwrap_or(rest.len())
-}
-
-/// Where the first control character stands.
-#[inline]
-fn end_of_text(bytes: &[u8]) -> usize {
-    find(
-        bytes,
-        |word| is_less(word, b' ') | is(word, 0x7f),
-        |byte| byte < b' ' || byte == 0x7f,
-    )
-}
-
-/// Where the first byte stands that is no visible ASCII character.
-#[inline]
-fn end_of_visible(bytes: &[u8]) -> usize {
-    find(
-        bytes,
-        |word| is_less(word, b'!') | is(word, 0x7f) | word & HIGH,
-        |byte| !byte.is_ascii_graphic(),
-    )
-}
-
-/// Where the first colon stands.
-#[inline]
-fn find_colon(bytes: &[u8]) -> Option<usize> {
-    let at = find(bytes, |word| is(word, b':'), |byte| byte == b':');
-    (at < bytes.len()).then_some(at)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_byte_of_a_kind_is_found_at_all_places() {
-        for byte in 0..=255 {
-            for at in 0..20 {
-                for behind in [b'a', byte, 0, 0x7f, 0x80, b':'] {
-                    let mut text = [b'a'; 20];
-                    text[at..].fill(behind);
-                    text[at] = byte;
-                    let expected = |wrong: &dyn Fn(u8) -> bool| {
-                        text.iter().position(|&byte| wrong(byte)).unwrap_or(20)
-                    };
-                    let text_end = expected(&|byte| byte.is_ascii_control());
-                    assert_eq!(end_of_text(&text), text_end, "{byte} {at}");
-                    let visible = expected(&|byte| !byte.is_ascii_graphic());
-                    assert_eq!(end_of_visible(&text), visible, "{byte} {at}");
-                    let colon = expected(&|byte| byte == b':');
-                    assert_eq!(find_colon(&text), (colon < 20).then_some(colon));
-                }
-            }
-        }
-    }
 
     #[test]
     fn a_head_is_cut_into_its_parts() {

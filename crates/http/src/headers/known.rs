@@ -219,19 +219,16 @@ impl Words {
                 last: u64::from_le_bytes(*last),
             };
         }
-        let all = if let (Some(&[a, b, c, d]), Some(&[e, f, g, h])) =
-            (name.first_chunk::<4>(), name.last_chunk::<4>())
-        {
-            [a, b, c, d, e, f, g, h]
+        let word = if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            u32::from_le_bytes(*first) as u64 | (u32::from_le_bytes(*last) as u64) << 32
         } else {
-            match *name {
+            u64::from_le_bytes(match *name {
                 [a] => [a; 8],
                 [a, b] => [a, b, b, b, b, b, b, b],
                 [a, b, c] => [a, b, c, c, c, c, c, c],
                 _ => [0; 8],
-            }
+            })
         };
-        let word = u64::from_le_bytes(all);
         Self {
             first: word,
             last: word,
@@ -271,6 +268,29 @@ static WORDS: [Words; NAMES.len()] = {
     let mut i = 0;
     while i < NAMES.len() {
         all[i] = Words::of(NAMES[i].as_bytes()).lower();
+        i += 1;
+    }
+    all
+};
+
+/// Names of up to so many bytes, colon and space counted, are in [`STARTS`].
+const START: usize = 32;
+
+/// `name: ` of each known name.
+static STARTS: [[u8; START]; NAMES.len()] = {
+    let mut all = [[0; START]; NAMES.len()];
+    let mut i = 0;
+    while i < NAMES.len() {
+        let name = NAMES[i].as_bytes();
+        if name.len() + 2 <= START {
+            let mut at = 0;
+            while at < name.len() {
+                all[i][at] = name[at];
+                at += 1;
+            }
+            all[i][at] = b':';
+            all[i][at + 1] = b' ';
+        }
         i += 1;
     }
     all
@@ -346,6 +366,20 @@ impl Known {
     #[must_use]
     pub const fn as_bytes(self) -> &'static [u8] {
         self.as_str().as_bytes()
+    }
+
+    /// Appends the name, a colon and a space.
+    #[inline]
+    pub(crate) fn write_start(self, out: &mut Vec<u8>) {
+        let len = self.as_bytes().len() + 2;
+        if len <= START {
+            // A copy of fixed length takes a few instructions, one of varying length a call.
+            out.extend_from_slice(&STARTS[self as usize]);
+            out.truncate(out.len() - (START - len));
+        } else {
+            out.extend_from_slice(self.as_bytes());
+            out.extend_from_slice(b": ");
+        }
     }
 
     /// Whether the name begins with a colon, so that HTTP/1 never writes it as a header.

@@ -276,7 +276,15 @@ impl HeaderMap {
 
     /// Replaces all headers of this name by one, at the place of the first, or adds it at the end.
     pub fn set<'n>(&mut self, name: impl Into<NameRef<'n>>, value: &[u8]) {
-        let name = name.into();
+        match name.into() {
+            NameRef::Known(known) if !self.present.contains(known) => {
+                self.append_known(known, value);
+            }
+            name => self.replace(name, value),
+        }
+    }
+
+    fn replace(&mut self, name: NameRef<'_>, value: &[u8]) {
         match self.position(name) {
             Some(index) => {
                 self.replace_value(index, value);
@@ -317,11 +325,16 @@ impl HeaderMap {
     }
 
     /// Removes all headers of this name and returns how many there were.
+    #[inline]
     pub fn remove<'n>(&mut self, name: impl Into<NameRef<'n>>) -> usize {
         let name = name.into();
         if !self.may_have(name) {
             return 0;
         }
+        self.remove_some(name)
+    }
+
+    fn remove_some(&mut self, name: NameRef<'_>) -> usize {
         let removed = self.remove_after(0, name);
         if let NameRef::Known(known) = name {
             self.present.remove(known);
@@ -337,7 +350,6 @@ impl HeaderMap {
         }
     }
 
-    #[cold]
     fn remove_present(&mut self, names: KnownSet) {
         let Self {
             entries,
@@ -427,23 +439,28 @@ impl HeaderMap {
         if !self.may_have(name) {
             return None;
         }
-        self.entries
-            .iter()
-            .position(|entry| entry.is(name, &self.arena))
+        self.position_in(0, name)
+    }
+
+    /// The first entry of that name from `from` on.
+    #[inline]
+    fn position_in(&self, from: usize, name: NameRef<'_>) -> Option<usize> {
+        let mut rest = self.entries[from..].iter();
+        let found = match name {
+            NameRef::Known(known) => rest.position(|entry| entry.known == Some(known)),
+            other @ NameRef::Other(_) => rest.position(|entry| entry.is(other, &self.arena)),
+        };
+        found.map(|found| from + found)
     }
 
     fn remove_after(&mut self, from: usize, name: NameRef<'_>) -> usize {
         let before = self.entries.len();
         let mut at = from;
-        while at < self.entries.len() {
-            let entry = self.entries[at];
-            if entry.is(name, &self.arena) {
-                self.bytes -= entry.size();
-                self.garbage += entry.end() - entry.start();
-                self.entries.remove(at);
-            } else {
-                at += 1;
-            }
+        while let Some(found) = self.position_in(at, name) {
+            let entry = self.entries.remove(found);
+            self.bytes -= entry.size();
+            self.garbage += entry.end() - entry.start();
+            at = found;
         }
         let removed = before - self.entries.len();
         if removed > 0 {

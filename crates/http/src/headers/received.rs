@@ -25,6 +25,8 @@ pub(crate) struct WholeHead<'m> {
     map: &'m mut HeaderMap,
     /// Some name is not a known one.
     others: bool,
+    /// Bytes of the head that entries refer to.
+    used: usize,
 }
 
 impl<'m> WholeHead<'m> {
@@ -32,7 +34,11 @@ impl<'m> WholeHead<'m> {
     #[inline]
     pub(crate) fn begin(map: &'m mut HeaderMap) -> Self {
         map.clear();
-        Self { map, others: false }
+        Self {
+            map,
+            others: false,
+            used: 0,
+        }
     }
 
     /// Number of headers so far, pseudo headers among them.
@@ -51,6 +57,7 @@ impl<'m> WholeHead<'m> {
     #[inline]
     pub(crate) fn add_known(&mut self, known: Known, value: Range<usize>) {
         self.map.present.insert(known);
+        self.used += value.len();
         self.add(Entry {
             value_at: value.start as u32,
             value_len: value.len() as u32,
@@ -69,6 +76,7 @@ impl<'m> WholeHead<'m> {
             return false;
         };
         self.others = true;
+        self.used += line.value_end - line.start;
         self.add(Entry {
             value_at: line.value_start as u32,
             value_len: (line.value_end - line.value_start) as u32,
@@ -95,15 +103,13 @@ impl<'m> WholeHead<'m> {
         // Limits of codecs are far below; offsets of 32 bits keep an entry at 16 bytes.
         assert!(head.len() <= u32::MAX as usize, "head larger than 4 GiB");
         map.arena.extend_from_slice(head);
-        let mut used = 0;
-        for entry in &map.entries {
-            used += entry.end() - entry.start();
-            if self.others && entry.known.is_none() {
+        map.garbage = head.len() - self.used;
+        if self.others {
+            for entry in map.entries.iter().filter(|entry| entry.known.is_none()) {
                 let start = entry.start();
                 make_lower(&mut map.arena[start..start + entry.name_len as usize]);
             }
         }
-        map.garbage = head.len() - used;
         map
     }
 }

@@ -50,7 +50,7 @@ enum Phase {
     Closed,
 }
 
-/// Which ways of the socket have said `Pending` since the task was woken: asking again would tell nothing new.
+/// Which ways of the socket have said `Pending`, and would say so again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Blocked {
     read: bool,
@@ -134,13 +134,16 @@ impl ServerConnection {
             self.close_now(Ended::Locally, "local_connection_close");
             return Poll::Ready(());
         }
-        self.blocked = Blocked::default();
+        self.blocked = Blocked {
+            read: self.blocked.read && self.down.io.still_waits(),
+            write: false,
+        };
         if let Some(stream) = &mut self.stream {
             stream.router.wake_up();
         }
         for round in 0.. {
             let mut progress = match self.phase {
-                Phase::Open => self.serve(cx, now),
+                Phase::Open => self.serve(cx, now) && !self.is_settled(),
                 Phase::Closing => self.linger(cx),
                 Phase::Closed => false,
             };
@@ -180,6 +183,16 @@ impl ServerConnection {
             progress |= self.take_output(now);
         }
         progress | self.flush(cx, now)
+    }
+
+    /// Whether another round would move nothing: a request is with its upstream, or its response with the client, and both
+    /// sockets have said `Pending`.
+    fn is_settled(&self) -> bool {
+        let idle = self.phase == Phase::Open && self.blocked.read && self.is_flushed();
+        idle && match &self.stream {
+            Some(stream) => stream.waits_for_upstream(),
+            None => self.down.read.is_empty(),
+        }
     }
 
     /// Encodes what the stream has ready.

@@ -2,6 +2,7 @@
 
 mod accepted;
 pub(crate) mod config;
+mod date;
 mod forwarded;
 mod http1;
 mod http2;
@@ -34,6 +35,7 @@ use crate::router::route_stats::RouteStatsCache;
 use crate::stream::{ChainRef, Stream, chain_of};
 use accepted::Accepted;
 use config::{FilterChain, HcmConfig};
+use date::DateCache;
 
 /// How many finished streams a worker keeps for reuse.
 const SPARE_STREAMS: usize = 128;
@@ -83,6 +85,7 @@ impl NetworkFilterConfig for Hcm {
                 .map(|group| group.local()),
             health: self.server.services.get().unwrap_or_default(),
             route_stats: RouteStatsCache::new(self.server.clone()),
+            date: DateCache::default(),
             codec_stats: self.config.codec_stats.local(),
             http2_stats: self.config.http2_stats.local(),
             routes: Rc::new(WorkerRouteTable::new(
@@ -107,6 +110,7 @@ pub(crate) struct WorkerHcm {
     pub(crate) codec_stats: LocalGroup,
     pub(crate) http2_stats: LocalGroup,
     pub(crate) route_stats: RouteStatsCache,
+    pub(crate) date: DateCache,
     health: Arc<HealthState>,
     pub(crate) routes: Rc<WorkerRouteTable>,
     pub(crate) clusters: Rc<WorkerClusters>,

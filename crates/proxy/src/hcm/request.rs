@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use nuncio_http::h1::list_contains;
-use nuncio_http::{HeaderMap, Known};
+use nuncio_http::{HeaderMap, Known, KnownSet};
 use nuncio_net::Address;
 use nuncio_route::WorkerRouteTable;
 use nuncio_sdk::{ConnectionInfo, StreamInfo};
@@ -15,7 +15,7 @@ use super::forwarded::{self, ForwardedClient};
 use super::request_id;
 
 /// Headers that only requests from inside may carry.
-const INTERNAL_ONLY: &[Known] = &[
+const INTERNAL_ONLY: KnownSet = KnownSet::of(&[
     Known::XEnvoyRetriableStatusCodes,
     Known::XEnvoyRetriableHeaderNames,
     Known::XEnvoyRetryOn,
@@ -30,14 +30,22 @@ const INTERNAL_ONLY: &[Known] = &[
     Known::XEnvoyForceTrace,
     Known::XEnvoyIpTags,
     Known::XEnvoyHedgeOnPerTryTimeout,
-];
+]);
+
+/// Headers that concern one hop only, those excepted that an upgrade needs.
+const HOP_BY_HOP: KnownSet = KnownSet::of(&[
+    Known::XEnvoyInternal,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::TransferEncoding,
+]);
 
 /// Headers that are removed from requests that enter the mesh here.
-const NOT_FROM_OUTSIDE: &[Known] = &[
+const NOT_FROM_OUTSIDE: KnownSet = KnownSet::of(&[
     Known::XEnvoyDecoratorOperation,
     Known::XEnvoyDownstreamServiceCluster,
     Known::XEnvoyDownstreamServiceNode,
-];
+]);
 
 /// Whether the request asks for another protocol (RFC 9110 §7.8).
 pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
@@ -73,9 +81,9 @@ pub(crate) fn prepare(
         headers.set(Known::XEnvoyInternal, b"true");
     } else {
         if edge {
-            remove_all(headers, NOT_FROM_OUTSIDE);
+            headers.remove_all(NOT_FROM_OUTSIDE);
         }
-        remove_all(headers, INTERNAL_ONLY);
+        headers.remove_all(INTERNAL_ONLY);
         for name in routes.table().internal_only_headers() {
             headers.remove(name);
         }
@@ -117,12 +125,6 @@ pub(crate) fn prepare(
     }
 }
 
-fn remove_all(headers: &mut HeaderMap, names: &[Known]) {
-    for &name in names {
-        headers.remove(name);
-    }
-}
-
 /// RFC 9110 §7.6.1, except that an upgrade goes on as it is.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !is_upgrade(headers) {
@@ -131,10 +133,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         headers.remove(Known::Upgrade);
         sanitize_te(headers);
     }
-    headers.remove(Known::XEnvoyInternal);
-    headers.remove(Known::KeepAlive);
-    headers.remove(Known::ProxyConnection);
-    headers.remove(Known::TransferEncoding);
+    headers.remove_all(HOP_BY_HOP);
 }
 
 /// Removes the headers that `connection` names.

@@ -1,10 +1,19 @@
 //! What a connection manager does to a response's headers before they are sent
 //! (Envoy's `ConnectionManagerUtility::mutateResponseHeaders`).
 
-use nuncio_http::{HeaderMap, Known};
+use nuncio_http::{HeaderMap, Known, KnownSet};
 
 use super::config::{HcmConfig, ServerHeader};
 use super::request::is_upgrade;
+
+/// Headers that concern one hop only.
+const HOP_BY_HOP: KnownSet = KnownSet::of(&[
+    Known::TransferEncoding,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+]);
+/// Those that concern one hop unless there is an upgrade.
+const OF_UPGRADES: KnownSet = KnownSet::of(&[Known::Connection, Known::Upgrade]);
 
 /// Prepares a response: `date`, `server`, hop-by-hop headers, `via`, request id. `date` is the current one.
 pub(crate) fn prepare(
@@ -25,12 +34,9 @@ pub(crate) fn prepare(
         headers.set(Known::Server, config.server_name.as_bytes());
     }
     if !(is_upgrade(request_headers) && is_upgrade(headers)) {
-        headers.remove(Known::Connection);
-        headers.remove(Known::Upgrade);
+        headers.remove_all(OF_UPGRADES);
     }
-    headers.remove(Known::TransferEncoding);
-    headers.remove(Known::KeepAlive);
-    headers.remove(Known::ProxyConnection);
+    headers.remove_all(HOP_BY_HOP);
     let tell_id = config.always_set_request_id_in_response
         || request_headers.contains(Known::XEnvoyForceTrace);
     if tell_id && let Some(id) = request_headers.get(Known::XRequestId) {

@@ -143,9 +143,51 @@ pub(crate) struct RouterState {
 }
 
 impl RouterState {
+    /// As for a new stream.
+    pub(crate) fn restart(&mut self) {
+        let RouterState {
+            route,
+            cluster,
+            groups,
+            host,
+            upstream,
+            body,
+            end,
+            trailers,
+            complete_at,
+            timeout,
+            deadline,
+            watch,
+            informed,
+            set_cookies,
+            answers,
+        } = self;
+        *route = None;
+        *cluster = None;
+        *groups = RouteGroups::default();
+        *host = None;
+        *upstream = Upstream::None;
+        body.clear();
+        body.release();
+        *end = false;
+        *trailers = false;
+        *complete_at = None;
+        *timeout = None;
+        *deadline = None;
+        *watch = Watch::default();
+        *informed = false;
+        set_cookies.clear();
+        *answers = false;
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let both = self.deadline.into_iter().chain(self.watch.until);
         both.min()
+    }
+
+    /// Whether there is nothing to do until the upstream's socket is heard of.
+    pub(crate) fn waits_for_upstream(&self) -> bool {
+        matches!(&self.upstream, Upstream::Active(exchange) if exchange.is_waiting())
     }
 
     /// The task was woken: what was `Pending` may not be any more.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuncio_buffer::Buffer;
-use nuncio_http::{HeaderMap, Known, grpc};
+use nuncio_http::{HeaderMap, Known, KnownSet, grpc};
 use nuncio_route::{Action, Forward, RouteEntry, update_authority};
 use nuncio_sdk::{LocalReply, Protocol, ResponseFlags, UpstreamHost};
 use nuncio_upstream::outlier::Outcome;
@@ -16,7 +16,7 @@ use crate::hcm::stats::HttpStats;
 use crate::stream::Stream;
 
 /// Request headers that are for the router only.
-const CONSUMED: &[Known] = &[
+const CONSUMED: KnownSet = KnownSet::of(&[
     Known::XEnvoyMaxRetries,
     Known::XEnvoyRetryOn,
     Known::XEnvoyRetryGrpcOn,
@@ -27,7 +27,7 @@ const CONSUMED: &[Known] = &[
     Known::XEnvoyUpstreamRqTimeoutAltResponse,
     Known::XEnvoyHedgeOnPerTryTimeout,
     Known::XEnvoyUpstreamStreamDurationMs,
-];
+]);
 
 impl Stream {
     /// Matches the route, unless that was done and nothing has changed since.
@@ -128,9 +128,7 @@ impl Stream {
         );
 
         self.note_stream_duration();
-        for &name in CONSUMED {
-            self.request.headers.remove(name);
-        }
+        self.request.headers.remove_all(CONSUMED);
         let priority = match forward.high_priority {
             true => Priority::High,
             false => Priority::Default,

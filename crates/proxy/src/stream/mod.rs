@@ -15,8 +15,6 @@ use std::sync::Arc;
 use std::task::Context;
 
 use nuncio_buffer::Buffer;
-use nuncio_event::clock;
-use nuncio_http::date::with_http_date;
 use nuncio_http::{Known, Message, grpc};
 use nuncio_net::Pipe;
 use nuncio_sdk::{ConnectionInfo, LocalReply, Protocol, ResponseFlags, StreamInfo};
@@ -29,6 +27,7 @@ use crate::hcm::stats::{HttpStats, ListenerHttpStats};
 use crate::hcm::{request, response};
 use crate::router::RouterState;
 use lane::{Direction, FilterSlot};
+pub(crate) use timers::earliest;
 
 /// Which filter chain a stream runs through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +143,7 @@ impl Stream {
         now: Instant,
     ) -> Stream {
         Stream {
-            info: StreamInfo::new(connection, now, clock::wall_time(now)),
+            info: StreamInfo::new(connection, now),
             hcm,
             request: Message::new(),
             response: Message::new(),
@@ -181,21 +180,59 @@ impl Stream {
         buffer_limit: u32,
         now: Instant,
     ) {
-        let (mut request, mut response) = (
-            std::mem::take(&mut self.request),
-            std::mem::take(&mut self.response),
-        );
-        request.clear();
-        response.clear();
-        let mut filters = std::mem::take(&mut self.filters);
-        filters.clear();
-        let hcm = self.hcm.clone();
-        *self = Stream {
+        // Field by field: building a stream anew and moving it costs as much as handling a header.
+        let Stream {
+            hcm: _,
+            info,
             request,
             response,
+            out,
+            router,
+            chain,
             filters,
-            ..Stream::idle(hcm, connection.clone(), buffer_limit, now)
-        };
+            has_waits,
+            buffer_limit: limit,
+            request_limit,
+            request_end,
+            request_cut,
+            response_state,
+            response_cut,
+            is_upgrade,
+            is_counted_upgrade,
+            is_connect,
+            is_head,
+            is_grpc,
+            saw_close,
+            timers: _,
+            logged,
+            headers_seen,
+            reset_counted,
+            now: present,
+        } = self;
+        info.restart(connection, now);
+        request.clear();
+        response.clear();
+        *out = Outgoing::default();
+        router.restart();
+        *chain = ChainRef::Main;
+        filters.clear();
+        *has_waits = false;
+        *limit = buffer_limit;
+        *request_limit = buffer_limit;
+        *request_end = false;
+        *request_cut = false;
+        *response_state = ResponseState::None;
+        *response_cut = false;
+        *is_upgrade = false;
+        *is_counted_upgrade = false;
+        *is_connect = false;
+        *is_head = false;
+        *is_grpc = false;
+        *saw_close = false;
+        *logged = false;
+        *headers_seen = false;
+        *reset_counted = false;
+        *present = now;
         self.begin(protocol, now);
     }
 
@@ -462,10 +499,8 @@ impl Stream {
     fn emit_headers(&mut self, end: bool) {
         let hcm = self.hcm.clone();
         let headers = &mut self.response.headers;
-        let wall = clock::wall_time(self.now);
-        with_http_date(wall, |date| {
-            response::prepare(headers, &self.request.headers, &hcm.config, date)
-        });
+        let date = hcm.date.at(self.now);
+        response::prepare(headers, &self.request.headers, &hcm.config, &date);
         self.response_state = ResponseState::Emitted;
         let status = headers.status().unwrap_or(0);
         self.info.response_code = Some(status);
@@ -620,12 +655,14 @@ impl Stream {
         }
     }
 
+    /// Whether the whole request is with the upstream, and nothing moves until that answers.
+    pub(crate) fn waits_for_upstream(&self) -> bool {
+        self.request_end && !self.has_waits && self.router.waits_for_upstream()
+    }
+
     /// Earliest point in time at which [`Stream::on_deadline`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        [self.timers.deadline(), self.router.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        earliest(self.timers.deadline(), self.router.deadline())
     }
 
     pub(crate) fn touch(&mut self, now: Instant) {

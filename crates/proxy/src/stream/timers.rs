@@ -25,13 +25,16 @@ pub(super) struct StreamTimers {
 
 impl StreamTimers {
     pub(super) fn begin(&mut self, timeouts: &Timeouts, now: Instant) {
-        self.start = Some(now);
-        self.activity = Some(now);
-        self.idle_timeout = timeouts.stream_idle;
         let at = |timeout: Option<Duration>| timeout.map(|timeout| now + timeout);
-        self.request_headers = at(timeouts.request_headers);
-        self.request = at(timeouts.request);
-        self.max_duration = at(timeouts.max_stream_duration);
+        *self = StreamTimers {
+            idle_timeout: timeouts.stream_idle,
+            activity: Some(now),
+            request_headers: at(timeouts.request_headers),
+            request: at(timeouts.request),
+            max_duration: at(timeouts.max_stream_duration),
+            log: None,
+            start: Some(now),
+        };
     }
 
     pub(super) fn headers_arrived(&mut self) {
@@ -82,16 +85,22 @@ impl StreamTimers {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [
-            self.idle(),
+        let others = [
             self.request_headers,
             self.request,
             self.max_duration,
             self.log,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        ];
+        others.into_iter().fold(self.idle(), earliest)
+    }
+}
+
+/// The earlier one of two deadlines.
+#[inline]
+pub(crate) fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (None, only) | (only, None) => only,
     }
 }
 

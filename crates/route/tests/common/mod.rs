@@ -59,7 +59,7 @@ pub fn info() -> StreamInfo {
         tls: false,
         start: Instant::now(),
     };
-    StreamInfo::new(Rc::new(connection), Instant::now(), SystemTime::now())
+    StreamInfo::new(Rc::new(connection), Instant::now())
 }
 
 /// Compiles; every cluster but `nope` exists.

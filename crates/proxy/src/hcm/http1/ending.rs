@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{FIRST_READ, Phase, ServerConnection};
 use crate::hcm::accepted::Ended;
 use crate::hcm::stats::HttpStats;
+use crate::stream::earliest;
 
 /// Whether the connection is being drained: then responses tell the peer to close it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,10 +95,8 @@ impl ServerConnection {
             (Some(stream), Phase::Open) => stream.deadline(),
             (None, Phase::Open) => self.idle_deadline(timeouts.idle),
         };
-        [of_phase, flush, self.drain.end(), self.max_duration_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let others = [flush, self.drain.end(), self.max_duration_at];
+        others.into_iter().fold(of_phase, earliest)
     }
 
     pub(super) fn idle_deadline(&self, limit: Option<Duration>) -> Option<Instant> {

@@ -100,6 +100,14 @@ impl Exchange {
         }
     }
 
+    /// Whether there is nothing to do until the upstream's socket is heard of.
+    pub(super) fn is_waiting(&self) -> bool {
+        match &self.codec {
+            Codec::Http1(exchange) => exchange.is_waiting(),
+            Codec::Http2(_) | Codec::Tcp(_) => false,
+        }
+    }
+
     /// Encodes a piece of the request's body.
     pub(super) fn send_data(&mut self, data: &mut Buffer, end: bool) {
         if let Some(early) = &mut self.early {
