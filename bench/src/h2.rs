@@ -11,10 +11,15 @@ use crate::http;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_LIMIT: usize = 16_384;
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+
+/// What the protocol's first window of 65,535 bytes lacks to the largest one.
+const WINDOW: u32 = (1 << 31) - 1 - 65_535;
 
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
@@ -68,6 +73,8 @@ impl Client {
             first.kind
         );
         write_frame(&mut stream, SETTINGS, ACK, 0, &[])?;
+        // The connection's window, which is never looked after, for as many bodies as anybody asks for.
+        write_frame(&mut stream, WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes())?;
         Ok(Self { stream, next_id: 1 })
     }
 
@@ -88,6 +95,24 @@ impl Client {
             id,
             &block,
         )
+    }
+
+    /// Sends a GET and reads to the end of its answer.
+    pub(crate) fn exchange(&mut self, path: &str) -> Result<u16> {
+        self.send(path)?;
+        let mut answered = None;
+        loop {
+            let frame = read_frame(&mut self.stream)?;
+            match frame.kind {
+                HEADERS => answered = Some(status(&frame.payload)?),
+                RST_STREAM | GOAWAY => bail!("the stream or connection was ended"),
+                DATA => {}
+                _ => continue,
+            }
+            if frame.flags & END_STREAM != 0 {
+                return answered.context("a body without headers");
+            }
+        }
     }
 
     /// Reads to the next response's headers and returns its status.

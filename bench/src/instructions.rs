@@ -10,10 +10,10 @@ use crate::args::Args;
 use crate::baseline::{self, Counts};
 use crate::binaries::{self, cargo, installed, run as run_command, workspace};
 use crate::configs::{Protocol, Setup, envoy};
-use crate::http;
 use crate::machine::{self, Cores, Scratch};
 use crate::origin::Origin;
 use crate::process::{Process, command};
+use crate::{h2, http};
 
 /// An example program of a crate, and what to count of it.
 struct Probe {
@@ -39,6 +39,12 @@ const PROBES: &[Probe] = &[
         name: "http: decode and encode one exchange, both sides",
         package: "nuncio-http",
         example: "h1_cycle",
+        count: Count::Iterations,
+    },
+    Probe {
+        name: "http: decode and encode one HTTP/2 exchange, both sides",
+        package: "nuncio-http",
+        example: "h2_cycle",
         count: Count::Iterations,
     },
     Probe {
@@ -156,15 +162,30 @@ pub(crate) fn run(args: &Args, update: bool) -> Result<bool> {
         counts.insert(probe.name.to_owned(), count);
     }
     let origin = Origin::start(&nginx, scratch.path(), cores.load)?;
-    for (name, access_log) in [
-        ("proxy: one HTTP/1.1 request", false),
-        ("proxy: one HTTP/1.1 request with an access log", true),
+    for (name, downstream, access_log) in [
+        ("proxy: one HTTP/1.1 request", Protocol::Http1, false),
+        (
+            "proxy: one HTTP/1.1 request with an access log",
+            Protocol::Http1,
+            true,
+        ),
+        ("proxy: one HTTP/2 request", Protocol::Http2, false),
     ] {
         eprintln!("{name}");
         let folder = scratch.path().join("proxy");
-        let proxy = |requests| {
-            requests_through(&nuncio, cores.proxy, &origin, &folder, access_log, requests)
+        let [listener, admin] = machine::free_ports()?;
+        let setup = Setup {
+            listener,
+            admin,
+            origin: origin.port,
+            downstream,
+            upstream: Protocol::Http1,
+            patient: false,
+            connections: 1,
+            access_log: access_log.then(|| "/dev/null".into()),
+            lean: false,
         };
+        let proxy = |requests| requests_through(&nuncio, cores.proxy, &setup, &folder, requests);
         let difference = proxy(MANY)?.saturating_sub(proxy(FEW)?);
         counts.insert(name.to_owned(), difference as f64 / f64::from(MANY - FEW));
     }
@@ -237,26 +258,14 @@ fn collected(command: &mut Command, log: &Path) -> Result<u64> {
 fn requests_through(
     nuncio: &Path,
     core: usize,
-    origin: &Origin,
+    setup: &Setup,
     folder: &Path,
-    access_log: bool,
     requests: u32,
 ) -> Result<u64> {
     fs::create_dir_all(folder)?;
-    let [listener, admin] = machine::free_ports()?;
-    let setup = Setup {
-        listener,
-        admin,
-        origin: origin.port,
-        downstream: Protocol::Http1,
-        upstream: Protocol::Http1,
-        patient: false,
-        connections: 1,
-        access_log: access_log.then(|| "/dev/null".into()),
-        lean: false,
-    };
+    let listener = setup.listener;
     let config = folder.join("envoy.yaml");
-    fs::write(&config, envoy::plain(&setup))?;
+    fs::write(&config, envoy::plain(setup))?;
     let log = folder.join("callgrind.log");
     let mut command = callgrind(command("valgrind", &[core]), &log);
     command.arg(nuncio).arg("-c").arg(config);
@@ -271,12 +280,21 @@ fn requests_through(
     process.wait_until(std::time::Duration::from_secs(60), || {
         http::status(listener, "localhost", "/").is_ok()
     })?;
-    let mut stream = http::connect(listener)?;
+    let mut exchange: Box<dyn FnMut() -> Result<u16>> = match setup.downstream {
+        Protocol::Http1 => {
+            let mut stream = http::connect(listener)?;
+            Box::new(move || Ok(http::exchange(&mut stream, "localhost", "/")?.0))
+        }
+        Protocol::Http2 => {
+            let mut client = h2::Client::connect(listener)?;
+            Box::new(move || client.exchange("/"))
+        }
+    };
     for _ in 0..requests {
-        let (status, _) = http::exchange(&mut stream, "localhost", "/")?;
+        let status = exchange()?;
         ensure!(status == 200, "answered {status}");
     }
-    drop(stream);
+    drop(exchange);
     process.stop()?;
     total(&log)
 }
