@@ -8,7 +8,7 @@
 //! * the pools: `upstream_cx_*`, `upstream_rq_total`, `_active`, `_pending_*`, `_cancelled`, `_active_overflow`, and
 //!   `circuit_breakers.*`;
 //! * the router, through [`WorkerCluster`](crate::WorkerCluster)'s helpers: answers by code and their times,
-//!   timeouts, retries, maintenance mode.
+//!   timeouts, flow control.
 
 use nuncio_stats::stats_schema;
 

@@ -104,16 +104,6 @@ impl WorkerCluster {
     /// The route's timeout is over: `upstream_rq_timeout`, and the host's `rq_timeout`.
     pub fn on_timeout(&self, host: Option<&WorkerHost>) {
         self.stats().inc(S::UPSTREAM_RQ_TIMEOUT);
-        self.count_host_timeout(host);
-    }
-
-    /// A try's timeout is over: `upstream_rq_per_try_timeout`, and the host's `rq_timeout`.
-    pub fn on_per_try_timeout(&self, host: Option<&WorkerHost>) {
-        self.stats().inc(S::UPSTREAM_RQ_PER_TRY_TIMEOUT);
-        self.count_host_timeout(host);
-    }
-
-    fn count_host_timeout(&self, host: Option<&WorkerHost>) {
         if let Some(host) = host {
             host.host().stats().rq_timeout.fetch_add(1, Relaxed);
         }

@@ -26,8 +26,8 @@ use super::Upstream;
 use super::outcome::Reset;
 use crate::stream::Stream;
 
-/// So much of a body goes to the client before more is read.
-const HANDOVER: usize = 64 * 1024;
+/// So much of a body goes to the client before more is read: a little less than what HTTP/2 gives at once.
+const HANDOVER: usize = 48 * 1024;
 
 /// The exchange, whatever the upstream's protocol.
 pub(super) struct Exchange {

@@ -208,7 +208,8 @@ impl Driver {
                 }
                 Ok(Some(Incoming::StreamFailed { key, error })) => {
                     log::debug!("[C{}] upstream: {}", client.id, error.reason);
-                    if inboxes[key.index()].fail(StreamReset::ProtocolError) {
+                    let reset = StreamReset::of_code(u64::from(error.code.0));
+                    if inboxes[key.index()].fail(reset) {
                         client.pool.counters.stats.inc(S::UPSTREAM_RQ_TX_RESET);
                     }
                 }

@@ -1,5 +1,6 @@
 //! [`Inbox`]: what has come for one stream and was not yet taken.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::task::{Context, Waker};
 
@@ -8,8 +9,8 @@ use nuncio_http::{Event, HeaderMap, Message};
 
 use super::stream::StreamReset;
 
-/// So many bytes of a body are taken at once, at most: more have only come together because the client is slow.
-const PORTION: usize = 64 * 1024;
+/// Pieces of a body are put together up to so many bytes, which is what is taken at once: they fit pooled storage.
+const PIECE: usize = 56 * 1024;
 
 /// What has come for a stream. Used again by the next stream with the same key: its memory stays.
 #[derive(Debug, Default)]
@@ -19,7 +20,8 @@ pub(super) struct Inbox {
     /// Only the last 1xx response counts: the others told nothing that the client waits for.
     informational: Option<Box<HeaderMap>>,
     headers: HeaderMap,
-    data: Buffer,
+    /// Body bytes. In pieces, so that those that wait for a slow client are not copied when more come.
+    pieces: VecDeque<Buffer>,
     trailers: HeaderMap,
     has_headers: bool,
     has_trailers: bool,
@@ -42,14 +44,13 @@ impl Inbox {
 
     /// The stream is over.
     pub(super) fn close(&mut self) {
-        self.informational = None;
         self.headers.clear();
-        self.data.clear();
-        self.data.release();
         self.trailers.clear();
+        self.pieces.clear();
         *self = Self {
             headers: mem::take(&mut self.headers),
             trailers: mem::take(&mut self.trailers),
+            pieces: mem::take(&mut self.pieces),
             ..Self::default()
         };
     }
@@ -66,13 +67,19 @@ impl Inbox {
 
     /// Body bytes have come: the first `n` of `data`.
     pub(super) fn put_data(&mut self, data: &mut Buffer, n: usize) {
-        if !self.open {
+        if !self.open || n == 0 {
             return data.consume(n);
         }
-        if n == data.len() {
-            self.data.append(data);
-        } else {
-            data.move_to(&mut self.data, n);
+        match self.pieces.back_mut() {
+            Some(last) if last.len() + n <= PIECE => data.move_to(last, n),
+            // With its storage, if it fills that about.
+            _ if n == data.len() && 2 * n > data.capacity() => {
+                self.pieces.push_back(mem::take(data));
+            }
+            _ => {
+                self.pieces.push_back(Buffer::from(&data.as_slice()[..n]));
+                data.consume(n);
+            }
         }
     }
 
@@ -136,17 +143,13 @@ impl Inbox {
         }
         if mem::take(&mut self.has_headers) {
             mem::swap(&mut self.headers, &mut message.headers);
-            let end_stream = self.end && self.data.is_empty() && !self.has_trailers;
+            let end_stream = self.end && self.pieces.is_empty() && !self.has_trailers;
             self.ended |= end_stream;
             return Some(Ok(Event::Headers { end_stream }));
         }
-        if !self.data.is_empty() {
-            if self.data.len() <= PORTION {
-                message.data.append(&mut self.data);
-            } else {
-                self.data.move_to(&mut message.data, PORTION);
-            }
-            let end_stream = self.end && self.data.is_empty() && !self.has_trailers;
+        if let Some(mut piece) = self.pieces.pop_front() {
+            message.data.append(&mut piece);
+            let end_stream = self.end && self.pieces.is_empty() && !self.has_trailers;
             self.ended |= end_stream;
             return Some(Ok(Event::Data { end_stream }));
         }
