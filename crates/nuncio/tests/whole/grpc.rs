@@ -1,4 +1,4 @@
-//! gRPC between a client and a server by grpcio.
+//! gRPC between a client and a server by grpcio, and a client by h2, which is strict about frames.
 
 use std::net::SocketAddr;
 
@@ -64,6 +64,32 @@ fn deadline_of_the_stream() {
         config.route = "max_stream_duration: {grpc_timeout_header_max: 0.5s}, ".into();
     };
     through(limit, "deadline_of_the_stream");
+}
+
+/// Runs a scenario of the client by h2.
+fn by_h2(scenario: &str) {
+    if peers_are_absent() {
+        return;
+    }
+    let server = PythonServer::start("grpc_server.py");
+    let mut proxy = start(&to(server.address));
+    run_python("h2_client.py", &[&proxy.address.to_string(), scenario]);
+    http2_upstreams::assert_idle(&mut proxy);
+}
+
+macro_rules! scenarios_by_h2 {
+    ($($name:ident)*) => {
+        mod h2 {
+            $(#[test] fn $name() { super::by_h2(stringify!($name)); })*
+        }
+    };
+}
+
+scenarios_by_h2! {
+    streams
+    download
+    upload
+    cancel
 }
 
 #[test]
