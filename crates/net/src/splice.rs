@@ -9,7 +9,9 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
+use nuncio_buffer::Buffer;
 use rustix::io::Errno;
+use rustix::net::{self, SendFlags};
 use rustix::pipe::{self, PipeFlags, SpliceFlags};
 use tokio::io::Interest;
 
@@ -154,7 +156,7 @@ impl Stream {
         let max = max.min(ends.capacity);
         loop {
             ready!(self.poll_read_ready(cx))?;
-            match each!(&*self, inner => inner.try_io(Interest::READABLE, || splice(inner, &ends.write, max)))
+            match each!(&*self, inner => inner.try_io(Interest::READABLE, || splice(inner, &ends.write, max, SpliceFlags::NONBLOCK)))
             {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if is_refusal(&error) => {
@@ -181,15 +183,63 @@ impl Stream {
         cx: &mut Context<'_>,
         pipe: &mut Pipe,
     ) -> Poll<io::Result<usize>> {
-        if pipe.is_empty() {
+        // Not more than there is: the kernel would wait a moment for what follows, as with `MSG_MORE`.
+        let len = pipe.len;
+        self.poll_splice_part_out(cx, pipe, len, false)
+    }
+
+    /// Sends what `buffer` holds and consumes what was taken; more follows at once, for which the kernel may wait
+    /// (`MSG_MORE`).
+    ///
+    /// # Errors
+    /// The kernel's, mostly a reset by the peer.
+    pub fn poll_write_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+    ) -> Poll<io::Result<usize>> {
+        if buffer.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        loop {
+            ready!(self.poll_write_ready(cx))?;
+            let sent = each!(&*self, inner => inner.try_io(Interest::WRITABLE, || {
+                Ok(net::send(inner, buffer, SendFlags::MORE | SendFlags::NOSIGNAL)?)
+            }));
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(sent) => {
+                    buffer.consume(sent);
+                    return Poll::Ready(Ok(sent));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Sends at most `max` bytes of what `pipe` holds. With `more` the kernel may wait for what is sent next.
+    ///
+    /// # Errors
+    /// As [`Self::poll_splice_out`].
+    pub fn poll_splice_part_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+        max: usize,
+        more: bool,
+    ) -> Poll<io::Result<usize>> {
+        let len = max.min(pipe.len);
+        if len == 0 {
             return Poll::Ready(Ok(0));
         }
         let ends = pipe.ends();
-        // Not more than there is: the kernel would wait a moment for what follows, as with `MSG_MORE`.
-        let len = pipe.len;
+        let flags = match more {
+            true => SpliceFlags::NONBLOCK | SpliceFlags::MORE,
+            false => SpliceFlags::NONBLOCK,
+        };
         loop {
             ready!(self.poll_write_ready(cx))?;
-            match each!(&*self, inner => inner.try_io(Interest::WRITABLE, || splice(&ends.read, inner, len)))
+            match each!(&*self, inner => inner.try_io(Interest::WRITABLE, || splice(&ends.read, inner, len, flags)))
             {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => {
@@ -203,15 +253,8 @@ impl Stream {
     }
 }
 
-fn splice(from: &impl AsFd, to: &impl AsFd, max: usize) -> io::Result<usize> {
-    Ok(pipe::splice(
-        from,
-        None,
-        to,
-        None,
-        max,
-        SpliceFlags::NONBLOCK,
-    )?)
+fn splice(from: &impl AsFd, to: &impl AsFd, max: usize, flags: SpliceFlags) -> io::Result<usize> {
+    Ok(pipe::splice(from, None, to, None, max, flags)?)
 }
 
 /// Whether the kernel, or what filters its calls, does not splice this at all.

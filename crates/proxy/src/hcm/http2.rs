@@ -4,6 +4,7 @@
 //! polls the streams that have something to do (and only those), encodes what they have ready, and writes it at once.
 //! See `http2/LIFECYCLE.md`.
 
+mod bulk;
 mod deadlines;
 mod ending;
 mod incoming;
@@ -26,6 +27,7 @@ use super::accepted::{Accepted, Counted, Ended};
 use super::stats::HttpStats;
 use super::{HcmOnWorker, WorkerHcm};
 use crate::stream::Stream;
+use bulk::Bulk;
 use deadlines::Deadlines;
 use ending::{Drain, PrematureResets};
 use keepalive::Keepalive;
@@ -108,6 +110,8 @@ pub(super) struct ServerConnection {
     /// What the codec decodes into, before it is known for whom.
     scratch: Message,
     write: Buffer,
+    /// A body that goes out beside `write`.
+    bulk: Option<Bulk>,
     /// No more is encoded while so much waits to be written.
     write_limit: usize,
     slots: Vec<Slot>,
@@ -118,6 +122,8 @@ pub(super) struct ServerConnection {
     due: Vec<u32>,
     /// The other one of the two vectors that take turns as `due`.
     next_due: Vec<u32>,
+    /// Several slots have something to do in this round: they take turns.
+    is_crowded: bool,
     /// Slots that wait for room in `write`.
     stalled: Vec<u32>,
     deadlines: Deadlines,
@@ -167,11 +173,13 @@ impl ServerConnection {
             codec,
             scratch: Message::new(),
             write,
+            bulk: None,
             slots: Vec::new(),
             open: 0,
             ready: ReadySet::default(),
             due: Vec::new(),
             next_due: Vec::new(),
+            is_crowded: false,
             stalled: Vec::new(),
             deadlines: Deadlines::default(),
             timer,
@@ -244,9 +252,9 @@ impl ServerConnection {
             self.make_due(key.0);
         }
         progress |= self.drive(now);
-        progress |= self.flush(cx, now);
+        // Before the client can know.
         self.settle_counts();
-        progress
+        progress | self.flush(cx, now)
     }
 
     /// What the codec has counted goes into the stats.
@@ -336,6 +344,7 @@ impl ServerConnection {
             return false;
         }
         let mut due = std::mem::replace(&mut self.due, std::mem::take(&mut self.next_due));
+        self.is_crowded = due.len() > 1;
         for &index in &due {
             self.slots[index as usize].due = false;
             self.drive_slot(index, now);
@@ -346,18 +355,22 @@ impl ServerConnection {
     }
 
     fn drive_slot(&mut self, index: u32, now: Instant) {
+        let key = StreamKey(index);
+        let takes_pipe = self.takes_pipe(key);
+        let has_bulk = self.has_bulk(key);
         let slot = &mut self.slots[index as usize];
         let Some(stream) = &mut slot.stream else {
             return;
         };
         if !slot.flushing {
             let room = self.write.len() < self.write_limit;
-            let may_read = room && stream.out.data.len() < HANDOVER;
+            let may_read = room && !has_bulk && stream.out.data.len() < HANDOVER;
+            stream.out.takes_pipe = takes_pipe && stream.out.started;
             let mut cx = Context::from_waker(&slot.waker);
             let progress = stream.poll(&mut cx, may_read, now);
             if slot.owed > 0 && !stream.is_backed_up_request() {
                 let owed = std::mem::take(&mut slot.owed);
-                self.codec.consumed(StreamKey(index), owed, &mut self.write);
+                self.codec.consumed(key, owed, &mut self.write);
             }
             if progress {
                 self.make_due(index);
@@ -379,18 +392,43 @@ impl ServerConnection {
 
     /// Writes what is encoded. Returns whether bytes went out.
     fn flush(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        if self.write.is_empty() || self.blocked.write {
+        if (self.write.is_empty() && self.bulk.is_none()) || self.blocked.write {
             return false;
         }
-        let result = self.down.io.poll_write(cx, &mut self.write);
-        let moved = match result {
+        let mut moved = false;
+        while self.phase != Phase::Closed && !self.blocked.write {
+            let bulk_moved = self.bulk.is_some() && self.flush_bulk(cx, now);
+            moved |= bulk_moved;
+            if self.bulk_unsent() > 0 || self.write.is_empty() {
+                break;
+            }
+            moved |= self.flush_frames(cx, now);
+            if !self.write.is_empty() || self.bulk.is_none() {
+                break;
+            }
+        }
+        if self.phase == Phase::Closed {
+            return false;
+        }
+        self.codec.flushed(self.write.len() + self.bulk_unsent());
+        if let Err(error) = self.codec.check()
+            && self.phase == Phase::Open
+        {
+            self.on_connection_error(error, now);
+        }
+        moved
+    }
+
+    /// Writes frames. Returns whether bytes went out.
+    fn flush_frames(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        match self.down.io.poll_write(cx, &mut self.write) {
             Poll::Ready(Ok(written)) => {
                 let stats = &self.hcm.stats;
                 stats.add(HttpStats::DOWNSTREAM_CX_TX_BYTES_TOTAL, written as u64);
                 if self.open == 0 {
                     self.write.release();
                 }
-                if self.write.len() < self.write_limit {
+                if self.write.len() < self.write_limit && !self.stalled.is_empty() {
                     for index in std::mem::take(&mut self.stalled) {
                         self.slots[index as usize].stalled = false;
                         self.make_due(index);
@@ -401,20 +439,13 @@ impl ServerConnection {
             Poll::Ready(Err(error)) => {
                 log::debug!("[C{}] write error: {error}", self.down.info.id);
                 self.close_now(Ended::ByPeer, "downstream_remote_disconnect", now);
-                return false;
+                false
             }
             Poll::Pending => {
                 self.blocked.write = true;
                 false
             }
-        };
-        self.codec.flushed(self.write.len());
-        if let Err(error) = self.codec.check()
-            && self.phase == Phase::Open
-        {
-            self.on_connection_error(error, now);
         }
-        moved
     }
 }
 

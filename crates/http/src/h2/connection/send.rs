@@ -49,7 +49,7 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        if stream.reset || stream.send != Half::Idle {
+        if stream.send != Half::Idle {
             return;
         }
         stream.send = Half::Open;
@@ -228,6 +228,48 @@ impl Connection {
             self.close(key, false, true);
         }
         before - data.len()
+    }
+
+    /// Begins one DATA frame for at most `available` bytes that the driver itself sends behind `head`, and nothing else before they
+    /// are sent. With `end_stream` the frame that takes them all ends the stream. Returns how many bytes the frame has; none:
+    /// a window is closed, and [`next_writable`](Self::next_writable) will tell.
+    pub fn send_data_head(
+        &mut self,
+        key: StreamKey,
+        available: usize,
+        end_stream: bool,
+        head: &mut Buffer,
+    ) -> usize {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return 0;
+        };
+        if stream.send != Half::Open {
+            return 0;
+        }
+        let window = stream
+            .send_window
+            .available()
+            .min(self.send_window.available());
+        let n = available.min(window).min(MAX_PAYLOAD);
+        if n == 0 {
+            stream.blocked = true;
+            if stream.send_window.available() > 0 && !stream.queued {
+                stream.queued = true;
+                self.writable.push_back((key, stream.id));
+            }
+            return 0;
+        }
+        let ends = end_stream && n == available;
+        let flags = if ends { flag::END_STREAM } else { 0 };
+        frame::head(head, kind::DATA, flags, stream.id, n);
+        stream.send_window.sent(n);
+        self.send_window.sent(n);
+        self.inbound.data_frames_sent += 1;
+        self.outbound.add(frame::HEAD + n);
+        if ends {
+            self.close(key, false, true);
+        }
+        n
     }
 
     /// The next stream that was blocked by a window and may send now.

@@ -99,6 +99,60 @@ fn a_closed_window_stops_its_own_stream() {
     assert_idle(&mut proxy);
 }
 
+/// Large bodies go from socket to socket, frame by frame: windows and resets stop them between frames, never inside.
+#[test]
+fn a_large_response_stops_between_frames() {
+    let origin = source();
+    let mut proxy = start_one_worker(&Config::to(origin.address));
+    let settings = H2Settings {
+        initial_stream_window_size: 100_000,
+        initial_connection_window_size: 1 << 20,
+        ..H2Settings::upstream()
+    };
+    let mut client = H2Client::with(proxy.address, settings);
+    client.takes_bodies = false;
+    let keys: Vec<_> = (0..3)
+        .map(|_| client.start(&format!("/{}", 8 * MIB)))
+        .collect();
+    for &key in &keys {
+        client.until("a full window", |client| {
+            client.seen(key).body.len() == 100_000
+        });
+    }
+    // Other streams get through, and one that is reset leaves nothing broken behind.
+    assert_eq!(client.get("/70000").body.len(), 70_000);
+    client.reset(keys[0], nuncio_http::h2::ErrorCode::CANCEL);
+    client.takes_bodies = true;
+    for &key in &keys[1..] {
+        client.take(key);
+        assert_eq!(client.response(key).body.len(), 8 * MIB);
+    }
+    assert_eq!(client.get("/1000").body.len(), 1000);
+    drop(client);
+    assert_idle(&mut proxy);
+}
+
+/// The client goes away, or gives up, in the middle of large responses.
+#[test]
+fn a_large_response_may_be_given_up_anywhere() {
+    let origin = source();
+    let mut proxy = start_one_worker(&Config::to(origin.address));
+    for turn in 0..20_usize {
+        let mut client = proxy.h2_client();
+        let keys: Vec<_> = (0..3)
+            .map(|_| client.start(&format!("/{}", 30 * MIB)))
+            .collect();
+        client.until("some of it", |client| {
+            client.seen(keys[0]).body.len() > turn * 50_000
+        });
+        if turn % 2 == 0 {
+            client.reset(keys[0], nuncio_http::h2::ErrorCode::CANCEL);
+            assert_eq!(client.response(keys[1]).body.len(), 30 * MIB);
+        }
+    }
+    assert_idle(&mut proxy);
+}
+
 /// To Envoy the response is over when its codec has it; what the client does not take is cut by a timeout of its own.
 #[test]
 fn a_response_nobody_takes_is_cut() {

@@ -95,6 +95,7 @@ impl ServerConnection {
             return;
         };
         self.note_pending(key);
+        self.drop_bulk(key);
         if stream.out.sent_end && !stream.request_end {
             let code = early_code(&stream);
             if code != ErrorCode::NO_ERROR {
@@ -150,6 +151,7 @@ impl ServerConnection {
             }
             stream.rest();
             self.worker.recycle(stream);
+            self.drop_bulk(StreamKey(index as u32));
             self.note_pending(StreamKey(index as u32));
         }
     }
@@ -164,12 +166,12 @@ impl ServerConnection {
 
     pub(super) fn linger(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let delay = self.hcm.config.timeouts.delayed_close;
-        if !self.write.is_empty() {
+        if !self.write.is_empty() || self.bulk.is_some() {
             let moved = self.flush(cx, now);
             if moved {
                 self.close_at = delay.map(|delay| now + delay);
             }
-            if moved || !self.write.is_empty() {
+            if moved || !self.write.is_empty() || self.bulk.is_some() {
                 return moved;
             }
         }

@@ -106,9 +106,26 @@ impl ServerConnection {
             return false;
         }
         let end_here = out.end && !out.trailers;
+        if let Some(pipe) = out.pipe.take() {
+            stream.info.bytes_sent += pipe.len() as u64;
+            self.begin_bulk(key, pipe, end_here);
+        }
+        if self.has_bulk(key) {
+            // Nothing may overtake it.
+            return false;
+        }
+        let slot = &mut self.slots[key.index()];
+        let Some(stream) = &mut slot.stream else {
+            return false;
+        };
+        let out = &mut stream.out;
+        let turn = match self.is_crowded {
+            true => TURN,
+            false => usize::MAX,
+        };
         let mut moved = 0;
         if !out.data.is_empty() || end_here {
-            let budget = TURN.min(self.write_limit.saturating_sub(self.write.len()));
+            let budget = turn.min(self.write_limit.saturating_sub(self.write.len()));
             moved = self
                 .codec
                 .send_data(key, &mut out.data, end_here, budget, &mut self.write);
@@ -118,9 +135,9 @@ impl ServerConnection {
             out.sent_end = end_here && out.data.is_empty();
             if !out.data.is_empty() && moved == budget {
                 // Not the window but fairness, or the write buffer, keeps the rest back.
-                match budget {
-                    TURN => self.make_due(key.0),
-                    _ => self.stall(key.0),
+                match budget == turn {
+                    true => self.make_due(key.0),
+                    false => self.stall(key.0),
                 }
                 return moved > 0;
             }
