@@ -46,6 +46,8 @@ pub struct UpstreamOverrideHost {
     pub address: Box<str>,
     /// This host or none: without it the request is answered with 503.
     pub strict: bool,
+    /// The status instead of that.
+    pub status: Option<u16>,
 }
 
 /// Points in time of a stream; each absent until it happened.

@@ -1,19 +1,26 @@
 //! What every area uses: addresses, headers, matchers, percentages.
 
-use super::{Entry, Support::*, balancing::POLICIES, filters::PRESERVE_CASE, message};
+use super::{
+    Entry, Support::*, balancing::POLICIES, filters::PRESERVE_CASE, filters::SESSION_STATES,
+    message,
+};
 
-/// Policies of load balancing, and formatters of headers.
-const EXTENSIONS: &[&str] = {
-    const ALL: [&str; POLICIES.len() + 1] = {
-        let mut all = [PRESERVE_CASE; POLICIES.len() + 1];
+/// What a `TypedExtensionConfig` holds, wherever it is.
+const EXTENSIONS: &[&str] = &{
+    const GROUPS: [&[&str]; 3] = [&POLICIES, &SESSION_STATES, &[PRESERVE_CASE]];
+    const COUNT: usize = POLICIES.len() + SESSION_STATES.len() + 1;
+    let mut all = [""; COUNT];
+    let (mut group, mut next) = (0, 0);
+    while group < GROUPS.len() {
         let mut at = 0;
-        while at < POLICIES.len() {
-            all[at] = POLICIES[at];
+        while at < GROUPS[group].len() {
+            all[next] = GROUPS[group][at];
+            next += 1;
             at += 1;
         }
-        all
-    };
-    &ALL
+        group += 1;
+    }
+    all
 };
 
 pub(super) const MESSAGES: &[Entry] = &[

@@ -14,6 +14,18 @@ pub(super) const HEADER_MUTATION: &str =
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation";
 pub(super) const HEADER_MUTATION_PER_ROUTE: &str =
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute";
+pub(super) const STATEFUL_SESSION: &str =
+    "envoy.extensions.filters.http.stateful_session.v3.StatefulSession";
+pub(super) const STATEFUL_SESSION_PER_ROUTE: &str =
+    "envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute";
+const SESSION_COOKIE: &str =
+    "envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState";
+const SESSION_HEADER: &str =
+    "envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState";
+const SESSION_ENVELOPE: &str =
+    "envoy.extensions.http.stateful_session.envelope.v3.EnvelopeSessionState";
+/// What `StatefulSession.session_state` may hold.
+pub(super) const SESSION_STATES: [&str; 3] = [SESSION_COOKIE, SESSION_HEADER, SESSION_ENVELOPE];
 pub(super) const PRESERVE_CASE: &str =
     "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig";
 pub(super) const UUID_REQUEST_ID: &str = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
@@ -32,6 +44,39 @@ pub(super) const MESSAGES: &[Entry] = &[
                 Harmless("CONNECT requests are not forwarded yet"),
             ),
         ],
+    ),
+    message(
+        STATEFUL_SESSION,
+        &[
+            ("session_state", Implemented),
+            ("strict", Implemented),
+            ("stat_prefix", Implemented),
+            ("status_on_strict_destination_not_found", Implemented),
+        ],
+    ),
+    message(
+        STATEFUL_SESSION_PER_ROUTE,
+        &[("disabled", Implemented), ("stateful_session", Implemented)],
+    ),
+    message(SESSION_COOKIE, &[("cookie", Implemented)]),
+    message(
+        "envoy.type.http.v3.Cookie",
+        &[
+            ("name", Implemented),
+            ("ttl", Implemented),
+            ("path", Implemented),
+            ("attributes", Implemented),
+        ],
+    ),
+    message(
+        "envoy.type.http.v3.CookieAttribute",
+        &[("name", Implemented), ("value", Implemented)],
+    ),
+    message(SESSION_HEADER, &[("name", Implemented)]),
+    message(SESSION_ENVELOPE, &[("header", Implemented)]),
+    message(
+        "envoy.extensions.http.stateful_session.envelope.v3.EnvelopeSessionState.Header",
+        &[("name", Implemented)],
     ),
     message(BUFFER, &[("max_request_bytes", Implemented)]),
     message(

@@ -5,7 +5,7 @@ use super::{
     Support::*,
     filters::{
         BUFFER, FAULT, GRPC_HTTP1_BRIDGE, GRPC_STATS, GRPC_WEB, HEADER_MUTATION, PRESERVE_CASE,
-        ROUTER, UUID_REQUEST_ID,
+        ROUTER, STATEFUL_SESSION, UUID_REQUEST_ID,
     },
     listener::HTTP_CONNECTION_MANAGER,
     message,
@@ -133,6 +133,7 @@ pub(super) const MESSAGES: &[Entry] = &[
                     GRPC_STATS,
                     GRPC_WEB,
                     HEADER_MUTATION,
+                    STATEFUL_SESSION,
                 ]),
             ),
             (

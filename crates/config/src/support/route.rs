@@ -3,7 +3,7 @@
 use super::{
     Entry,
     Support::*,
-    filters::{BUFFER_PER_ROUTE, FAULT, HEADER_MUTATION_PER_ROUTE},
+    filters::{BUFFER_PER_ROUTE, FAULT, HEADER_MUTATION_PER_ROUTE, STATEFUL_SESSION_PER_ROUTE},
     message,
 };
 
@@ -12,6 +12,7 @@ const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
 /// What `typed_per_filter_config` may hold, at every level.
 const PER_FILTER: &[&str] = &[
     BUFFER_PER_ROUTE,
+    STATEFUL_SESSION_PER_ROUTE,
     FAULT,
     HEADER_MUTATION_PER_ROUTE,
     FILTER_CONFIG,
@@ -67,7 +68,12 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             (
                 "config",
-                Extension(&[BUFFER_PER_ROUTE, FAULT, HEADER_MUTATION_PER_ROUTE]),
+                Extension(&[
+                    BUFFER_PER_ROUTE,
+                    FAULT,
+                    HEADER_MUTATION_PER_ROUTE,
+                    STATEFUL_SESSION_PER_ROUTE,
+                ]),
             ),
             (
                 "is_optional",

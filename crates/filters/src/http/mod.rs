@@ -7,6 +7,7 @@ mod grpc_http1_bridge;
 mod grpc_stats;
 mod grpc_web;
 mod header_mutation;
+mod stateful_session;
 
 pub use buffer::BUFFER;
 pub use fault::FAULT;
@@ -14,3 +15,4 @@ pub use grpc_http1_bridge::GRPC_HTTP1_BRIDGE;
 pub use grpc_stats::GRPC_STATS;
 pub use grpc_web::GRPC_WEB;
 pub use header_mutation::HEADER_MUTATION;
+pub use stateful_session::STATEFUL_SESSION;

@@ -58,15 +58,28 @@ impl Stream {
         config: &RouterConfig,
     ) -> Option<LocalReply> {
         let share = cluster.info().drop_overload?;
-        if !share.hit(self.hcm.clusters.random().next()) {
+        let (text, details, header, flag) = if share.numerator >= share.denominator {
+            (
+                "unconditional drop overload",
+                "unconditional_drop_overload",
+                "x-envoy-unconditional-drop-overload",
+                ResponseFlags::UNCONDITIONAL_DROP_OVERLOAD,
+            )
+        } else if share.hit(self.hcm.clusters.random().next()) {
+            (
+                "drop overload",
+                "drop_overload",
+                "x-envoy-drop-overload",
+                ResponseFlags::DROP_OVERLOAD,
+            )
+        } else {
             return None;
-        }
+        };
         self.charge_code(503);
-        let reply = LocalReply::new(503, "drop overload", "drop_overload")
-            .flags(ResponseFlags::DROP_OVERLOAD);
+        let reply = LocalReply::new(503, text, details).flags(flag);
         Some(match config.suppress_envoy_headers {
             true => reply,
-            false => reply.header("x-envoy-drop-overload", "true"),
+            false => reply.header(header, "true"),
         })
     }
 }

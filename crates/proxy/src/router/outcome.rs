@@ -73,8 +73,14 @@ fn reset_reply(status: u16, reason: &str, details: &str, flag: ResponseFlags) ->
 impl Stream {
     /// The chosen cluster has no host that may be used.
     pub(super) fn no_healthy_upstream(&mut self) -> LocalReply {
-        self.charge_code(503);
-        LocalReply::new(503, "no healthy upstream", "no_healthy_upstream")
+        // A filter that wants one host only may want another status, too.
+        let wanted = self.info.upstream_override_host.as_deref();
+        let status = wanted
+            .filter(|host| host.strict)
+            .and_then(|host| host.status);
+        let status = status.unwrap_or(503);
+        self.charge_code(status);
+        LocalReply::new(status, "no healthy upstream", "no_healthy_upstream")
             .flags(ResponseFlags::NO_HEALTHY_UPSTREAM)
     }
 
