@@ -29,8 +29,6 @@ pub(super) struct Stream {
     there: bool,
     pub(super) recv: Half,
     pub(super) send: Half,
-    /// Reset by either side: nothing is sent, and what comes is dropped.
-    pub(super) reset: bool,
     /// Wants to send and waits for a window.
     pub(super) blocked: bool,
     /// Is in the queue of those that may send.
@@ -60,7 +58,6 @@ impl Stream {
             there: true,
             recv: Half::Idle,
             send: Half::Idle,
-            reset: false,
             blocked: false,
             queued: false,
             method: Method::Other,
@@ -92,7 +89,6 @@ impl Stream {
 
     /// Ends it at once.
     pub(super) fn end(&mut self) {
-        self.reset = true;
         self.blocked = false;
         self.recv = Half::Closed;
         self.send = Half::Closed;

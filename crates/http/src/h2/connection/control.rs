@@ -6,6 +6,7 @@ use super::{Connection, Goodbye};
 use crate::Event;
 use crate::h2::fault::{self, Failure};
 use crate::h2::frame::{self, Head, MAX_31, flag, kind};
+use crate::h2::stream::Stream;
 use crate::h2::window::SendWindow;
 use crate::h2::{ErrorCode, Incoming, Role, StreamKey};
 
@@ -52,7 +53,7 @@ impl Connection {
             return Ok(Incoming::Progress);
         };
         if let Some(stream) = self.streams.get_mut(key)
-            && !stream.reset
+            && !stream.is_closed()
         {
             grow(&mut stream.send_window, more, Some(key))?;
             if stream.blocked && !stream.queued && stream.send_window.available() > 0 {
@@ -86,11 +87,10 @@ impl Connection {
             }
             return Ok(Incoming::Progress);
         };
-        self.counts().rx_reset += 1;
-        match self.streams.get_mut(key) {
-            Some(stream) if !stream.reset => stream.reset = true,
-            _ => return Ok(Incoming::Progress),
+        if self.streams.get(key).is_none_or(Stream::is_closed) {
+            return Ok(Incoming::Progress);
         }
+        self.counts().rx_reset += 1;
         self.close(key, true, true);
         let code = u64::from(frame::u32_at(payload, 0));
         Ok(Incoming::Stream {

@@ -29,7 +29,7 @@ impl Connection {
             return Ok(None);
         };
         match self.streams.get(key) {
-            Some(stream) if stream.reset => Ok(None),
+            Some(stream) if stream.is_closed() => Ok(None),
             Some(stream) => match stream.recv {
                 Half::Open => Ok(Some(key)),
                 Half::Idle => Err(fault::farewell(

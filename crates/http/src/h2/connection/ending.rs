@@ -31,13 +31,12 @@ impl Connection {
 
     /// Resets the stream, unless it is closed both ways or has been reset. No event follows for it; the key stays valid until it is released.
     pub fn reset(&mut self, key: StreamKey, code: ErrorCode, out: &mut Buffer) {
-        let Some(stream) = self.streams.get_mut(key) else {
+        let Some(stream) = self.streams.get(key) else {
             return;
         };
         if stream.is_closed() {
             return;
         }
-        stream.reset = true;
         let id = stream.id;
         self.close(key, true, true);
         if id != 0 {

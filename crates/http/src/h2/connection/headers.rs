@@ -96,7 +96,7 @@ impl Connection {
             && let Some(stream) = self.streams.get(key)
         {
             return match stream.recv {
-                _ if stream.reset => Ok(Target::Nothing),
+                _ if stream.is_closed() => Ok(Target::Nothing),
                 Half::Closed => Err(closed(key)),
                 Half::Idle | Half::Open => Ok(Target::Trailers(key)),
             };
@@ -147,7 +147,7 @@ impl Connection {
             return Ok(Target::Nothing);
         };
         match self.streams.get(key) {
-            Some(stream) if !stream.reset => match stream.recv {
+            Some(stream) if !stream.is_closed() => match stream.recv {
                 Half::Idle => Ok(Target::Response(key, stream.method)),
                 Half::Open => Ok(Target::Trailers(key)),
                 Half::Closed => Err(closed(key)),

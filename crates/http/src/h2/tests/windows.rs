@@ -134,6 +134,33 @@ fn a_budget_is_kept_and_blocks_nothing() {
     );
 }
 
+/// The payload is the driver's to send: windows count it, the output has only the head.
+#[test]
+fn a_head_alone_takes_its_payload_from_the_windows() {
+    let mut server = Side::server();
+    server.feed(&settings(&[(4, 20_000)]));
+    server.feed(&get(1));
+    server.respond(1, false);
+    let key = server.key(1);
+    server.sent();
+    let mut head = Buffer::new();
+    let sends = |server: &mut Side, head: &mut Buffer, available, end| {
+        let sent = server.conn.send_data_head(key, available, end, head);
+        let flags = head.as_slice().get(4).copied().unwrap_or(0xff);
+        head.clear();
+        (sent, flags)
+    };
+    assert_eq!(sends(&mut server, &mut head, 30_000, true), (16_384, 0));
+    assert_eq!(sends(&mut server, &mut head, 13_616, true), (3616, 0));
+    assert_eq!(sends(&mut server, &mut head, 10_000, true), (0, 0xff));
+    assert_eq!(server.conn.capacity(key), 0);
+    server.feed(&window_update(1, 50_000));
+    assert_eq!(server.conn.next_writable(), Some(key));
+    assert_eq!(sends(&mut server, &mut head, 10_000, true), (10_000, 1));
+    // The stream is closed on this side.
+    assert_eq!(sends(&mut server, &mut head, 1, true), (0, 0xff));
+}
+
 #[test]
 fn s6_9_2_the_initial_window_changes_open_streams() {
     let mut server = Side::server();
