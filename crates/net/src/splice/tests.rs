@@ -69,6 +69,36 @@ async fn everything_arrives_in_order_whatever_the_sizes_of_the_pieces() {
     assert!(received == sent);
 }
 
+/// A pipe may go out in parts, with bytes of ours between them.
+#[tokio::test]
+async fn parts_of_a_pipe_go_out_between_other_bytes() {
+    let (mut from, mut sender) = tcp_pair().await;
+    let (mut to, mut reader) = tcp_pair().await;
+    let sent = pattern(10_000);
+    sender.write_all(&sent).await.unwrap();
+    let mut expected = Vec::new();
+    let mut left = sent.as_slice();
+    while !left.is_empty() {
+        let mut pipe = Pipe::take().unwrap();
+        fill(&mut from, &mut pipe, 4_000).await.unwrap();
+        while !pipe.is_empty() {
+            let mut head = Buffer::from(b"head");
+            let written = poll_fn(|cx| to.poll_write_more(cx, &mut head)).await;
+            assert_eq!((written.unwrap(), head.len()), (4, 0));
+            expected.extend_from_slice(b"head");
+            let more = pipe.len() > 1_500;
+            let part = poll_fn(|cx| to.poll_splice_part_out(cx, &mut pipe, 1_500, more)).await;
+            let (now, rest) = left.split_at(part.unwrap());
+            assert!(now.len() <= 1_500);
+            expected.extend_from_slice(now);
+            left = rest;
+        }
+    }
+    let mut received = vec![0; expected.len()];
+    reader.read_exact(&mut received).await.unwrap();
+    assert!(received == expected);
+}
+
 #[tokio::test]
 async fn unix_sockets_splice_too() {
     let (from, mut sender) = unix_pair();
