@@ -179,7 +179,11 @@ pub(super) fn forward(
         errors.into_iter().map(at).collect()
     });
     forward.hash_policy = problems.take_all(hash_policy).flatten().map(Box::new);
-    (forward.upgrades, forward.terminates_connect) = upgrades(upgrade_configs, problems);
+    forward.upgrades = upgrades(upgrade_configs, problems);
+    // Only CONNECT may have it.
+    forward.terminates_connect = upgrade_configs
+        .iter()
+        .any(|upgrade| upgrade.connect_config.is_some());
     forward.append_x_forwarded_host = *append_x_forwarded_host;
     let rewrites = [
         !prefix_rewrite.is_empty(),
@@ -235,9 +239,7 @@ fn host_rewrite(
     })
 }
 
-/// The upgrades, and whether CONNECT is terminated.
-fn upgrades(configs: &[UpgradeConfig], problems: &mut Problems) -> (Box<[(Box<str>, bool)]>, bool) {
-    let mut terminates = false;
+fn upgrades(configs: &[UpgradeConfig], problems: &mut Problems) -> Box<[(Box<str>, bool)]> {
     let mut all: Vec<(Box<str>, bool)> = Vec::with_capacity(configs.len());
     for (
         index,
@@ -256,7 +258,6 @@ fn upgrades(configs: &[UpgradeConfig], problems: &mut Problems) -> (Box<[(Box<st
                     allow_post,
                 } = config;
                 if &*name == "connect" {
-                    terminates = true;
                     problems.refuse(
                         proxy_protocol_config.is_some(),
                         "connect_config.proxy_protocol_config",
@@ -276,5 +277,5 @@ fn upgrades(configs: &[UpgradeConfig], problems: &mut Problems) -> (Box<[(Box<st
             all.push((name, convert::bool_or(enabled.as_ref(), true)));
         });
     }
-    (all.into(), terminates)
+    all.into()
 }
