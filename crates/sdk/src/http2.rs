@@ -1,5 +1,7 @@
 //! What downstream and upstream connections share of HTTP/2 above its codec: configuration and stats.
 
+mod keepalive;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use nuncio_config::api::core;
 use nuncio_config::{ConfigError, Within, convert};
 use nuncio_http::h2::{Counts, H2Settings};
 use nuncio_stats::{LocalGroup, stats_schema};
+
+pub use keepalive::{KeepaliveDue, KeepaliveTimer};
 
 /// Settings that have a field of their own in `Http2ProtocolOptions` (RFC 9113, section 6.5.2; RFC 8441, section 3).
 const ENABLE_PUSH: u16 = 2;

@@ -8,7 +8,6 @@ mod bulk;
 mod deadlines;
 mod ending;
 mod incoming;
-mod keepalive;
 mod ready;
 mod respond;
 mod tunnel;
@@ -20,6 +19,7 @@ use nuncio_buffer::Buffer;
 use nuncio_event::{Timer, clock};
 use nuncio_http::h2::{self, Role, StreamKey};
 use nuncio_http::{HeaderMap, Message};
+use nuncio_sdk::http2::KeepaliveTimer;
 use nuncio_sdk::{DownstreamConnection, Http2Stats};
 use tokio::time::Instant;
 
@@ -30,7 +30,6 @@ use crate::stream::Stream;
 use bulk::Bulk;
 use deadlines::Deadlines;
 use ending::{Drain, PrematureResets};
-use keepalive::Keepalive;
 use ready::ReadySet;
 
 /// First read of an idle connection: the requests of a busy client fit.
@@ -130,7 +129,7 @@ pub(super) struct ServerConnection {
     timer: Timer,
     phase: Phase,
     drain: Drain,
-    keepalive: Option<Keepalive>,
+    keepalive: Option<KeepaliveTimer>,
     resets: PrematureResets,
     /// Since when there is no stream.
     idle_since: Instant,
@@ -167,7 +166,7 @@ impl ServerConnection {
         codec.start(&mut write);
         let keepalive = config
             .h2_keepalive
-            .map(|keepalive| Keepalive::new(keepalive, now, hcm.random_fraction()));
+            .map(|keepalive| KeepaliveTimer::new(keepalive, now, hcm.random_fraction()));
         ServerConnection {
             write_limit: crate::SEND_AHEAD.min(down.buffer_limit as usize),
             codec,

@@ -5,18 +5,23 @@ use nuncio_config::api::cluster::{
     CircuitBreakers, LoadBalancingPolicy, circuit_breakers, load_balancing_policy,
 };
 use nuncio_config::api::core::{
-    Http1ProtocolOptions, HttpProtocolOptions, Metadata, TypedExtensionConfig,
+    Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions, Metadata,
+    TypedExtensionConfig, http2_protocol_options::SettingsParameter,
 };
 use nuncio_config::api::http_protocol_options::{
     HttpProtocolOptions as TypedOptions,
     http_protocol_options::{
-        ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
+        ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
+        explicit_http_config::ProtocolConfig,
     },
 };
 use nuncio_config::api::protobuf::{self, Struct, UInt32Value, Value, value::Kind};
 use nuncio_config::api::round_robin::RoundRobin;
 
+use nuncio_sdk::Protocol;
+
 use super::*;
+use crate::info::UpstreamProtocol;
 use crate::testing::{cluster, endpoint, static_cluster};
 
 const KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -96,6 +101,89 @@ fn typed_http_options() {
         (7, 2048)
     );
     assert!(spec.http.h1.enable_trailers);
+}
+
+fn explicit_http2(options: Http2ProtocolOptions) -> Cluster {
+    let config = ExplicitHttpConfig {
+        protocol_config: Some(ProtocolConfig::Http2ProtocolOptions(options)),
+    };
+    typed(TypedOptions {
+        common_http_protocol_options: Some(HttpProtocolOptions {
+            max_headers_count: Some(UInt32Value { value: 7 }),
+            max_response_headers_kb: Some(UInt32Value { value: 2 }),
+            ..Default::default()
+        }),
+        upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(config)),
+        ..Default::default()
+    })
+}
+
+#[test]
+fn http2_is_spoken_where_it_is_asked_for() {
+    let http = ok(explicit_http2(Http2ProtocolOptions {
+        max_concurrent_streams: Some(UInt32Value { value: 9 }),
+        // More than all headers together may have: Envoy does not mind, upstream.
+        max_header_field_size_kb: Some(UInt32Value { value: 64 }),
+        ..Default::default()
+    }))
+    .http;
+    assert_eq!(http.protocol, Some(UpstreamProtocol::Http2));
+    assert_eq!(http.h2.max_concurrent_streams, 9);
+    assert_eq!((http.h2.max_headers, http.h2.max_header_bytes), (7, 2048));
+    assert_eq!(http.h2.max_header_field_bytes, 64 * 1024);
+    assert_eq!(http.keepalive, None);
+
+    let shown = errors(explicit_http2(Http2ProtocolOptions {
+        custom_settings_parameters: vec![SettingsParameter {
+            identifier: Some(UInt32Value { value: 2 }),
+            value: Some(UInt32Value { value: 1 }),
+        }],
+        ..Default::default()
+    }));
+    let path = format!(
+        "typed_extension_protocol_options[{KEY:?}].explicit_http_config.http2_protocol_options.\
+         custom_settings_parameters"
+    );
+    assert!(shown[0].starts_with(&path), "{shown:?}");
+}
+
+#[test]
+fn an_upstream_can_speak_what_the_client_speaks() {
+    let config = UseDownstreamHttpConfig {
+        http2_protocol_options: Some(Http2ProtocolOptions {
+            max_concurrent_streams: Some(UInt32Value { value: 9 }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let options = UpstreamProtocolOptions::UseDownstreamProtocolConfig(config);
+    let http = ok(typed(TypedOptions {
+        upstream_protocol_options: Some(options),
+        ..Default::default()
+    }))
+    .http;
+    assert_eq!(http.h2.max_concurrent_streams, 9);
+    for (downstream, protocol) in [
+        (Some(Protocol::Http10), UpstreamProtocol::Http1),
+        (Some(Protocol::Http11), UpstreamProtocol::Http1),
+        (Some(Protocol::Http2), UpstreamProtocol::Http2),
+        (None, UpstreamProtocol::Http1),
+    ] {
+        assert_eq!(http.protocol_for(downstream), protocol);
+    }
+}
+
+#[test]
+#[expect(deprecated, reason = "these are the fields")]
+fn the_deprecated_fields_choose_a_protocol() {
+    let mut cluster = plain();
+    cluster.http2_protocol_options = Some(Http2ProtocolOptions::default());
+    let http = ok(cluster.clone()).http;
+    assert_eq!(http.protocol, Some(UpstreamProtocol::Http2));
+    cluster.http_protocol_options = Some(Http1ProtocolOptions::default());
+    assert!(errors(cluster.clone())[0].contains("Both HTTP1 and HTTP2 options"));
+    cluster.protocol_selection = ClusterProtocolSelection::UseDownstreamProtocol.into();
+    assert_eq!(ok(cluster).http.protocol, None);
 }
 
 #[test]

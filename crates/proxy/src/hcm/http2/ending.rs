@@ -4,10 +4,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use nuncio_http::h2::{ErrorCode, GoAway, StreamKey};
+use nuncio_sdk::http2::KeepaliveDue;
 use nuncio_sdk::{Http2Stats, ResponseFlags};
 use tokio::time::Instant;
 
-use super::keepalive::Due;
 use super::respond::early_code;
 use super::{FIRST_READ, Phase, ServerConnection};
 use crate::hcm::accepted::Ended;
@@ -263,11 +263,11 @@ impl ServerConnection {
             }
         }
         match self.keepalive.as_mut().and_then(|k| k.due(now)) {
-            Some(Due::Ping) => {
+            Some(KeepaliveDue::Ping) => {
                 let opaque = self.hcm.random();
                 self.codec.ping(opaque, &mut self.write);
             }
-            Some(Due::Timeout) => {
+            Some(KeepaliveDue::Timeout) => {
                 self.hcm.http2_stats.inc(Http2Stats::KEEPALIVE_TIMEOUT);
                 self.close_now(Ended::Locally, "http2_ping_timeout", now);
             }

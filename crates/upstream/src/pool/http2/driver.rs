@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use nuncio_buffer::Buffer;
 use nuncio_event::{Instant, Timer};
-use nuncio_http::h2::{ConnectionError, Incoming, StreamKey};
+use nuncio_http::h2::{ConnectionError, Counts, Incoming, StreamKey};
 use nuncio_http::{Event, Message};
 use nuncio_net::Connection;
 use nuncio_sdk::Http2Stats;
+use nuncio_sdk::http2::{KeepaliveDue, KeepaliveTimer};
 
 use super::super::buffered::Buffered;
 use super::client::{Client, State, Wire};
-use super::keepalive::{Due, Pings};
 use super::stream::StreamReset;
 use super::{ClosedBy, Pool};
 use crate::info::ClusterInfo;
@@ -61,7 +61,7 @@ struct Driver {
     look_for_idle: Option<Instant>,
     /// `max_connection_duration`
     expires: Option<Instant>,
-    pings: Option<Pings>,
+    keepalive: Option<KeepaliveTimer>,
     random: Option<Random>,
 }
 
@@ -73,9 +73,9 @@ impl Driver {
         let stats = counters.http2.of(&counters.group);
         stats.inc(Http2Stats::NGHTTP2_UPSTREAM_CONNECTIONS);
         let random = options.keepalive.map(|_| Random::from_system());
-        let pings = options
+        let keepalive = options
             .keepalive
-            .map(|keepalive| Pings::new(keepalive, part(random.as_ref()), now));
+            .map(|options| KeepaliveTimer::new(options, now, part(random.as_ref())));
         Self {
             client: Rc::new(client),
             io,
@@ -93,7 +93,7 @@ impl Driver {
             expires: options
                 .max_connection_duration
                 .and_then(|limit| now.checked_add(limit)),
-            pings,
+            keepalive,
             random,
         }
     }
@@ -141,6 +141,9 @@ impl Driver {
                     let stats = &self.client.pool.counters.stats;
                     stats.add(S::UPSTREAM_CX_RX_BYTES_TOTAL, count as u64);
                     self.buffered.on_read(stats, self.read.len());
+                    if let Some(keepalive) = &mut self.keepalive {
+                        keepalive.on_frame(now);
+                    }
                     self.decode(now);
                     if count == self.read_size {
                         self.read_size = LARGEST_READ;
@@ -229,8 +232,8 @@ impl Driver {
                 }
                 Ok(Some(Incoming::Pong { .. })) => {
                     let random = part(self.random.as_ref());
-                    if let Some(pings) = &mut self.pings {
-                        pings.answered(random, now);
+                    if let Some(keepalive) = &mut self.keepalive {
+                        keepalive.on_answer(now, random);
                     }
                 }
                 Err(error) => {
@@ -311,13 +314,19 @@ impl Driver {
     fn count(&self) {
         if let Some(counts) = self.client.wire.borrow_mut().codec.take_counts() {
             let counters = &self.client.pool.counters;
+            // Envoy counts the trailers of requests only.
+            let counts = Counts {
+                trailers: 0,
+                ..counts
+            };
             Http2Stats::add(counters.http2.of(&counters.group), &counts);
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let pings = self.pings.as_ref().and_then(Pings::deadline);
-        [self.look_for_idle, self.expires, pings]
+        let keepalive = self.keepalive.as_ref();
+        let keepalive = keepalive.and_then(KeepaliveTimer::deadline);
+        [self.look_for_idle, self.expires, keepalive]
             .into_iter()
             .flatten()
             .min()
@@ -341,9 +350,9 @@ impl Driver {
                 client.close(ClosedBy::Local, StreamReset::ConnectionTermination);
             }
         }
-        match self.pings.as_ref().map(|pings| pings.due(now)) {
-            Some(Due::Ping) => self.ping(now),
-            Some(Due::TimedOut) if client.state() != State::Closed => {
+        match self.keepalive.as_mut().and_then(|it| it.due(now)) {
+            Some(KeepaliveDue::Ping) => self.ping(now),
+            Some(KeepaliveDue::Timeout) if client.state() != State::Closed => {
                 let counters = &client.pool.counters;
                 let http2 = counters.http2.of(&counters.group);
                 http2.inc(Http2Stats::KEEPALIVE_TIMEOUT);
@@ -355,7 +364,7 @@ impl Driver {
 
     /// A stream on a connection that was idle for long is preceded by a PING.
     fn ping_before_stream(&mut self, now: Instant) {
-        if self.client.ping_wanted.take() && self.pings.as_ref().is_some_and(Pings::may_ping) {
+        if self.client.ping_wanted.take() && self.keepalive.as_mut().is_some_and(|it| it.ask(now)) {
             self.ping(now);
         }
     }
@@ -365,9 +374,6 @@ impl Driver {
         let Wire { codec, write, .. } = &mut *wire;
         let since = now.saturating_duration_since(self.client.opened);
         codec.ping(since.as_millis() as u64, write);
-        if let Some(pings) = &mut self.pings {
-            pings.sent(now);
-        }
     }
 }
 

@@ -4,13 +4,11 @@
 //! - [`client`]: one connection as its pool and its streams see it;
 //! - [`driver`]: the task that owns the connection's socket;
 //! - [`inbox`]: what has come for one stream;
-//! - [`stream`]: one stream as the router sees it;
-//! - [`keepalive`]: PINGs.
+//! - [`stream`]: one stream as the router sees it.
 
 mod client;
 mod driver;
 mod inbox;
-mod keepalive;
 mod stream;
 
 use std::cell::RefCell;
