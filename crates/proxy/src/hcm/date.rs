@@ -40,8 +40,8 @@ impl DateCache {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn the_text_changes_with_the_second() {
+    #[test]
+    fn the_text_changes_with_the_second() {
         let start = clock::now();
         let half_past = UNIX_EPOCH + Duration::from_millis(784_111_777_500);
         clock::pin_wall_clock(clock::WallAnchor::new(start, half_past));

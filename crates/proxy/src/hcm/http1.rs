@@ -284,9 +284,8 @@ impl ServerConnection {
                     .set(Known::Connection, b"keep-alive");
             }
         }
-        let status = stream.response.headers.status().unwrap_or(0);
         let announce = stream.out.close || self.drain != Drain::No;
-        if announce && !stream.is_tunnel(status) {
+        if announce && !stream.opens_tunnel() {
             stream.response.headers.set(Known::Connection, b"close");
         }
         let before = self.write.len();

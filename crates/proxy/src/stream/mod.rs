@@ -520,6 +520,12 @@ impl Stream {
         (self.is_upgrade && status == 101) || (self.is_connect && (200..300).contains(&status))
     }
 
+    /// Whether the response turns the connection into a tunnel.
+    pub(crate) fn opens_tunnel(&self) -> bool {
+        (self.is_upgrade || self.is_connect)
+            && self.is_tunnel(self.response.headers.status().unwrap_or(0))
+    }
+
     fn emit_data(&mut self, data: &mut Buffer, end: bool) {
         self.out.data.append(data);
         self.out.end |= end;

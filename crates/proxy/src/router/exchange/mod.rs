@@ -260,6 +260,11 @@ impl Stream {
             );
             match exchange.step(cx, room, &mut self.response) {
                 Step::Wait => return progress,
+                // The usual request is sent at once, and the answer not there yet: another round would find that again.
+                Step::Moved if exchange.is_waiting() => {
+                    self.touch(now);
+                    return true;
+                }
                 Step::Moved => {}
                 Step::Event(Event::Informational) => {
                     // It must be on its way before the final headers take its place.
@@ -314,8 +319,7 @@ impl Stream {
                 if self.refuse_handshake() {
                     return;
                 }
-                let status = self.response.headers.status().unwrap_or(0);
-                if self.is_tunnel(status)
+                if self.opens_tunnel()
                     && let Upstream::Active(exchange) = &mut self.router.upstream
                 {
                     exchange.open_tunnel();
