@@ -182,6 +182,10 @@ impl NetworkFilter for HcmOnWorker {
 }
 
 /// The task of one connection.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a connection lies in its task itself; those of HTTP/2 are few and large"
+)]
 enum Serving {
     /// Its protocol is not known yet; absent only while it changes hands.
     Undecided(Option<Accepted>),
