@@ -4,6 +4,7 @@ mod coalesce;
 mod command;
 mod duration;
 mod field;
+mod filter_state;
 mod grpc;
 mod json;
 mod operator;

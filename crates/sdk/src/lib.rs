@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod connection;
 pub mod context;
 pub mod filter;
+pub mod filter_state;
 pub mod flags;
 pub mod http1;
 pub mod http2;
@@ -30,6 +31,7 @@ pub use filter::{
     Action, Await, DataAction, FilterContext, HttpFilter, HttpFilterConfig, HttpFilterFactory,
     Resume,
 };
+pub use filter_state::{FilterState, FilterStateObject};
 pub use flags::ResponseFlags;
 pub use http2::{Http2Options, Http2Stats, Keepalive};
 pub use network::{DownstreamConnection, NetworkFilter, NetworkFilterConfig, NetworkFilterFactory};

@@ -10,6 +10,7 @@ use nuncio_net::Address;
 use tokio::time::Instant;
 
 use crate::connection::ConnectionInfo;
+use crate::filter_state::FilterState;
 use crate::flags::ResponseFlags;
 use crate::metadata::DynamicMetadata;
 use crate::route::RouteView;
@@ -187,6 +188,8 @@ pub struct StreamInfo {
     pub local_reply_body: Cow<'static, str>,
     /// Dynamic metadata; absent until a filter sets some.
     pub metadata: Option<Box<DynamicMetadata>>,
+    /// What filters have left for others; absent until one does.
+    pub filter_state: Option<Box<FilterState>>,
     /// The upstream host that a filter wants for this stream.
     pub upstream_override_host: Option<Box<UpstreamOverrideHost>>,
 }
@@ -223,6 +226,7 @@ impl StreamInfo {
             traced: false,
             local_reply_body: Cow::Borrowed(""),
             metadata: None,
+            filter_state: None,
             upstream_override_host: None,
         }
     }
@@ -258,6 +262,7 @@ impl StreamInfo {
             traced,
             local_reply_body,
             metadata,
+            filter_state,
             upstream_override_host,
         } = self;
         if !Rc::ptr_eq(connection, next) {
@@ -291,6 +296,7 @@ impl StreamInfo {
         *traced = false;
         *local_reply_body = Cow::Borrowed("");
         *metadata = None;
+        *filter_state = None;
         *upstream_override_host = None;
     }
 
@@ -317,6 +323,11 @@ impl StreamInfo {
         self.end
             .unwrap_or(now)
             .saturating_duration_since(self.start)
+    }
+
+    /// What filters have left for others, created on first use.
+    pub fn filter_state_mut(&mut self) -> &mut FilterState {
+        self.filter_state.get_or_insert_default()
     }
 
     /// The dynamic metadata, created on first use.

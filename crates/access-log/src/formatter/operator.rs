@@ -10,6 +10,7 @@ use nuncio_strftime::TimeFormat;
 use super::coalesce::Coalesce;
 use super::duration::CommonDuration;
 use super::field::Field;
+use super::filter_state::FilterStateOperator;
 use super::grpc::GrpcStatus;
 use super::query::{PathOperator, QueryParam, QueryParams};
 use super::value;
@@ -158,6 +159,7 @@ pub(super) enum Operator {
     },
     CommonDuration(CommonDuration),
     Metadata(MetadataOperator),
+    FilterState(FilterStateOperator),
     Path(PathOperator),
     QueryParam(QueryParam),
     QueryParams(QueryParams),
@@ -192,6 +194,7 @@ impl Operator {
             Operator::ResponseCodeDetails { allow_blanks } => write_details(cx, *allow_blanks, out),
             Operator::CommonDuration(duration) => duration.write(cx, out),
             Operator::Metadata(metadata) => metadata.write(cx, out, typed),
+            Operator::FilterState(state) => state.write(cx, out, typed),
             Operator::Path(path) => path.write(cx, out),
             Operator::QueryParam(param) => param.write(cx, out),
             Operator::QueryParams(params) => params.write(cx, out),

@@ -177,6 +177,7 @@ pub(super) const MESSAGES: &[Entry] = &[
     message(
         GRPC_STATS,
         &[
+            ("emit_filter_state", Implemented),
             ("individual_method_stats_allowlist", Implemented),
             ("stats_for_all_methods", Implemented),
             ("enable_upstream_stats", Implemented),

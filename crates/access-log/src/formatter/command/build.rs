@@ -9,6 +9,7 @@ use crate::formatter::MISSING;
 use crate::formatter::coalesce::Coalesce;
 use crate::formatter::duration::CommonDuration;
 use crate::formatter::field::Field;
+use crate::formatter::filter_state::{FilterStateOperator, Part};
 use crate::formatter::operator::{
     HeaderName, HeaderOperator, Headers, MetadataOperator, Moment, Operator,
 };
@@ -139,7 +140,8 @@ pub(super) fn metadata(command: &Command<'_>) -> Result<Operator, ConfigError> {
 pub(super) fn filter_state(command: &Command<'_>) -> Result<Operator, ConfigError> {
     let error = |message: &str| Err(ConfigError::new("", message));
     let mut pieces = command.argument.split(':');
-    if pieces.next().unwrap_or("").is_empty() {
+    let name = pieces.next().unwrap_or("");
+    if name.is_empty() {
         return error("Invalid filter state configuration, key cannot be empty.");
     }
     let kind = pieces.next().unwrap_or("TYPED");
@@ -152,6 +154,20 @@ pub(super) fn filter_state(command: &Command<'_>) -> Result<Operator, ConfigErro
             "Invalid filter state serialize type, FIELD should be used with the field name.",
         );
     }
+    Ok(Operator::FilterState(FilterStateOperator {
+        name: name.into(),
+        part: match kind {
+            "PLAIN" => Part::Text,
+            "FIELD" => Part::Field(field.into()),
+            _ => Part::Json,
+        },
+        length: command.length,
+    }))
+}
+
+/// The state of filters on the upstream's side: there are none.
+pub(super) fn upstream_filter_state(command: &Command<'_>) -> Result<Operator, ConfigError> {
+    filter_state(command)?;
     Ok(Operator::Field(Field::Absent))
 }
 

@@ -5,6 +5,7 @@ use nuncio_strftime::Zone;
 use super::build::{
     absent_time, coalesce, common_duration, dynamic_metadata, environment, filter_state, header,
     hostname, metadata, path, query_param, query_params, response_code_details, time,
+    upstream_filter_state,
 };
 use super::{Build, Takes};
 use crate::formatter::field::{AddressOf, AddressPart, Field};
@@ -278,7 +279,7 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
     ("UPSTREAM_DETECTED_CLOSE_TYPE", Refused),
     (
         "UPSTREAM_FILTER_STATE",
-        With(Takes::MaybeArgumentAndLength, filter_state),
+        With(Takes::MaybeArgumentAndLength, upstream_filter_state),
     ),
     (
         "UPSTREAM_HEADER_BYTES_RECEIVED",

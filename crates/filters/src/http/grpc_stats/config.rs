@@ -15,6 +15,8 @@ pub(super) struct Settings {
     named: Named,
     /// `enable_upstream_stats`
     pub(super) times: bool,
+    /// `emit_filter_state`
+    pub(super) emits_state: bool,
     /// `replace_dots_in_grpc_service_name`
     replace_dots: bool,
 }
@@ -29,8 +31,7 @@ enum Named {
 impl Settings {
     pub(super) fn new(config: FilterConfig) -> Settings {
         let FilterConfig {
-            // Refused by the support table: there is no filter state.
-            emit_filter_state: _,
+            emit_filter_state,
             enable_upstream_stats,
             replace_dots_in_grpc_service_name,
             per_method_stat_specifier,
@@ -44,6 +45,7 @@ impl Settings {
                 }
             },
             times: enable_upstream_stats,
+            emits_state: emit_filter_state,
             replace_dots: replace_dots_in_grpc_service_name,
         }
     }

@@ -2,10 +2,12 @@
 //!
 //! - this file: the filter;
 //! - [`config`]: whose calls are counted by name;
-//! - [`connect`]: what is different about the Connect protocol.
+//! - [`connect`]: what is different about the Connect protocol;
+//! - [`state`]: what the access log is told.
 
 mod config;
 mod connect;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,7 @@ use nuncio_sdk::{
 
 use self::config::Settings;
 use self::connect::ConnectResponse;
+use self::state::Seen;
 use super::grpc_counts::{Calls, GrpcCounts};
 
 /// The filter's factory.
@@ -65,25 +68,29 @@ impl HttpFilterConfig for Config {
     fn create_filter(&self) -> Box<dyn HttpFilter> {
         Box::new(Filter {
             shared: self.0.clone(),
-            call: None,
+            request: None,
+            response_is_grpc: false,
+            request_messages: grpc::FrameCounter::default(),
+            response_messages: grpc::FrameCounter::default(),
+            connect: ConnectResponse::default(),
+            calls: None,
+            seen: None,
         })
     }
 }
 
 struct Filter {
     shared: Arc<Shared>,
-    /// Absent: nothing to count.
-    call: Option<Call>,
-}
-
-/// A call that is counted.
-struct Call {
-    calls: Rc<Calls>,
-    request: Protocol,
+    /// How the request is made, if it is a call.
+    request: Option<Protocol>,
     response_is_grpc: bool,
     request_messages: grpc::FrameCounter,
     response_messages: grpc::FrameCounter,
     connect: ConnectResponse,
+    /// Where to count; absent: the call is not counted.
+    calls: Option<Rc<Calls>>,
+    /// What the log is told.
+    seen: Option<Rc<Seen>>,
 }
 
 /// How a request is made.
@@ -112,53 +119,49 @@ impl Protocol {
 
 impl HttpFilter for Filter {
     fn on_request_headers(&mut self, cx: &mut FilterContext<'_>, _: bool) -> Action {
-        let Some(request) = Protocol::of(cx.request_headers) else {
-            return Action::Continue;
-        };
-        let Shared { settings, counts } = &*self.shared;
-        let path = cx.request_headers.path().unwrap_or_default();
-        // What does not look like a call is not counted, not even without its name.
-        self.call = grpc::service_and_method(path)
-            .and_then(|method| settings.find_calls(counts, cx.info, method))
-            .map(|calls| Call {
-                calls,
-                request,
-                response_is_grpc: false,
-                request_messages: grpc::FrameCounter::default(),
-                response_messages: grpc::FrameCounter::default(),
-                connect: ConnectResponse::default(),
-            });
+        self.request = Protocol::of(cx.request_headers);
+        if self.request.is_some() {
+            let Shared { settings, counts } = &*self.shared;
+            let path = cx.request_headers.path().unwrap_or_default();
+            // What does not look like a call is not counted, not even without its name.
+            self.calls = grpc::service_and_method(path)
+                .and_then(|method| settings.find_calls(counts, cx.info, method));
+        }
         Action::Continue
     }
 
     fn on_request_data(
         &mut self,
-        _: &mut FilterContext<'_>,
+        cx: &mut FilterContext<'_>,
         data: &mut Buffer,
         end_stream: bool,
     ) -> DataAction {
-        if let Some(call) = &mut self.call {
-            let messages = match call.request {
-                Protocol::Grpc | Protocol::ConnectStreaming => call.request_messages.inspect(data),
-                Protocol::ConnectUnary => u64::from(end_stream),
-            };
-            if messages > 0 {
-                call.calls.add_request_messages(messages);
+        let messages = match self.request {
+            None => 0,
+            Some(Protocol::Grpc | Protocol::ConnectStreaming) => {
+                self.request_messages.inspect(data)
             }
+            Some(Protocol::ConnectUnary) => u64::from(end_stream),
+        };
+        if messages > 0 {
+            if let Some(calls) = &self.calls {
+                calls.add_request_messages(messages);
+            }
+            self.tell_log(cx.info, messages, 0);
         }
         DataAction::Continue
     }
 
     fn on_response_headers(&mut self, cx: &mut FilterContext<'_>, end_stream: bool) -> Action {
-        let Some(call) = &mut self.call else {
+        let headers = &*cx.response_headers;
+        self.response_is_grpc = grpc::is_grpc_response(headers, end_stream);
+        let Some(calls) = &self.calls else {
             return Action::Continue;
         };
-        let headers = &*cx.response_headers;
-        call.response_is_grpc = grpc::is_grpc_response(headers, end_stream);
-        match call.request {
-            Protocol::ConnectUnary => call.calls.charge_outcome(headers.status() == Some(200)),
-            _ if connect::is_streaming_response(headers) => {}
-            _ => self.shared.counts.charge_status(&call.calls, headers),
+        if self.request == Some(Protocol::ConnectUnary) {
+            calls.charge_outcome(headers.status() == Some(200));
+        } else if !connect::is_streaming_response(headers) {
+            self.shared.counts.charge_status(calls, headers);
         }
         if end_stream {
             self.record_time(cx.info);
@@ -172,21 +175,22 @@ impl HttpFilter for Filter {
         data: &mut Buffer,
         end_stream: bool,
     ) -> DataAction {
-        let Some(call) = &mut self.call else {
-            return DataAction::Continue;
-        };
-        let messages = match call.request {
-            _ if call.response_is_grpc => call.response_messages.inspect(data),
-            Protocol::Grpc => 0,
-            Protocol::ConnectStreaming => call.connect.inspect(data),
-            Protocol::ConnectUnary => u64::from(end_stream),
+        let messages = match self.request {
+            // Of any response that is gRPC, whatever the request was.
+            _ if self.response_is_grpc => self.response_messages.inspect(data),
+            None | Some(Protocol::Grpc) => return DataAction::Continue,
+            Some(Protocol::ConnectStreaming) => self.connect.inspect(data),
+            Some(Protocol::ConnectUnary) => u64::from(end_stream),
         };
         if messages > 0 {
-            call.calls.add_response_messages(messages);
+            if let Some(calls) = &self.calls {
+                calls.add_response_messages(messages);
+            }
+            self.tell_log(cx.info, 0, messages);
         }
-        if end_stream && !call.response_is_grpc && call.request != Protocol::Grpc {
-            if call.request == Protocol::ConnectStreaming {
-                call.calls.charge_outcome(call.connect.succeeded());
+        if end_stream && !self.response_is_grpc {
+            if let (Some(calls), Some(Protocol::ConnectStreaming)) = (&self.calls, self.request) {
+                calls.charge_outcome(self.connect.succeeded());
             }
             self.record_time(cx.info);
         }
@@ -194,12 +198,10 @@ impl HttpFilter for Filter {
     }
 
     fn on_response_trailers(&mut self, cx: &mut FilterContext<'_>) -> Action {
-        if let Some(call) = &self.call
-            && call.request == Protocol::Grpc
-        {
+        if let (Some(calls), Some(Protocol::Grpc)) = (&self.calls, self.request) {
             self.shared
                 .counts
-                .charge_status(&call.calls, cx.response_trailers);
+                .charge_status(calls, cx.response_trailers);
             self.record_time(cx.info);
         }
         Action::Continue
@@ -209,13 +211,27 @@ impl HttpFilter for Filter {
 impl Filter {
     /// `enable_upstream_stats`: how long the upstream took.
     fn record_time(&self, info: &StreamInfo) {
-        let Some(call) = self.call.as_ref().filter(|_| self.shared.settings.times) else {
+        let Some(calls) = self.calls.as_ref().filter(|_| self.shared.settings.times) else {
             return;
         };
         let timing = &info.timing;
         if let (Some(sent), Some(received)) = (timing.last_upstream_tx, timing.last_upstream_rx) {
-            let took = received.saturating_duration_since(sent);
-            call.calls.record_upstream_time(took);
+            calls.record_upstream_time(received.saturating_duration_since(sent));
         }
+    }
+
+    /// `emit_filter_state`: how many messages there were so far.
+    fn tell_log(&mut self, info: &mut StreamInfo, requests: u64, responses: u64) {
+        if !self.shared.settings.emits_state {
+            return;
+        }
+        let seen = self.seen.get_or_insert_with(|| {
+            let seen = Rc::<Seen>::default();
+            info.filter_state_mut()
+                .set("envoy.filters.http.grpc_stats", seen.clone());
+            seen
+        });
+        seen.requests.update(|count| count + requests);
+        seen.responses.update(|count| count + responses);
     }
 }
