@@ -12,6 +12,7 @@ use crate::matchers::HeaderName;
 use crate::metadata_match::MetadataMatch;
 use crate::mutations::HeaderMutations;
 use crate::regex::RegexRewrite;
+use crate::retry::RetryPolicy;
 
 /// `Route.action`.
 #[derive(Debug)]
@@ -52,6 +53,8 @@ pub struct Forward {
     pub terminates_connect: bool,
     /// The original host is appended to `x-forwarded-host` when the host is rewritten.
     pub append_x_forwarded_host: bool,
+    /// When the request is tried again; the virtual host's unless the route has one.
+    pub retry: Option<Arc<RetryPolicy>>,
     /// Which hosts subset load balancers choose among; weighted clusters may have more of it
     /// (see [`RouteEntry::metadata_match`](crate::RouteEntry::metadata_match)).
     pub(crate) metadata_match: Option<Box<MetadataMatch>>,

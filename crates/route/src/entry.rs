@@ -139,6 +139,11 @@ impl RouteEntry {
         self.virtual_host().attempt_count_in_response
     }
 
+    /// `VirtualHost.include_is_timeout_retry_header`: a request that is tried again tells whether a timeout was the reason.
+    pub fn include_is_timeout_retry_header(&self) -> bool {
+        self.virtual_host().timeout_retry_header
+    }
+
     /// `Route.stat_prefix`: requests are counted under `vhost.<virtual host>.route.<prefix>.`.
     pub fn stat_prefix(&self) -> Option<&str> {
         self.route()?.extras.as_ref()?.stat_prefix.as_deref()

@@ -54,6 +54,7 @@ pub(crate) struct VirtualHost {
     pub(crate) body_limits: BodyLimits,
     pub(crate) attempt_count_in_request: bool,
     pub(crate) attempt_count_in_response: bool,
+    pub(crate) timeout_retry_header: bool,
     pub(crate) metadata: Option<Box<DynamicMetadata>>,
 }
 

@@ -114,18 +114,23 @@ impl ResponseFlags {
 
     /// Short names of the set flags, in Envoy's order.
     pub fn short_names(self) -> impl Iterator<Item = &'static str> {
-        NAMES
-            .iter()
-            .filter(move |(flag, _, _)| self.contains(*flag))
-            .map(|(_, short, _)| *short)
+        self.names().map(|(_, short, _)| *short)
     }
 
     /// Long names of the set flags, in Envoy's order.
     pub fn long_names(self) -> impl Iterator<Item = &'static str> {
-        NAMES
-            .iter()
-            .filter(move |(flag, _, _)| self.contains(*flag))
-            .map(|(_, _, long)| *long)
+        self.names().map(|(_, _, long)| *long)
+    }
+
+    /// Envoy prints flags in the order in which they were set. That no try is left is known before what became of the
+    /// last one; otherwise the order of declaration is the same as far as was seen.
+    fn names(self) -> impl Iterator<Item = &'static (Self, &'static str, &'static str)> {
+        let first = |flag: Self| flag == Self::UPSTREAM_RETRY_LIMIT_EXCEEDED;
+        let set = move |wanted: bool| {
+            let names = NAMES.iter();
+            names.filter(move |(flag, _, _)| self.contains(*flag) && first(*flag) == wanted)
+        };
+        set(true).chain(set(false))
     }
 }
 
@@ -147,10 +152,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_come_in_declaration_order() {
+    fn names_come_in_the_order_in_which_flags_are_set() {
         let flags = ResponseFlags::UPSTREAM_RETRY_LIMIT_EXCEEDED
             | ResponseFlags::UPSTREAM_CONNECTION_FAILURE;
-        assert_eq!(flags.short_names().collect::<Vec<_>>(), ["UF", "URX"]);
+        assert_eq!(flags.short_names().collect::<Vec<_>>(), ["URX", "UF"]);
         assert_eq!(
             ResponseFlags::from_short("URX"),
             Some(ResponseFlags::UPSTREAM_RETRY_LIMIT_EXCEEDED)

@@ -262,3 +262,10 @@ stats_schema! {
         }
     }
 }
+
+stats_schema! {
+    /// `cluster.<name>.retry.*`: answers in whose place the request was tried again; there once there was one.
+    pub RetryStats {
+        codes { upstream_rq }
+    }
+}

@@ -18,6 +18,10 @@ const PER_FILTER: &[&str] = &[
     FILTER_CONFIG,
 ];
 
+const PREVIOUS_HOSTS: &str = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
+const OMIT_CANARY_HOSTS: &str =
+    "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate";
+
 pub(super) const MESSAGES: &[Entry] = &[
     message(
         "envoy.config.route.v3.RouteConfiguration",
@@ -54,10 +58,8 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("typed_per_filter_config", Extension(PER_FILTER)),
             ("include_request_attempt_count", Implemented),
             ("include_attempt_count_in_response", Implemented),
-            (
-                "include_is_timeout_retry_header",
-                Harmless("concerns retries, and those are refused"),
-            ),
+            ("include_is_timeout_retry_header", Implemented),
+            ("retry_policy", Implemented),
             ("per_request_buffer_limit_bytes", Implemented),
             ("request_body_buffer_limit", Implemented),
             ("metadata", Implemented),
@@ -158,10 +160,60 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("grpc_timeout_offset", Implemented),
             ("upgrade_configs", Implemented),
             ("max_stream_duration", Implemented),
-            ("retry_policy", Refused("retries come later")),
+            ("retry_policy", Implemented),
             ("hash_policy", Implemented),
             ("metadata_match", Implemented),
         ],
+    ),
+    message(
+        "envoy.config.route.v3.RetryPolicy",
+        &[
+            ("retry_on", Implemented),
+            ("num_retries", Implemented),
+            ("per_try_timeout", Implemented),
+            ("per_try_idle_timeout", Implemented),
+            ("retry_host_predicate", Implemented),
+            ("host_selection_retry_max_attempts", Implemented),
+            ("retriable_status_codes", Implemented),
+            ("retry_back_off", Implemented),
+            ("rate_limited_retry_back_off", Implemented),
+            ("retriable_headers", Implemented),
+            ("retriable_request_headers", Implemented),
+            (
+                "retry_priority",
+                Refused("each try chooses its priority as the first one does"),
+            ),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.RetryPolicy.RetryHostPredicate",
+        &[
+            ("name", Harmless("the type of `typed_config` decides")),
+            (
+                "typed_config",
+                Extension(&[PREVIOUS_HOSTS, OMIT_CANARY_HOSTS]),
+            ),
+        ],
+    ),
+    message(PREVIOUS_HOSTS, &[]),
+    message(OMIT_CANARY_HOSTS, &[]),
+    message(
+        "envoy.config.route.v3.RetryPolicy.RetryBackOff",
+        &[
+            ("base_interval", Implemented),
+            ("max_interval", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff",
+        &[
+            ("reset_headers", Implemented),
+            ("max_interval", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.RetryPolicy.ResetHeader",
+        &[("name", Implemented), ("format", Implemented)],
     ),
     message(
         "envoy.config.route.v3.RouteAction.UpgradeConfig",

@@ -6,12 +6,14 @@
 //! - [`exchange`]: drives the borrowed upstream connection;
 //! - [`outcome`]: what failures mean to the client and to the stats;
 //! - [`watch`]: how long an exchange lasts, and which side is slow;
+//! - [`retry`]: when a request is tried again;
 //! - [`route_stats`]: what is counted for virtual clusters and routes.
 
 mod balancing;
 mod exchange;
 mod outcome;
 mod request;
+mod retry;
 pub(crate) mod route_stats;
 mod watch;
 
@@ -31,6 +33,7 @@ use nuncio_upstream::{PendingConnection, WorkerCluster, WorkerHost};
 use tokio::time::Instant;
 
 use exchange::Exchange;
+use retry::Retry;
 use route_stats::RouteGroups;
 use watch::Watch;
 
@@ -109,6 +112,8 @@ enum Upstream {
     Connecting(PendingConnection),
     /// Exchanging.
     Active(Exchange),
+    /// Waiting before the next try.
+    Waiting,
     /// Over.
     Done,
 }
@@ -124,6 +129,8 @@ pub(crate) struct RouterState {
     upstream: Upstream,
     /// Body that waits for a connection.
     body: Buffer,
+    /// Present while the request may be tried again.
+    retry: Option<Box<Retry>>,
     /// The request has reached the router whole.
     end: bool,
     /// It ends with trailers.
@@ -152,6 +159,7 @@ impl RouterState {
             host,
             upstream,
             body,
+            retry,
             end,
             trailers,
             complete_at,
@@ -169,6 +177,7 @@ impl RouterState {
         *upstream = Upstream::None;
         body.clear();
         body.release();
+        *retry = None;
         *end = false;
         *trailers = false;
         *complete_at = None;
@@ -181,8 +190,9 @@ impl RouterState {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let both = self.deadline.into_iter().chain(self.watch.until);
-        both.min()
+        let retry = self.retry.as_ref().and_then(|retry| retry.deadline());
+        let all = [self.deadline, self.watch.until, retry];
+        all.into_iter().flatten().min()
     }
 
     /// Whether there is nothing to do until the upstream's socket is heard of.
@@ -196,4 +206,9 @@ impl RouterState {
             exchange.wake_up();
         }
     }
+}
+
+/// A decimal number of a header.
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }

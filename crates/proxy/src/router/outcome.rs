@@ -7,6 +7,7 @@ use nuncio_upstream::{ClosedBy, CodeContext, ConnectFailure, FailureKind};
 use tokio::time::Instant;
 
 use super::Upstream;
+use super::retry::Failure;
 use crate::hcm::stats::HttpStats;
 use crate::stream::Stream;
 use nuncio_http::h1::list_contains;
@@ -59,12 +60,20 @@ fn says_close(headers: &HeaderMap) -> bool {
         .any(|value| list_contains(value, b"close"))
 }
 
-fn reset_reply(status: u16, reason: &str, details: &str, flag: ResponseFlags) -> LocalReply {
+fn reset_reply(
+    status: u16,
+    attempts: u32,
+    reason: &str,
+    details: &str,
+    flag: ResponseFlags,
+) -> LocalReply {
+    let again = match attempts {
+        0 | 1 => "reset reason",
+        _ => "retried and the latest reset reason",
+    };
     LocalReply::new(
         status,
-        format!(
-            "upstream connect error or disconnect/reset before headers. reset reason: {reason}"
-        ),
+        format!("upstream connect error or disconnect/reset before headers. {again}: {reason}"),
         format!("upstream_reset_before_response_started{{{details}}}"),
     )
     .flags(flag)
@@ -89,6 +98,7 @@ impl Stream {
         self.charge_code(503);
         reset_reply(
             503,
+            self.info.upstream.attempt_count,
             "overflow",
             "overflow",
             ResponseFlags::UPSTREAM_OVERFLOW,
@@ -101,11 +111,14 @@ impl Stream {
         let reply = match failure.kind {
             FailureKind::Overflow => self.overflow(),
             kind => {
-                self.charge_code(503);
                 if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
                     cluster.on_host_error(host);
                     cluster.put_outlier_outcome(host, Outcome::ConnectFailed, None);
                 }
+                if self.retry_after(Failure::Connect) {
+                    return;
+                }
+                self.charge_code(503);
                 let reason = &self.info.upstream.transport_failure_reason;
                 let details = match reason.is_empty() {
                     true => kind.as_details().to_owned(),
@@ -113,6 +126,7 @@ impl Stream {
                 };
                 reset_reply(
                     503,
+                    self.info.upstream.attempt_count,
                     kind.as_str(),
                     &details,
                     ResponseFlags::UPSTREAM_CONNECTION_FAILURE,
@@ -133,7 +147,7 @@ impl Stream {
             }
             _ => (false, false),
         };
-        self.router.deadline = None;
+        let attempts = self.info.upstream.attempt_count;
         let (reason, details) = reset.text();
         if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
             cluster.on_host_error(host);
@@ -143,6 +157,10 @@ impl Stream {
                 cluster.on_protocol_error(host);
             }
         }
+        if !started && self.retry_after(Failure::Reset(reset)) {
+            return;
+        }
+        self.router.deadline = None;
         if started {
             // Envoy counts this for gRPC only.
             if self.is_grpc {
@@ -151,7 +169,7 @@ impl Stream {
                     .inc(HttpStats::RQ_RESET_AFTER_DOWNSTREAM_RESPONSE_STARTED);
             }
             // Seen by a client only if a filter has held the response back.
-            let mut reply = reset_reply(502, reason, details, reset.flag());
+            let mut reply = reset_reply(502, attempts, reason, details, reset.flag());
             reply.details = format!("upstream_reset_after_response_started{{{details}}}").into();
             return self.router_reply(reply);
         }
@@ -161,7 +179,7 @@ impl Stream {
             503
         };
         self.charge_code(status);
-        self.router_reply(reset_reply(status, reason, details, reset.flag()));
+        self.router_reply(reset_reply(status, attempts, reason, details, reset.flag()));
     }
 
     /// The response's final headers have come.
@@ -204,7 +222,7 @@ impl Stream {
     }
 
     /// The status that outlier detection sees: an answer without a body that has a `grpc-status` stands for that.
-    fn outlier_code(&self, status: u16) -> u16 {
+    pub(super) fn outlier_code(&self, status: u16) -> u16 {
         if !self.is_grpc {
             return status;
         }
@@ -273,6 +291,7 @@ impl Stream {
     /// The route timeout is over.
     pub(crate) fn on_router_deadline(&mut self, now: Instant) {
         self.on_stream_duration(now);
+        self.on_retry_deadline(now);
         if self.router.deadline.is_none_or(|deadline| deadline > now) {
             return;
         }

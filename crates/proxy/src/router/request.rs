@@ -11,7 +11,7 @@ use nuncio_upstream::outlier::Outcome;
 use nuncio_upstream::{Acquire, Lease, Priority};
 
 use super::exchange::Exchange;
-use super::{RouterConfig, Upstream};
+use super::{RouterConfig, Upstream, number};
 use crate::hcm::stats::HttpStats;
 use crate::stream::Stream;
 
@@ -118,8 +118,15 @@ impl Stream {
         }
         strict_check(config, &self.request.headers)?;
         self.router.timeout = timeout(forward, config, &mut self.request.headers);
+        self.prepare_retries(forward);
+        self.tell_timeout(forward, Duration::ZERO);
         if route.include_attempt_count_in_request() {
             self.request.headers.set(Known::XEnvoyAttemptCount, b"1");
+        }
+        if route.include_is_timeout_retry_header() {
+            self.request
+                .headers
+                .set(Known::XEnvoyIsTimeoutRetry, b"false");
         }
         route.finalize_request_headers(
             &mut self.request.headers,
@@ -129,14 +136,38 @@ impl Stream {
 
         self.note_stream_duration();
         self.request.headers.remove_all(CONSUMED);
+        if let Some(reply) = self.drop_overload(&cluster, config) {
+            return Err(reply);
+        }
+        self.try_upstream(route, forward)?;
+        self.arm_timeout();
+        Ok(())
+    }
+
+    /// Chooses a host and asks for a connection to it, for the first time or once more.
+    pub(super) fn try_upstream(
+        &mut self,
+        route: &RouteEntry,
+        forward: &Forward,
+    ) -> Result<(), LocalReply> {
+        let hcm = self.hcm.clone();
+        let config = &hcm.chain(self.chain).router;
+        let Some(cluster) = self.router.cluster.clone() else {
+            return Ok(());
+        };
         let priority = match forward.high_priority {
             true => Priority::High,
             false => Priority::Default,
         };
-        if let Some(reply) = self.drop_overload(&cluster, config) {
-            return Err(reply);
+        self.info.upstream.attempt_count += 1;
+        let attempt = self.info.upstream.attempt_count;
+        if attempt > 1 && route.include_attempt_count_in_request() {
+            self.request
+                .headers
+                .set_number(Known::XEnvoyAttemptCount, u64::from(attempt));
         }
-        let Some(host) = self.choose_host(&cluster, route) else {
+        let Some(host) = self.choose_host_for_try(&cluster, route) else {
+            self.info.upstream.attempt_count -= 1;
             return Err(self.no_healthy_upstream());
         };
         if forward.auto_host_rewrite() && !host.hostname().is_empty() {
@@ -144,7 +175,7 @@ impl Stream {
             update_authority(
                 &mut self.request.headers,
                 name,
-                forward.append_x_forwarded_host,
+                forward.append_x_forwarded_host && attempt == 1,
                 !config.suppress_envoy_headers,
             );
         }
@@ -156,7 +187,6 @@ impl Stream {
             self.info.upstream.host = Some(host.clone());
         }
         self.router.host = Some(host);
-        self.info.upstream.attempt_count = 1;
         match acquired {
             Acquire::Ready(lease) => self.attach_holding(lease),
             Acquire::Pending(pending) => self.router.upstream = Upstream::Connecting(pending),
@@ -166,8 +196,30 @@ impl Stream {
             }
             Acquire::NoPool => return Err(self.no_healthy_upstream()),
         }
-        self.arm_timeout();
         Ok(())
+    }
+
+    /// The upstream is to know how long its answer is waited for; `elapsed` is over already (Envoy's
+    /// `FilterUtility::setTimeoutHeaders`).
+    pub(super) fn tell_timeout(&mut self, forward: &Forward, elapsed: Duration) {
+        let whole = self.router.timeout;
+        let one = self
+            .router
+            .retry
+            .as_ref()
+            .and_then(|retry| retry.per_try_timeout());
+        let Some(timeout) = one.or(whole) else { return };
+        let left = whole.map_or(timeout, |whole| whole.saturating_sub(elapsed).min(timeout));
+        // Zero would be "no limit".
+        let left = left.max(Duration::from_millis(1));
+        let hcm = self.hcm.clone();
+        let headers = &mut self.request.headers;
+        if !hcm.chain(self.chain).router.suppress_envoy_headers {
+            headers.set_number(Known::XEnvoyExpectedRqTimeoutMs, left.as_millis() as u64);
+        }
+        if grpc_max(forward, headers).is_some() {
+            headers.set(Known::GrpcTimeout, grpc::format_timeout(left).as_bytes());
+        }
     }
 
     fn arm_timeout(&mut self) {
@@ -199,7 +251,18 @@ impl Stream {
         self.info.timing.first_upstream_tx = Some(now);
         self.arm_stream_duration();
 
-        let ends_here = self.router.end && self.router.body.is_empty() && !self.router.trailers;
+        let mut body = std::mem::take(&mut self.router.body);
+        if let Some(retry) = &mut self.router.retry {
+            retry.begun = true;
+            if let Some(kept) = retry.body() {
+                body = kept;
+            }
+            retry.touch(now);
+            if self.router.end {
+                retry.arm(now);
+            }
+        }
+        let ends_here = self.router.end && body.is_empty() && !self.router.trailers;
         let begun = Exchange::begin(lease, &self.request.headers, ends_here);
         let mut exchange = match begun {
             Ok(exchange) => exchange,
@@ -213,7 +276,6 @@ impl Stream {
             }
         };
         self.info.upstream.header_bytes_sent = exchange.header_bytes() as u64;
-        let mut body = std::mem::take(&mut self.router.body);
         if !ends_here {
             exchange.send_data(&mut body, self.router.end && !self.router.trailers);
             if self.router.trailers {
@@ -226,9 +288,19 @@ impl Stream {
     /// A piece of the request's body has passed all filters.
     pub(crate) fn router_data(&mut self, data: &mut Buffer, end: bool) {
         self.note_router_end(end, false);
+        if let Some(retry) = &mut self.router.retry {
+            let is_sent = matches!(self.router.upstream, Upstream::Active(_));
+            let waiting = (!is_sent).then_some(&mut self.router.body);
+            let kept = retry.keep(data, waiting, self.router.cluster.as_ref());
+            if kept && !is_sent {
+                return data.clear();
+            }
+        }
         match &mut self.router.upstream {
             Upstream::Active(exchange) => exchange.send_data(data, end),
-            Upstream::None | Upstream::Connecting(_) => self.router.body.append(data),
+            Upstream::None | Upstream::Connecting(_) | Upstream::Waiting => {
+                self.router.body.append(data);
+            }
             Upstream::Done => data.clear(),
         }
     }
@@ -248,6 +320,11 @@ impl Stream {
             self.router.trailers = trailers;
             self.router.complete_at = Some(self.now);
             self.arm_timeout();
+            if let Some(retry) = &mut self.router.retry
+                && matches!(self.router.upstream, Upstream::Active(_))
+            {
+                retry.arm(self.now);
+            }
         }
     }
 
@@ -256,7 +333,9 @@ impl Stream {
         let limit = self.buffer_limit as usize;
         match &self.router.upstream {
             Upstream::Active(exchange) => exchange.unsent() > limit.min(crate::SEND_AHEAD),
-            Upstream::None | Upstream::Connecting(_) => self.router.body.len() > limit,
+            Upstream::None | Upstream::Connecting(_) | Upstream::Waiting => {
+                self.router.body.len() > limit
+            }
             Upstream::Done => false,
         }
     }
@@ -285,17 +364,11 @@ fn strict_check(config: &RouterConfig, headers: &HeaderMap) -> Result<(), LocalR
     Ok(())
 }
 
-fn number(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// The timeout of the exchange, by route and request; tells the upstream of it (Envoy's `FilterUtility::finalTimeout`).
+/// The timeout of the exchange, by route and request (Envoy's `FilterUtility::finalTimeout`).
 fn timeout(forward: &Forward, config: &RouterConfig, headers: &mut HeaderMap) -> Option<Duration> {
     // A limit of the whole stream replaces the route's timeouts.
     let by_route = forward.max_stream_duration.is_none();
-    let grpc_max = forward
-        .max_grpc_timeout
-        .filter(|_| by_route && grpc::is_grpc_request(headers));
+    let grpc_max = grpc_max(forward, headers);
     let mut timeout = match grpc_max {
         Some(max) => grpc_timeout(headers, max, forward.grpc_timeout_offset),
         None if by_route => forward.timeout.unwrap_or_default(),
@@ -314,15 +387,15 @@ fn timeout(forward: &Forward, config: &RouterConfig, headers: &mut HeaderMap) ->
         timeout = Duration::from_millis(milliseconds);
     }
     headers.remove(Known::XEnvoyUpstreamRqTimeoutMs);
-    if !timeout.is_zero() && !config.suppress_envoy_headers {
-        headers.set_number(Known::XEnvoyExpectedRqTimeoutMs, timeout.as_millis() as u64);
-    }
-    // The upstream is to know how long its answer is waited for.
-    if grpc_max.is_some() && !timeout.is_zero() {
-        let value = grpc::format_timeout(timeout);
-        headers.set(Known::GrpcTimeout, value.as_bytes());
-    }
     (!timeout.is_zero()).then_some(timeout)
+}
+
+/// `max_grpc_timeout`, if it applies.
+fn grpc_max(forward: &Forward, headers: &HeaderMap) -> Option<Duration> {
+    let by_route = forward.max_stream_duration.is_none();
+    forward
+        .max_grpc_timeout
+        .filter(|_| by_route && grpc::is_grpc_request(headers))
 }
 
 /// What `grpc-timeout` asks for less the configured offset, at most `max` (0: no limit).

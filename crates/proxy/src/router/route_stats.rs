@@ -70,6 +70,26 @@ impl RouteGroups {
             .for_each(|stats| stats.charge_code(RouteStats::UPSTREAM_RQ, status));
     }
 
+    pub(super) fn count_retry(&self) {
+        self.each()
+            .for_each(|stats| stats.inc(RouteStats::UPSTREAM_RQ_RETRY));
+    }
+
+    pub(super) fn count_retry_success(&self) {
+        self.each()
+            .for_each(|stats| stats.inc(RouteStats::UPSTREAM_RQ_RETRY_SUCCESS));
+    }
+
+    pub(super) fn count_retry_limit(&self) {
+        self.each()
+            .for_each(|stats| stats.inc(RouteStats::UPSTREAM_RQ_RETRY_LIMIT_EXCEEDED));
+    }
+
+    pub(super) fn count_retry_overflow(&self) {
+        self.each()
+            .for_each(|stats| stats.inc(RouteStats::UPSTREAM_RQ_RETRY_OVERFLOW));
+    }
+
     pub(super) fn record_time(&self, took: Duration) {
         self.each()
             .for_each(|stats| stats.record(RouteStats::UPSTREAM_RQ_TIME, took.as_millis() as u64));

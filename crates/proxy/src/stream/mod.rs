@@ -95,7 +95,7 @@ pub(crate) struct Stream {
     has_waits: bool,
     pub(crate) buffer_limit: u32,
     /// Most bytes of the request that filters may hold.
-    request_limit: u32,
+    pub(crate) request_limit: u32,
     /// The request has arrived whole.
     pub(crate) request_end: bool,
     /// Nothing more of the request is wanted.

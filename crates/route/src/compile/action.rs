@@ -1,5 +1,6 @@
 //! `RouteAction`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nuncio_access_log::Formatter;
@@ -21,6 +22,7 @@ use crate::hash_policy::HashPolicy;
 use crate::matchers::HeaderName;
 use crate::metadata_match;
 use crate::regex::RegexRewrite;
+use crate::retry::RetryPolicy;
 
 /// `RouteAction.timeout`, unless configured.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -41,6 +43,7 @@ impl Forward {
             upgrades: Box::default(),
             terminates_connect: false,
             append_x_forwarded_host: false,
+            retry: None,
             metadata_match: None,
             hash_policy: None,
             path_rewrite: PathRewrite::None,
@@ -91,7 +94,6 @@ pub(super) fn forward(
     } = config;
     problems.refuse(path_rewrite_policy.is_some(), "path_rewrite_policy");
     problems.refuse(early_data_policy.is_some(), "early_data_policy");
-    problems.refuse(retry_policy.is_some(), "retry_policy");
     problems.refuse(
         retry_policy_typed_config.is_some(),
         "retry_policy_typed_config",
@@ -178,6 +180,16 @@ pub(super) fn forward(
         let at = |error: ConfigError| error.within("hash_policy");
         errors.into_iter().map(at).collect()
     });
+    forward.retry = match retry_policy {
+        Some(message) => {
+            let policy = RetryPolicy::from_config(message).map_err(|errors| {
+                let at = |error: ConfigError| error.within("retry_policy");
+                errors.into_iter().map(at).collect()
+            });
+            problems.take_all(policy).map(Arc::new)
+        }
+        None => scope.retry.clone(),
+    };
     forward.hash_policy = problems.take_all(hash_policy).flatten().map(Box::new);
     forward.upgrades = upgrades(upgrade_configs, problems);
     // Only CONNECT may have it.

@@ -24,6 +24,7 @@ use crate::action::Mutations;
 use crate::hosts::{Duplicate, HostIndex};
 use crate::matchers::HeaderName;
 use crate::mutations::HeaderMutations;
+use crate::retry::RetryPolicy;
 use crate::table::{Route, RouteTable};
 use problems::Problems;
 
@@ -47,6 +48,8 @@ struct Scope<'a> {
     cx: CompileContext<'a>,
     validate_clusters: bool,
     max_body: u32,
+    /// The retry policy of the virtual host at hand.
+    retry: Option<Arc<RetryPolicy>>,
     /// Routes of all virtual hosts so far.
     routes: Vec<Route>,
     /// Slots for entries given out so far.
@@ -110,6 +113,7 @@ pub fn compile(
             max_direct_response_body_size_bytes.as_ref(),
             MAX_DIRECT_RESPONSE_BODY,
         ),
+        retry: None,
         routes: Vec::with_capacity(configs.len()),
         entries: 0,
     };

@@ -1,13 +1,16 @@
 //! `VirtualHost`.
 
-use nuncio_config::api;
+use std::sync::Arc;
+
 use nuncio_config::api::route::virtual_host::TlsRequirementType;
+use nuncio_config::{ConfigError, api};
 use nuncio_sdk::PerFilterConfig;
 
 use super::problems::Problems;
 use super::{Scope, filters, metadata_of, mutations, route};
 use crate::index::{MIN_ROUTES, PathIndex};
 use crate::matchers::HeaderMatcher;
+use crate::retry::RetryPolicy;
 use crate::table::{BodyLimits, RequireTls, VirtualCluster, VirtualHost};
 
 /// Compiles a virtual host; its routes go to `scope`.
@@ -39,8 +42,7 @@ pub(super) fn compile(
         retry_policy,
         retry_policy_typed_config,
         hedge_policy,
-        // Concerns retries only, and those are refused.
-        include_is_timeout_retry_header: _,
+        include_is_timeout_retry_header,
         per_request_buffer_limit_bytes,
         request_body_buffer_limit,
         request_mirror_policies,
@@ -50,7 +52,6 @@ pub(super) fn compile(
     problems.refuse(matcher.is_some(), "matcher");
     problems.refuse(!rate_limits.is_empty(), "rate_limits");
     problems.refuse(cors.is_some(), "cors");
-    problems.refuse(retry_policy.is_some(), "retry_policy");
     problems.refuse(
         retry_policy_typed_config.is_some(),
         "retry_policy_typed_config",
@@ -100,6 +101,13 @@ pub(super) fn compile(
         RequireTls::None => 0,
         _ => scope.take_entries(1),
     };
+    scope.retry = retry_policy.as_ref().and_then(|message| {
+        let policy = RetryPolicy::from_config(message).map_err(|errors| {
+            let at = |error: ConfigError| error.within("retry_policy");
+            errors.into_iter().map(at).collect()
+        });
+        problems.take_all(policy).map(Arc::new)
+    });
     let first = scope.routes.len();
     for (index, config) in routes.iter().enumerate() {
         problems.within(format_args!("routes[{index}]"), |problems| {
@@ -128,6 +136,7 @@ pub(super) fn compile(
         },
         attempt_count_in_request: *include_request_attempt_count,
         attempt_count_in_response: *include_attempt_count_in_response,
+        timeout_retry_header: *include_is_timeout_retry_header,
         metadata: metadata_of(metadata.as_ref()),
     }
 }

@@ -26,7 +26,7 @@ use nuncio_stats::{Group, LocalGroup, Schema};
 use crate::breaker::{Breakers, Priority, Resource, WorkerGauges};
 use crate::host::Host;
 use crate::info::{ClusterInfo, UpstreamProtocol};
-use crate::stats::{AnswerStats, ClusterStats as S, Http1Stats};
+use crate::stats::{AnswerStats, ClusterStats as S, Http1Stats, RetryStats};
 
 pub use connect::{ConnectFailure, FailureKind};
 pub use connection::{ClientConnection, ClosedBy, PooledConnection};
@@ -73,6 +73,7 @@ pub(crate) struct Counters {
     pub(crate) external: LazyGroup,
     pub(crate) internal: LazyGroup,
     pub(crate) canary: LazyGroup,
+    pub(crate) retry: LazyGroup,
     pub(crate) http1: LazyGroup,
     pub(crate) http2: LazyGroup,
     pub(crate) breakers: Arc<Breakers>,
@@ -89,6 +90,7 @@ impl Counters {
             external: LazyGroup::new("external", AnswerStats::SCHEMA),
             internal: LazyGroup::new("internal", AnswerStats::SCHEMA),
             canary: LazyGroup::new("canary", AnswerStats::SCHEMA),
+            retry: LazyGroup::new("retry", RetryStats::SCHEMA),
             http1: LazyGroup::new("http1", Http1Stats::SCHEMA),
             http2: LazyGroup::new("http2", Http2Stats::SCHEMA),
             breakers: info.breakers.clone(),

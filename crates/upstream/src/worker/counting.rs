@@ -10,7 +10,7 @@ use nuncio_stats::LocalGroup;
 
 use super::{WorkerCluster, WorkerHost};
 use crate::outlier::Outcome;
-use crate::stats::{AnswerStats, ClusterStats as S};
+use crate::stats::{AnswerStats, ClusterStats as S, RetryStats};
 
 /// What decides under which prefixes an answer is counted beside the plain one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,6 +94,43 @@ impl WorkerCluster {
         if let Some(detector) = &self.info().outlier {
             detector.put_degraded(host.host());
         }
+    }
+
+    /// A request is tried again; `code`: the answer that is not taken, if there was one. Counts `upstream_rq_retry` and
+    /// `retry.upstream_rq_<code>`.
+    pub fn on_retry(&self, code: Option<u16>, rate_limited: bool) {
+        let stats = self.stats();
+        stats.inc(S::UPSTREAM_RQ_RETRY);
+        stats.inc(match rate_limited {
+            true => S::UPSTREAM_RQ_RETRY_BACKOFF_RATELIMITED,
+            false => S::UPSTREAM_RQ_RETRY_BACKOFF_EXPONENTIAL,
+        });
+        if let Some(code) = code {
+            let counters = self.counters();
+            let retry = counters.retry.of(&counters.group);
+            retry.charge_code(RetryStats::UPSTREAM_RQ, code);
+        }
+    }
+
+    /// A request that was tried again got an answer to be taken: `upstream_rq_retry_success`.
+    pub fn on_retry_success(&self) {
+        self.stats().inc(S::UPSTREAM_RQ_RETRY_SUCCESS);
+    }
+
+    /// No try is left: `upstream_rq_retry_limit_exceeded`.
+    pub fn on_retry_limit(&self) {
+        self.stats().inc(S::UPSTREAM_RQ_RETRY_LIMIT_EXCEEDED);
+    }
+
+    /// The request's body is too large to be kept for further tries: `retry_or_shadow_abandoned`.
+    pub fn on_retry_abandoned(&self) {
+        self.stats().inc(S::RETRY_OR_SHADOW_ABANDONED);
+    }
+
+    /// A try's idle timeout is over: `upstream_rq_per_try_idle_timeout`, and the host's `rq_timeout`.
+    pub fn on_per_try_idle_timeout(&self, host: Option<&WorkerHost>) {
+        self.stats().inc(S::UPSTREAM_RQ_PER_TRY_IDLE_TIMEOUT);
+        self.count_host_timeout(host);
     }
 
     /// The exchange with `host` failed before it gave an answer: its `rq_error`.

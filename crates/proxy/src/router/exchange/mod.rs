@@ -159,7 +159,7 @@ impl Exchange {
     }
 
     /// The response is complete.
-    fn finish(self, now: Instant) {
+    pub(super) fn finish(self, now: Instant) {
         let left_over = self.early.is_some_and(|early| !early.is_empty());
         match self.codec {
             codec if left_over => each!(codec, it => it.abandon(ClosedBy::Local)),
@@ -287,6 +287,9 @@ impl Stream {
             }
             progress = true;
             self.touch(now);
+            if let Some(retry) = &mut self.router.retry {
+                retry.touch(now);
+            }
             // What has come goes to the client before more is read.
             if self.out.data.len() >= HANDOVER {
                 return true;
@@ -316,6 +319,9 @@ impl Stream {
     fn on_upstream_event(&mut self, event: Event, now: Instant) {
         match event {
             Event::Headers { end_stream } => {
+                if self.router.retry.is_some() && self.retry_after_answer(end_stream, now) {
+                    return;
+                }
                 if self.refuse_handshake() {
                     return;
                 }
@@ -375,9 +381,10 @@ impl Stream {
     /// Takes back what was asked of the upstream, if it is not complete.
     pub(crate) fn router_abort(&mut self) {
         self.router.deadline = None;
+        self.router.retry = None;
         self.router.body.clear();
         match std::mem::replace(&mut self.router.upstream, Upstream::Done) {
-            Upstream::None | Upstream::Done => {}
+            Upstream::None | Upstream::Done | Upstream::Waiting => {}
             // Dropping it leaves the queue; the connection in the making goes to whom it may serve.
             Upstream::Connecting(pending) => drop(pending),
             Upstream::Active(exchange) => {

@@ -1,0 +1,505 @@
+//! Trying a request again (Envoy's `RetryStateImpl`, and the router's part of it).
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use nuncio_buffer::Buffer;
+use nuncio_http::{HeaderMap, Known, grpc};
+use nuncio_route::{Forward, RetryOn, RetryPolicy};
+use nuncio_sdk::{LocalReply, ResponseFlags, UpstreamHost as _};
+use nuncio_upstream::outlier::Outcome;
+use nuncio_upstream::{ClosedBy, Priority, Taken, WorkerCluster, WorkerHost};
+use tokio::time::Instant;
+
+use super::outcome::Reset;
+use super::{Upstream, number};
+use crate::stream::Stream;
+
+/// What is kept of a request that may be tried again.
+pub(super) struct Retry {
+    policy: Arc<RetryPolicy>,
+    on: RetryOn,
+    /// Of `x-envoy-retriable-status-codes`.
+    more_codes: Vec<u16>,
+    /// Of `x-envoy-retriable-header-names`, in lower case.
+    more_headers: Vec<String>,
+    /// Tries that are left after this one.
+    left: u32,
+    per_try_timeout: Option<Duration>,
+    pub(super) priority: Priority,
+    /// The request's body so far, for the next try.
+    body: Buffer,
+    /// The body is kept: it was never larger than `limit`.
+    keeps_body: bool,
+    limit: usize,
+    /// A connection was found: some of the request may have been sent.
+    pub(super) begun: bool,
+    /// Hosts of all tries.
+    tried: Vec<Rc<WorkerHost>>,
+    /// The right to this try, unless it is the first one.
+    taken: Option<Taken>,
+    /// Bound of the next random wait.
+    next_wait: Duration,
+    /// When the next try begins.
+    next_try: Option<Instant>,
+    try_deadline: Option<Instant>,
+    idle_deadline: Option<Instant>,
+}
+
+/// Why the request may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// There is no connection.
+    Connect,
+    /// The exchange ended before its response.
+    Reset(Reset),
+    /// A try has taken too long.
+    Timeout,
+}
+
+/// What becomes of a try that may not be the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    /// Nothing asks for another try.
+    Final,
+    /// The request will be tried again.
+    Again,
+    /// It would be, if there was a try left.
+    Exhausted,
+    /// It would be, if the cluster's budget of retries was not used up.
+    Overflow,
+}
+
+impl Retry {
+    /// For a request on this route; `None` when nothing asks for retries.
+    fn new(
+        forward: &Forward,
+        headers: &HeaderMap,
+        limit: usize,
+        timeout: Option<Duration>,
+    ) -> Option<Box<Retry>> {
+        let text = |name| headers.get(name).and_then(|v| std::str::from_utf8(v).ok());
+        let asked = [Known::XEnvoyRetryOn, Known::XEnvoyRetryGrpcOn];
+        let asked = asked.into_iter().filter_map(text).map(RetryOn::parse);
+        let on_by_request = asked.fold(RetryOn::default(), RetryOn::or);
+        let on = match &forward.retry {
+            Some(policy) => policy.on.or(on_by_request),
+            None => on_by_request,
+        };
+        if on.is_empty() {
+            return None;
+        }
+        let policy = forward.retry.clone().unwrap_or_default();
+        if !policy.request_headers.is_empty()
+            && !policy.request_headers.iter().any(|it| it.matches(headers))
+        {
+            return None;
+        }
+        let left = headers.get(Known::XEnvoyMaxRetries).and_then(number);
+        let left = left.map_or(policy.retries, |left| {
+            u32::try_from(left).unwrap_or(u32::MAX)
+        });
+        let per_try = headers
+            .get(Known::XEnvoyUpstreamRqPerTryTimeoutMs)
+            .and_then(number)
+            .map(Duration::from_millis);
+        let list = |name| text(name).unwrap_or_default().split(',').map(str::trim);
+        let codes = list(Known::XEnvoyRetriableStatusCodes).filter_map(|code| code.parse().ok());
+        let names = list(Known::XEnvoyRetriableHeaderNames).filter(|name| !name.is_empty());
+        Some(Box::new(Retry {
+            on,
+            more_codes: codes.collect(),
+            more_headers: names.map(str::to_ascii_lowercase).collect(),
+            left,
+            // One that is not shorter than the timeout of the whole is none.
+            per_try_timeout: per_try
+                .or(policy.per_try_timeout)
+                .filter(|it| !it.is_zero() && timeout.is_none_or(|whole| *it < whole)),
+            priority: match forward.high_priority {
+                true => Priority::High,
+                false => Priority::Default,
+            },
+            body: Buffer::new(),
+            keeps_body: true,
+            limit,
+            begun: false,
+            tried: Vec::new(),
+            taken: None,
+            next_wait: policy.base_interval,
+            next_try: None,
+            try_deadline: None,
+            idle_deadline: None,
+            policy,
+        }))
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let all = [self.next_try, self.try_deadline, self.idle_deadline];
+        all.into_iter().flatten().min()
+    }
+
+    /// The exchange is alive.
+    pub(super) fn touch(&mut self, now: Instant) {
+        if let Some(timeout) = self.policy.per_try_idle_timeout {
+            self.idle_deadline = Some(now + timeout);
+        }
+    }
+
+    /// The request has left, whole: from now on a try takes its time.
+    pub(super) fn arm(&mut self, now: Instant) {
+        self.try_deadline = self.per_try_timeout.map(|timeout| now + timeout);
+    }
+
+    fn disarm(&mut self) {
+        self.try_deadline = None;
+        self.idle_deadline = None;
+    }
+
+    /// How long this try may take.
+    pub(super) fn per_try_timeout(&self) -> Option<Duration> {
+        self.per_try_timeout
+    }
+
+    /// The body, to be sent once more.
+    pub(super) fn body(&self) -> Option<Buffer> {
+        self.keeps_body.then(|| self.body.clone())
+    }
+
+    /// Keeps a piece of the body. Returns whether it need not be kept elsewhere until there is a connection; when the body is
+    /// too large, `waiting` gets what was kept so far.
+    pub(super) fn keep(
+        &mut self,
+        data: &Buffer,
+        waiting: Option<&mut Buffer>,
+        cluster: Option<&Rc<WorkerCluster>>,
+    ) -> bool {
+        if !self.keeps_body {
+            return false;
+        }
+        if self.body.len() + data.len() <= self.limit {
+            self.body.append_slice(data);
+            return true;
+        }
+        self.keeps_body = false;
+        if let Some(cluster) = cluster {
+            cluster.on_retry_abandoned();
+        }
+        if let Some(waiting) = waiting {
+            waiting.append(&mut self.body);
+        }
+        self.body = Buffer::new();
+        false
+    }
+
+    fn wants_after(&self, failure: Failure) -> bool {
+        let no_answer = RetryOn::RESET
+            .or(RetryOn::FIVE_XX)
+            .or(RetryOn::GATEWAY_ERROR);
+        self.on.has(no_answer)
+            || match failure {
+                Failure::Connect => self
+                    .on
+                    .has(RetryOn::CONNECT_FAILURE.or(RetryOn::RESET_BEFORE_REQUEST)),
+                Failure::Reset(Reset::RemoteRefused) => self.on.has(RetryOn::REFUSED_STREAM),
+                Failure::Reset(_) | Failure::Timeout => false,
+            }
+    }
+
+    fn wants_after_answer(&self, status: u16, headers: &HeaderMap) -> bool {
+        if headers.contains(Known::XEnvoyRatelimited) {
+            return self.on.has(RetryOn::ENVOY_RATELIMITED);
+        }
+        let policy = &self.policy;
+        let by_status = match status {
+            502..=504 => self.on.has(RetryOn::FIVE_XX.or(RetryOn::GATEWAY_ERROR)),
+            500.. => self.on.has(RetryOn::FIVE_XX),
+            409 => self.on.has(RetryOn::RETRIABLE_4XX),
+            _ => false,
+        };
+        by_status
+            || self.on.has(RetryOn::RETRIABLE_STATUS_CODES)
+                && (policy.status_codes.contains(&status) || self.more_codes.contains(&status))
+            || self.on.has(RetryOn::RETRIABLE_HEADERS)
+                && (policy.response_headers.iter().any(|it| it.matches(headers))
+                    || (self.more_headers.iter()).any(|name| headers.contains(name.as_str())))
+            || self.wants_after_grpc(headers)
+    }
+
+    fn wants_after_grpc(&self, headers: &HeaderMap) -> bool {
+        let Some(Ok(code)) = grpc::status_in(headers) else {
+            return false;
+        };
+        let reason = match code {
+            grpc::Code::CANCELLED => RetryOn::GRPC_CANCELLED,
+            grpc::Code::DEADLINE_EXCEEDED => RetryOn::GRPC_DEADLINE_EXCEEDED,
+            grpc::Code::RESOURCE_EXHAUSTED => RetryOn::GRPC_RESOURCE_EXHAUSTED,
+            grpc::Code::INTERNAL => RetryOn::GRPC_INTERNAL,
+            grpc::Code::UNAVAILABLE => RetryOn::GRPC_UNAVAILABLE,
+            _ => return false,
+        };
+        self.on.has(reason)
+    }
+
+    /// When the answer says that it is worth coming back (`rate_limited_retry_back_off`).
+    fn reset_wait(&self, headers: &HeaderMap) -> Option<Duration> {
+        self.policy.reset_headers.iter().find_map(|header| {
+            let value = number(headers.get_str(&header.name)?)?;
+            let value = Duration::from_secs(value);
+            let wait = match header.is_time {
+                false => value,
+                true => {
+                    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                    value.checked_sub(now.ok()?)?
+                }
+            };
+            (wait <= self.policy.max_reset).then_some(wait)
+        })
+    }
+
+    /// A random wait, whose bound doubles each time.
+    fn backoff(&mut self) -> Duration {
+        let bound = self.next_wait;
+        self.next_wait = (bound * 2).min(self.policy.max_interval);
+        bound.mul_f64(rand::random())
+    }
+
+    /// Whether another host is to be asked for.
+    fn avoids(&self, host: &Rc<WorkerHost>) -> bool {
+        let policy = &self.policy;
+        policy.avoid_previous_hosts
+            && (self.tried.iter()).any(|tried| tried.address() == host.address())
+            || policy.avoid_canaries && host.host().is_canary()
+    }
+}
+
+impl Stream {
+    /// Whether, and how, the request may be tried again.
+    pub(super) fn prepare_retries(&mut self, forward: &Forward) {
+        // What goes through a tunnel cannot be sent again.
+        if self.is_upgrade || self.is_connect {
+            return;
+        }
+        let limit = self.request_limit as usize;
+        let timeout = self.router.timeout;
+        self.router.retry = Retry::new(forward, &self.request.headers, limit, timeout);
+    }
+
+    /// A host for this try: one that the policy does not avoid, if that is found in time.
+    pub(super) fn choose_host_for_try(
+        &mut self,
+        cluster: &WorkerCluster,
+        route: &nuncio_route::RouteEntry,
+    ) -> Option<Rc<WorkerHost>> {
+        let mut host = self.choose_host(cluster, route)?;
+        let attempts = self.router.retry.as_ref().map_or(0, |retry| {
+            if retry.policy.avoid_canaries || !retry.tried.is_empty() {
+                retry.policy.host_attempts
+            } else {
+                0
+            }
+        });
+        for _ in 0..attempts {
+            if (self.router.retry.as_ref()).is_none_or(|retry| !retry.avoids(&host)) {
+                break;
+            }
+            host = self.choose_host(cluster, route)?;
+        }
+        if let Some(retry) = &mut self.router.retry {
+            retry.tried.push(host.clone());
+        }
+        Some(host)
+    }
+
+    /// The try has failed without an answer. Returns whether the request will be tried again.
+    pub(super) fn retry_after(&mut self, failure: Failure) -> bool {
+        let Some(retry) = &mut self.router.retry else {
+            return false;
+        };
+        retry.disarm();
+        let wants = retry.wants_after(failure);
+        self.retry_if(wants, None, None)
+    }
+
+    /// An answer has come. Returns whether it is dropped, and the request tried again.
+    pub(super) fn retry_after_answer(&mut self, end: bool, now: Instant) -> bool {
+        let status = self.response.headers.status().unwrap_or(0);
+        let Some(retry) = &mut self.router.retry else {
+            return false;
+        };
+        retry.disarm();
+        let wants = retry.wants_after_answer(status, &self.response.headers);
+        let wait = wants.then(|| retry.reset_wait(&self.response.headers));
+        if !self.retry_if(wants, Some(status), wait.flatten()) {
+            return false;
+        }
+        if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+            cluster.on_host_response(host, status);
+            cluster.put_outlier_code(host, self.outlier_code(status));
+        }
+        if let Upstream::Active(exchange) =
+            std::mem::replace(&mut self.router.upstream, Upstream::Waiting)
+        {
+            self.note_wire(&exchange);
+            match end {
+                true => exchange.finish(now),
+                false => exchange.abandon(ClosedBy::Local),
+            }
+        }
+        self.response.clear();
+        true
+    }
+
+    fn retry_if(&mut self, wants: bool, code: Option<u16>, reset: Option<Duration>) -> bool {
+        match self.decide(wants) {
+            Decision::Final => {
+                if let (Some(retry), Some(cluster)) = (&self.router.retry, &self.router.cluster)
+                    && retry.taken.is_some()
+                    && code.is_some()
+                {
+                    cluster.on_retry_success();
+                    self.router.groups.count_retry_success();
+                }
+                // The body is not needed any more.
+                self.router.retry = None;
+                false
+            }
+            Decision::Exhausted => {
+                self.info
+                    .set_flag(ResponseFlags::UPSTREAM_RETRY_LIMIT_EXCEEDED);
+                self.router.retry = None;
+                false
+            }
+            Decision::Overflow => {
+                self.info.set_flag(ResponseFlags::UPSTREAM_OVERFLOW);
+                self.router.retry = None;
+                false
+            }
+            Decision::Again => {
+                let now = self.now;
+                if let Some(retry) = &mut self.router.retry {
+                    let wait = reset.unwrap_or_else(|| retry.backoff());
+                    retry.next_try = Some(now + wait);
+                }
+                if let Some(cluster) = &self.router.cluster {
+                    cluster.on_retry(code, reset.is_some());
+                }
+                self.router.groups.count_retry();
+                if code.is_none() {
+                    self.router.upstream = Upstream::Waiting;
+                }
+                true
+            }
+        }
+    }
+
+    fn decide(&mut self, wants: bool) -> Decision {
+        let whole = self.router.end;
+        let (Some(retry), Some(cluster)) = (&mut self.router.retry, &self.router.cluster) else {
+            return Decision::Final;
+        };
+        // What was never sent can be sent later, however large it is and even before it has come whole.
+        if !wants || retry.begun && !(whole && retry.keeps_body) {
+            return Decision::Final;
+        }
+        if retry.left == 0 {
+            cluster.on_retry_limit();
+            self.router.groups.count_retry_limit();
+            return Decision::Exhausted;
+        }
+        retry.left -= 1;
+        // The right to the try that has failed goes back first.
+        retry.taken = None;
+        match cluster.take_retry(retry.priority) {
+            Some(taken) => {
+                retry.taken = Some(taken);
+                Decision::Again
+            }
+            None => {
+                self.router.groups.count_retry_overflow();
+                Decision::Overflow
+            }
+        }
+    }
+
+    /// Deadlines of retries: the next try begins, or the present one has taken too long.
+    pub(super) fn on_retry_deadline(&mut self, now: Instant) {
+        self.now = now;
+        let Some(retry) = &mut self.router.retry else {
+            return;
+        };
+        let is_over = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        if is_over(&mut retry.next_try) {
+            return self.try_again();
+        }
+        let idle = is_over(&mut retry.idle_deadline);
+        if is_over(&mut retry.try_deadline) || idle {
+            self.on_try_timeout(idle);
+        }
+    }
+
+    fn try_again(&mut self) {
+        let Some(route) = self.router.route.clone() else {
+            return;
+        };
+        let Some(forward) = route.forward() else {
+            return;
+        };
+        let elapsed = self.router.complete_at.map(|at| self.now - at);
+        self.tell_timeout(forward, elapsed.unwrap_or_default());
+        if let Err(reply) = self.try_upstream(&route, forward) {
+            self.router_reply(reply);
+        }
+    }
+
+    fn on_try_timeout(&mut self, idle: bool) {
+        let started = match &self.router.upstream {
+            Upstream::Active(exchange) => exchange.has_started(),
+            _ => false,
+        };
+        // An answer that has begun has until the end of the whole request.
+        if started && !idle {
+            return;
+        }
+        if let Some(cluster) = &self.router.cluster {
+            let host = self.router.host.as_deref();
+            match idle {
+                true => cluster.on_per_try_idle_timeout(host),
+                false => cluster.on_per_try_timeout(host),
+            }
+            if let Some(host) = host {
+                cluster.put_outlier_outcome(host, Outcome::Timeout, None);
+            }
+        }
+        if idle {
+            self.info.set_flag(ResponseFlags::STREAM_IDLE_TIMEOUT);
+        }
+        match std::mem::replace(&mut self.router.upstream, Upstream::Waiting) {
+            Upstream::Active(exchange) => {
+                self.note_wire(&exchange);
+                exchange.abandon(ClosedBy::Local);
+            }
+            other => drop(other),
+        }
+        if !started && self.retry_after(Failure::Timeout) {
+            if let Some(route) = &self.router.route
+                && route.include_is_timeout_retry_header()
+            {
+                self.request
+                    .headers
+                    .set(Known::XEnvoyIsTimeoutRetry, b"true");
+            }
+            return;
+        }
+        self.router.upstream = Upstream::Done;
+        self.charge_code(504);
+        let details = match idle {
+            true => "upstream_per_try_idle_timeout",
+            false => "upstream_per_try_timeout",
+        };
+        self.router_reply(
+            LocalReply::new(504, "upstream request timeout", details)
+                .flags(ResponseFlags::UPSTREAM_REQUEST_TIMEOUT),
+        );
+    }
+}
