@@ -10,7 +10,6 @@ pub mod fuzz;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use nuncio_config::ConfigError;
 use nuncio_config::api::core::{HeaderValue, HeaderValueOption};

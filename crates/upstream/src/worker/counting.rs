@@ -130,7 +130,7 @@ impl WorkerCluster {
     /// A try's idle timeout is over: `upstream_rq_per_try_idle_timeout`, and the host's `rq_timeout`.
     pub fn on_per_try_idle_timeout(&self, host: Option<&WorkerHost>) {
         self.stats().inc(S::UPSTREAM_RQ_PER_TRY_IDLE_TIMEOUT);
-        self.count_host_timeout(host);
+        count_host_timeout(host);
     }
 
     /// The exchange with `host` failed before it gave an answer: its `rq_error`.
@@ -141,9 +141,13 @@ impl WorkerCluster {
     /// The route's timeout is over: `upstream_rq_timeout`, and the host's `rq_timeout`.
     pub fn on_timeout(&self, host: Option<&WorkerHost>) {
         self.stats().inc(S::UPSTREAM_RQ_TIMEOUT);
-        if let Some(host) = host {
-            host.host().stats().rq_timeout.fetch_add(1, Relaxed);
-        }
+        count_host_timeout(host);
+    }
+
+    /// A try's timeout is over: `upstream_rq_per_try_timeout`, and the host's `rq_timeout`.
+    pub fn on_per_try_timeout(&self, host: Option<&WorkerHost>) {
+        self.stats().inc(S::UPSTREAM_RQ_PER_TRY_TIMEOUT);
+        count_host_timeout(host);
     }
 
     /// The response said `connection: close` (or the like): `upstream_cx_close_notify`.
@@ -187,5 +191,11 @@ impl WorkerCluster {
     /// The group's owner, for code that counts something of its own.
     pub fn stats_group(&self) -> &nuncio_stats::Group {
         &self.counters().group
+    }
+}
+
+fn count_host_timeout(host: Option<&WorkerHost>) {
+    if let Some(host) = host {
+        host.host().stats().rq_timeout.fetch_add(1, Relaxed);
     }
 }
