@@ -199,7 +199,6 @@ impl Driver {
     }
 
     fn behave(&mut self, key: StreamKey, event: Event) {
-        let is_first = matches!(event, Event::Headers { .. });
         let is_server = self.role == Role::Server;
         match (self.conduct, event) {
             (_, Event::Reset { .. }) => self.release(key),
@@ -209,12 +208,11 @@ impl Driver {
                     .reset(key, ErrorCode::INTERNAL_ERROR, &mut self.out);
                 self.release(key);
             }
-            (Conduct::Early, _) if is_server => {
-                if is_first {
-                    self.answer(key);
-                    self.release(key);
-                }
+            (Conduct::Early, Event::Headers { .. }) if is_server => {
+                self.answer(key);
+                self.release(key);
             }
+            (Conduct::Early, _) if is_server => {}
             (Conduct::Usual | Conduct::Early, _) if event.is_end() => {
                 if is_server {
                     self.answer(key);
