@@ -49,4 +49,5 @@ pub use extensions::load_balancing_policies::wrr_locality::v3 as wrr_locality;
 pub use extensions::transport_sockets::raw_buffer::v3 as raw_buffer;
 pub use extensions::upstreams::http::v3 as http_protocol_options;
 pub use r#type::matcher::v3 as matcher;
+pub use r#type::metadata::v3 as metadata;
 pub use r#type::v3 as types;

@@ -35,7 +35,7 @@ enum Kind {
     Cookie(Cookie),
     SourceIp,
     QueryParameter(Box<str>),
-    /// No filter here sets filter state, so there is never one to be hashed.
+    /// No filter here sets filter state that can be hashed, so there is never any.
     FilterState,
 }
 

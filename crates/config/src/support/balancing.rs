@@ -12,8 +12,11 @@ const SUBSET: &str = "envoy.extensions.load_balancing_policies.subset.v3.Subset"
 const CLUSTER_PROVIDED: &str =
     "envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided";
 
+const OVERRIDE_HOST: &str =
+    "envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost";
+
 /// What `TypedExtensionConfig.typed_config` may hold in a list of policies.
-pub(super) const POLICIES: [&str; 7] = [
+pub(super) const POLICIES: [&str; 8] = [
     ROUND_ROBIN,
     LEAST_REQUEST,
     RANDOM,
@@ -21,6 +24,7 @@ pub(super) const POLICIES: [&str; 7] = [
     MAGLEV,
     SUBSET,
     CLUSTER_PROVIDED,
+    OVERRIDE_HOST,
 ];
 
 const SLOW_START: &[(&str, Support)] = &[
@@ -185,6 +189,25 @@ pub(super) const MESSAGES: &[Entry] = &[
     ),
     message(CLUSTER_PROVIDED, &[]),
     message(
+        OVERRIDE_HOST,
+        &[
+            ("override_host_sources", Implemented),
+            ("fallback_policy", Implemented),
+        ],
+    ),
+    message(
+        "envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost.OverrideHostSource",
+        &[("header", Implemented), ("metadata", Implemented)],
+    ),
+    message(
+        "envoy.type.metadata.v3.MetadataKey",
+        &[("key", Implemented), ("path", Implemented)],
+    ),
+    message(
+        "envoy.type.metadata.v3.MetadataKey.PathSegment",
+        &[("key", Implemented)],
+    ),
+    message(
         "envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig",
         SLOW_START,
     ),
@@ -239,7 +262,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("query_parameter", Implemented),
             (
                 "filter_state",
-                Harmless("no filter here sets filter state, so there is never any to hash"),
+                Harmless("no filter here sets filter state that can be hashed, so there is never any"),
             ),
             ("terminal", Implemented),
         ],

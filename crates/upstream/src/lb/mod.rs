@@ -12,6 +12,7 @@
 pub mod edf;
 pub mod hashing;
 pub mod least_request;
+pub mod listed_hosts;
 mod murmur;
 mod override_host;
 pub mod priority;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use nuncio_http::HeaderMap;
 use nuncio_route::{HashPolicy, MetadataMatch};
 use nuncio_sdk::ConnectionInfo;
+use nuncio_sdk::metadata::DynamicMetadata;
 use nuncio_stats::{Group, LocalGroup};
 
 use crate::host::{Host, Locality};
@@ -51,6 +53,8 @@ pub struct LbContext<'a> {
     pub hash: Option<u64>,
     /// `metadata_match` of the route: (key, value) under `envoy.lb`.
     pub metadata_match: Option<&'a MetadataMatch>,
+    /// Dynamic metadata of the stream.
+    pub metadata: Option<&'a DynamicMetadata>,
     /// The downstream connection.
     pub downstream: Option<&'a ConnectionInfo>,
     /// The request's headers.

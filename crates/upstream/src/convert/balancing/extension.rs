@@ -7,6 +7,10 @@ use nuncio_config::api::cluster_provided::ClusterProvided;
 use nuncio_config::api::core::TypedExtensionConfig;
 use nuncio_config::api::least_request::{LeastRequest as LeastRequestMessage, least_request};
 use nuncio_config::api::maglev::Maglev as MaglevMessage;
+use nuncio_config::api::metadata::{MetadataKey, metadata_key::path_segment::Segment};
+use nuncio_config::api::override_host::{
+    OverrideHost as OverrideHostMessage, override_host::OverrideHostSource,
+};
 use nuncio_config::api::protobuf::Any;
 use nuncio_config::api::random::Random as RandomMessage;
 use nuncio_config::api::ring_hash::{RingHash as RingHashMessage, ring_hash};
@@ -22,6 +26,7 @@ use crate::lb::LbPolicy;
 use crate::lb::hashing::maglev::{Maglev, is_prime};
 use crate::lb::hashing::ring::{HashFunction, RingHash};
 use crate::lb::least_request::{LeastRequest, Selection};
+use crate::lb::listed_hosts::{ListedHosts, Source};
 use crate::lb::random::Random;
 use crate::lb::round_robin::RoundRobin;
 
@@ -103,6 +108,9 @@ fn make(
     } else if any::is::<SubsetMessage>(config) {
         let message = errors.take(any::unpack(config));
         message.and_then(|message| subset::extension(message, parts, errors))
+    } else if any::is::<OverrideHostMessage>(config) {
+        let message = errors.take(any::unpack(config));
+        message.and_then(|message| override_host(message, parts, errors))
     } else if any::is::<ClusterProvided>(config) {
         if provided.is_none() {
             errors.push(not_provided(""));
@@ -207,6 +215,58 @@ fn maglev(message: MaglevMessage, errors: &mut Errors) -> Arc<dyn LbPolicy> {
     };
     check_maglev(&policy, errors);
     Arc::new(policy)
+}
+
+fn override_host(message: OverrideHostMessage, parts: &SharedParts, errors: &mut Errors) -> Made {
+    let OverrideHostMessage {
+        override_host_sources,
+        selected_host_key,
+        fallback_policy,
+    } = message;
+    errors.refuse_if(selected_host_key.is_some(), "selected_host_key");
+    let mut sources = Vec::new();
+    for (index, OverrideHostSource { header, metadata }) in
+        override_host_sources.into_iter().enumerate()
+    {
+        let mut wrong = |text: &str| {
+            errors.push(ConfigError::new(
+                format!("override_host_sources[{index}]"),
+                text,
+            ));
+        };
+        match (header.is_empty(), metadata) {
+            (true, None) => wrong("Empty override source"),
+            (false, Some(_)) => wrong("Only one override source must be set"),
+            (false, None) => sources.push(Source::Header(header.to_ascii_lowercase().into())),
+            (true, Some(MetadataKey { key, path })) => {
+                let keys = path
+                    .into_iter()
+                    .filter_map(|segment| match segment.segment? {
+                        Segment::Key(key) => Some(key.into_boxed_str()),
+                        // Refused by the support table.
+                        _ => None,
+                    });
+                sources.push(Source::Metadata(key.into(), keys.collect()));
+            }
+        }
+    }
+    if sources.is_empty() {
+        errors.push(ConfigError::new(
+            "override_host_sources",
+            "value must contain at least 1 item(s)",
+        ));
+    }
+    let Some(list) = fallback_policy else {
+        errors.push(ConfigError::new("fallback_policy", "value is required"));
+        return None;
+    };
+    let fallback = errors.nested("fallback_policy", |errors| {
+        first_of(list, parts, None, errors)
+    });
+    Some(Arc::new(ListedHosts {
+        sources: sources.into(),
+        fallback: fallback?,
+    }))
 }
 
 /// What Envoy checks of ring sizes beyond the message's own rules.
