@@ -267,7 +267,7 @@ impl Breakers {
         budget.used.load(Relaxed) < budget.max.load(Relaxed)
     }
 
-    /// Takes one if one is left. Give it back with [`Self::give_back`].
+    /// Takes one if one is left. Give it back with [`Self::give_back`], or use [`Taken`].
     #[inline]
     #[must_use]
     pub fn try_take(
@@ -343,6 +343,39 @@ impl Breakers {
                 return;
             }
         }
+    }
+}
+
+/// One unit of a budget, given back when dropped. For holders that live on one thread and are not on the hot path.
+#[derive(Debug)]
+pub struct Taken {
+    breakers: Arc<Breakers>,
+    gauges: WorkerGauges,
+    priority: Priority,
+    resource: Resource,
+}
+
+impl Taken {
+    /// Takes one if one is left.
+    pub fn try_take(
+        breakers: &Arc<Breakers>,
+        gauges: &WorkerGauges,
+        priority: Priority,
+        resource: Resource,
+    ) -> Option<Self> {
+        breakers.try_take(priority, resource, gauges).then(|| Self {
+            breakers: breakers.clone(),
+            gauges: gauges.clone(),
+            priority,
+            resource,
+        })
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.breakers
+            .give_back(self.priority, self.resource, &self.gauges);
     }
 }
 

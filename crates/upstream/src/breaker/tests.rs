@@ -34,14 +34,14 @@ fn a_budget_is_taken_and_given_back() {
     let gauges = gauges(&group, &breakers);
     assert!(breakers.try_take(P, R, &gauges));
     assert_eq!(group.gauge(ClusterStats::DEFAULT_RQ_OPEN), 0);
-    assert!(breakers.try_take(P, R, &gauges));
+    let second = Taken::try_take(&breakers, &gauges, P, R).unwrap();
     assert_eq!(group.gauge(ClusterStats::DEFAULT_RQ_OPEN), 1);
     assert!(!breakers.try_take(P, R, &gauges) && !breakers.can_take(P, R));
     assert!(
         breakers.try_take(Priority::High, R, &gauges),
         "priorities have budgets of their own"
     );
-    breakers.give_back(P, R, &gauges);
+    drop(second);
     assert_eq!(group.gauge(ClusterStats::DEFAULT_RQ_OPEN), 0);
     assert_eq!(breakers.used(P, R), 1);
 }

@@ -11,7 +11,7 @@ use nuncio_sdk::Protocol;
 use nuncio_stats::LocalGroup;
 
 use super::host::WorkerHost;
-use crate::breaker::Priority;
+use crate::breaker::{Priority, Resource, Taken};
 use crate::host::Host;
 use crate::host_set::PrioritySet;
 use crate::info::{ClusterInfo, UpstreamProtocol};
@@ -166,6 +166,22 @@ impl WorkerCluster {
             )
         };
         host.pool(priority, protocol, make).acquire()
+    }
+
+    /// Takes the right to retry from the budget of retries; `None` (counted in `upstream_rq_retry_overflow`) when it is used
+    /// up. Hold it until the retried request is over.
+    pub fn take_retry(&self, priority: Priority) -> Option<Taken> {
+        let Counters {
+            stats,
+            breakers,
+            gauges,
+            ..
+        } = &*self.counters;
+        let taken = Taken::try_take(breakers, gauges, priority, Resource::Retries);
+        if taken.is_none() {
+            stats.inc(S::UPSTREAM_RQ_RETRY_OVERFLOW);
+        }
+        taken
     }
 
     pub(super) fn counters(&self) -> &Counters {
