@@ -5,7 +5,7 @@
 //! and counts further ones without their name.
 
 use std::cell::RefCell;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -141,9 +141,7 @@ impl Key<Rc<str>, Box<[u8]>> {
 }
 
 fn hash(hasher: &DefaultHashBuilder, key: &Key<&str, &[u8]>) -> u64 {
-    let mut state = hasher.build_hasher();
-    key.hash(&mut state);
-    state.finish()
+    hasher.hash_one(key)
 }
 
 impl GrpcCounts {

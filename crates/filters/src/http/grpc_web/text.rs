@@ -26,7 +26,7 @@ impl TextDecoder {
     /// Replaces text by what it stands for; the beginning of a group is kept for the next piece.
     pub(super) fn decode(&mut self, data: &mut Buffer, end: bool) -> Result<(), BadText> {
         let available = self.rest_len + data.len();
-        if end && available % 4 != 0 {
+        if end && !available.is_multiple_of(4) {
             return Err(BadText::Length);
         }
         let mut text = Buffer::new();
