@@ -20,7 +20,7 @@ pub(super) enum Reset {
     /// The upstream broke the protocol.
     ProtocolError,
     /// The upstream has reset the stream.
-    RemoteReset,
+    Remote,
     /// The upstream has not processed the request.
     RemoteRefused,
     /// The upstream has lost the connection that CONNECT made.
@@ -32,7 +32,7 @@ impl Reset {
         match self {
             Reset::ConnectionTermination => ("connection termination", "connection_termination"),
             Reset::ProtocolError => ("protocol error", "protocol_error"),
-            Reset::RemoteReset => ("remote reset", "remote_reset"),
+            Reset::Remote => ("remote reset", "remote_reset"),
             Reset::RemoteRefused => ("remote refused stream reset", "remote_refused_stream_reset"),
             Reset::ConnectError => (
                 "remote error with CONNECT request",
@@ -45,7 +45,7 @@ impl Reset {
         match self {
             Reset::ConnectionTermination => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
             Reset::ProtocolError => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
-            Reset::RemoteReset | Reset::RemoteRefused | Reset::ConnectError => {
+            Reset::Remote | Reset::RemoteRefused | Reset::ConnectError => {
                 ResponseFlags::UPSTREAM_REMOTE_RESET
             }
         }

@@ -96,7 +96,7 @@ fn reason(reset: StreamReset) -> Reset {
     match reset {
         StreamReset::ConnectionTermination => Reset::ConnectionTermination,
         StreamReset::ProtocolError => Reset::ProtocolError,
-        StreamReset::RemoteReset => Reset::RemoteReset,
+        StreamReset::RemoteReset => Reset::Remote,
         StreamReset::RemoteRefused => Reset::RemoteRefused,
         StreamReset::ConnectError => Reset::ConnectError,
     }
