@@ -11,7 +11,7 @@ use nuncio_config::api::route::route_action::hash_policy::{
 use nuncio_config::{ConfigError, Within, convert};
 use nuncio_http::HeaderMap;
 use nuncio_net::Address;
-use nuncio_sdk::ConnectionInfo;
+use nuncio_sdk::StreamInfo;
 use smallvec::SmallVec;
 use twox_hash::XxHash64;
 
@@ -35,8 +35,7 @@ enum Kind {
     Cookie(Cookie),
     SourceIp,
     QueryParameter(Box<str>),
-    /// No filter here sets filter state that can be hashed, so there is never any.
-    FilterState,
+    FilterState(Box<str>),
 }
 
 #[derive(Debug)]
@@ -73,16 +72,15 @@ impl HashPolicy {
     pub fn hash(
         &self,
         headers: &HeaderMap,
-        connection: &ConnectionInfo,
-        remote: &Address,
+        info: &StreamInfo,
         mut set_cookie: impl FnMut(String),
     ) -> Option<u64> {
         let mut hash: Option<u64> = None;
         for Method { kind, terminal } in &self.0 {
             let new = match kind {
                 Kind::Header(name, rewrite) => of_header(headers, name, rewrite.as_deref()),
-                Kind::Cookie(cookie) => cookie.hash(headers, connection, remote, &mut set_cookie),
-                Kind::SourceIp => match remote {
+                Kind::Cookie(cookie) => cookie.hash(headers, info, &mut set_cookie),
+                Kind::SourceIp => match &*info.remote_address {
                     Address::Ip(address) => Some(of(address.ip().to_string().as_bytes())),
                     _ => None,
                 },
@@ -90,7 +88,10 @@ impl HashPolicy {
                     .path()
                     .and_then(|path| query::first_value(path, name.as_bytes()))
                     .map(of),
-                Kind::FilterState => None,
+                Kind::FilterState(key) => {
+                    let state = info.filter_state.as_deref();
+                    state.and_then(|state| state.get(key)?.hash())
+                }
             };
             if let Some(new) = new {
                 // Rotated, so that two equal rules do not cancel each other.
@@ -145,7 +146,7 @@ impl Method {
             }
             Some(PolicySpecifier::FilterState(FilterState { key })) => {
                 required(key, "filter_state.key")?;
-                Kind::FilterState
+                Kind::FilterState(key.as_str().into())
             }
         };
         Ok(Some(Method {
@@ -217,8 +218,7 @@ impl Cookie {
     fn hash(
         &self,
         headers: &HeaderMap,
-        connection: &ConnectionInfo,
-        remote: &Address,
+        info: &StreamInfo,
         set_cookie: &mut impl FnMut(String),
     ) -> Option<u64> {
         let value = cookie(headers, self.name.as_bytes()).filter(|value| !value.is_empty());
@@ -227,7 +227,7 @@ impl Cookie {
         }
         self.ttl?;
         // Envoy's choice, which depends on the client's port: like a random one, but without a state.
-        let seed = format!("{remote}{}", connection.local_address);
+        let seed = format!("{}{}", info.remote_address, info.connection.local_address);
         let value = format!("{:016x}", of(seed.as_bytes()));
         set_cookie(format!("{}=\"{value}\"{}", self.name, self.attributes));
         Some(of(value.as_bytes()))

@@ -75,7 +75,7 @@ impl WorkerRouteTable {
                     Some(name) => number_in(headers, name),
                     None if weighted.by_hash => forward.hash_policy.as_ref().and_then(|policy| {
                         // A cookie that would have to be made is made by the load balancer's turn.
-                        policy.hash(headers, &info.connection, &info.remote_address, drop)
+                        policy.hash(headers, info, drop)
                     }),
                     None => None,
                 };

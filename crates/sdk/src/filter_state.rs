@@ -18,6 +18,11 @@ pub trait FilterStateObject: Any {
         None
     }
 
+    /// What a hash policy makes of the object (Envoy's `Hashable`).
+    fn hash(&self) -> Option<u64> {
+        None
+    }
+
     /// One part of the object (`FIELD:name`).
     fn field(&self, name: &str) -> Option<String> {
         let _ = name;

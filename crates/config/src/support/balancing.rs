@@ -260,10 +260,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("cookie", Implemented),
             ("connection_properties", Implemented),
             ("query_parameter", Implemented),
-            (
-                "filter_state",
-                Harmless("no filter here sets filter state that can be hashed, so there is never any"),
-            ),
+            ("filter_state", Implemented),
             ("terminal", Implemented),
         ],
     ),
@@ -291,5 +288,9 @@ pub(super) const MESSAGES: &[Entry] = &[
     message(
         "envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter",
         &[("name", Implemented)],
+    ),
+    message(
+        "envoy.config.route.v3.RouteAction.HashPolicy.FilterState",
+        &[("key", Implemented)],
     ),
 ];

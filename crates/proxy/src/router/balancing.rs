@@ -21,13 +21,12 @@ impl Stream {
         let hash = if lb.needs_hash() {
             let of_route = || route.forward()?.hash_policy.as_deref();
             let cookies = &mut self.router.set_cookies;
+            // Those of an earlier attempt are made again.
+            cookies.clear();
             lb.hash_policy().or_else(of_route).and_then(|policy| {
-                policy.hash(
-                    &self.request.headers,
-                    &self.info.connection,
-                    &self.info.remote_address,
-                    |cookie| cookies.push(cookie),
-                )
+                policy.hash(&self.request.headers, &self.info, |cookie| {
+                    cookies.push(cookie)
+                })
             })
         } else {
             None

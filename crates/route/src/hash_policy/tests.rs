@@ -4,12 +4,14 @@ use std::sync::Arc;
 use nuncio_config::api::matcher::{RegexMatchAndSubstitute, RegexMatcher};
 use nuncio_config::api::protobuf;
 use nuncio_http::Known;
+use nuncio_sdk::ConnectionInfo;
+use nuncio_sdk::filter_state::FilterStateObject;
 
 use super::*;
 
-fn connection() -> ConnectionInfo {
+fn info() -> StreamInfo {
     let address = |port| Rc::new(Address::parse_ip("127.0.0.1", port).unwrap());
-    ConnectionInfo {
+    let connection = Rc::new(ConnectionInfo {
         id: 1,
         remote_address: address(1111),
         direct_remote_address: address(1111),
@@ -18,7 +20,8 @@ fn connection() -> ConnectionInfo {
         filter_chain_name: Arc::from(""),
         tls: false,
         start: tokio::time::Instant::now(),
-    }
+    });
+    StreamInfo::new(connection, tokio::time::Instant::now())
 }
 
 fn message(specifier: PolicySpecifier, terminal: bool) -> Message {
@@ -47,10 +50,8 @@ fn request(path: &str, headers: &[(&str, &str)]) -> HeaderMap {
 /// Hash and cookies of a request.
 fn hash(messages: &[Message], request: &HeaderMap) -> (Option<u64>, Vec<String>) {
     let policy = HashPolicy::from_config(messages).unwrap().unwrap();
-    let connection = connection();
     let mut cookies = Vec::new();
-    let remote = connection.remote_address.clone();
-    let hash = policy.hash(request, &connection, &remote, |cookie| cookies.push(cookie));
+    let hash = policy.hash(request, &info(), |cookie| cookies.push(cookie));
     (hash, cookies)
 }
 
@@ -162,6 +163,23 @@ fn a_cookie_is_made_when_it_has_a_time_to_live() {
             "sess=\"{value}\"; Path=/p; SameSite=Lax; Secure; HttpOnly"
         )]
     );
+}
+
+#[test]
+fn an_object_of_a_filter_can_be_hashed() {
+    struct Object;
+    impl FilterStateObject for Object {
+        fn hash(&self) -> Option<u64> {
+            Some(7)
+        }
+    }
+    let key = FilterState { key: "x".into() };
+    let policy = [message(PolicySpecifier::FilterState(key), false)];
+    let policy = HashPolicy::from_config(&policy).unwrap().unwrap();
+    let mut info = info();
+    assert_eq!(policy.hash(&request("/", &[]), &info, drop), None);
+    info.filter_state_mut().set("x", Rc::new(Object));
+    assert_eq!(policy.hash(&request("/", &[]), &info, drop), Some(7));
 }
 
 #[test]
