@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use nuncio_buffer::Buffer;
+use tokio::task::coop::has_budget_remaining;
 
 use crate::address::Address;
 use crate::splice::Pipe;
@@ -85,6 +86,8 @@ pub struct Connection {
     local: Address,
     remote: Address,
     traffic: Option<Rc<Traffic>>,
+    /// The last read said `Pending`, and left a waker at the socket.
+    waits: bool,
 }
 
 impl fmt::Debug for Connection {
@@ -107,6 +110,7 @@ impl Connection {
             local,
             remote,
             traffic: None,
+            waits: false,
         }
     }
 
@@ -153,8 +157,7 @@ impl Connection {
     /// place. Costs less than the read.
     #[inline]
     pub fn still_waits(&self) -> bool {
-        // Beneath a transport a read may wait for something else.
-        matches!(self.transport, Transport::Raw) && !self.stream.is_readable()
+        self.waits && !self.stream.is_readable()
     }
 
     /// The protocol that the transport's handshake has agreed on.
@@ -190,6 +193,7 @@ impl Connection {
     ) -> Poll<io::Result<usize>> {
         debug_assert!(self.can_splice());
         let result = self.stream.poll_splice_in(cx, pipe, max);
+        self.waits = result.is_pending() && has_budget_remaining();
         self.count_received(&result);
         result
     }
@@ -256,6 +260,11 @@ impl Connection {
             Transport::Raw => self.stream.poll_read(cx, buffer, max),
             Transport::Layered(transport) => transport.poll_read(&mut self.stream, cx, buffer, max),
         };
+        // Beneath a transport a read may wait for something else; and a task that has used up its budget is told `Pending`
+        // whatever the socket has, without a waker left there.
+        self.waits = result.is_pending()
+            && matches!(self.transport, Transport::Raw)
+            && has_budget_remaining();
         self.count_received(&result);
         result
     }
