@@ -1,7 +1,7 @@
 //! Decoding.
 
 use super::super::Error;
-use super::code::{EOS, MAX_BITS, MIN_BITS, SHORT, SHORT_BITS, long_symbol};
+use super::code::{EOS, MIN_BITS, SHORT, SHORT_BITS, long_symbol};
 
 /// Codes that are taken between two looks at the input: they fit in what a refill leaves at least.
 const PER_REFILL: usize = 56 / SHORT_BITS;
@@ -33,17 +33,23 @@ impl Bits<'_> {
         true
     }
 
-    /// Like [`refill`](Self::refill) when less than eight bytes are left: ones follow them without end, as
+    /// All that is left, at the left of a word that holds it: less than 64 bits and less than eight bytes. Ones follow, as
     /// in valid padding.
     #[inline]
-    fn refill_at_end(&mut self) {
-        let mut next = [0xff; 8];
-        let len = self.rest.len().min(8);
-        next[..len].copy_from_slice(&self.rest[..len]);
-        self.word |= u64::from_be_bytes(next) >> self.count;
-        let taken = (63 - self.count) / 8;
-        self.rest = &self.rest[len.min(taken as usize)..];
-        self.count += taken * 8;
+    fn last(&self) -> u128 {
+        let mut tail = 0_u64;
+        for &byte in self.rest {
+            tail = tail << 8 | u64::from(byte);
+        }
+        let left = self.left();
+        let tail = u128::from(tail) << 1 << (127 - left);
+        u128::from(self.word) << 64 | tail | u128::MAX >> left
+    }
+
+    /// Number of bits that are left.
+    #[inline]
+    fn left(&self) -> u32 {
+        self.count + 8 * self.rest.len() as u32
     }
 
     #[inline]
@@ -94,30 +100,27 @@ fn decode_into(coded: &[u8], out: &mut [u8]) -> Result<usize, Error> {
             bits.drop(u32::from(short >> 8));
         }
     }
-    decode_end(bits, len, out)
+    decode_end(&bits, len, out)
 }
 
 /// Decodes the last bytes and checks the padding.
-fn decode_end(mut bits: Bits<'_>, mut len: usize, out: &mut [u8]) -> Result<usize, Error> {
-    // Bits of the input that are left; `bits` also has the ones behind them.
-    let mut left = bits.count + 8 * bits.rest.len() as u32;
+fn decode_end(bits: &Bits<'_>, mut len: usize, out: &mut [u8]) -> Result<usize, Error> {
+    let mut left = bits.left();
+    let mut all = bits.last();
     loop {
-        if bits.count < MAX_BITS as u32 {
-            bits.refill_at_end();
+        let word = (all >> 64) as u64;
+        // Padding: the ones that are left, and those that were put behind them.
+        if left < 8 && word >> 56 == 0xff {
+            return Ok(len);
         }
-        let short = SHORT[(bits.word >> (64 - SHORT_BITS)) as usize];
+        let short = SHORT[(word >> (64 - SHORT_BITS)) as usize];
         let (symbol, n) = if short == 0 {
-            long_symbol((bits.word >> 32) as u32)
+            long_symbol((word >> 32) as u32)
         } else {
             (short & 0xff, u32::from(short >> 8))
         };
         if n > left {
-            // What is left is no code: it must be padding, which has ones only, and so has what follows it.
-            return if left < 8 && bits.word >> 56 == 0xff {
-                Ok(len)
-            } else {
-                Err(Error::HuffmanPadding)
-            };
+            return Err(Error::HuffmanPadding);
         }
         if symbol == EOS {
             return Err(Error::HuffmanEos);
@@ -127,7 +130,7 @@ fn decode_end(mut bits: Bits<'_>, mut len: usize, out: &mut [u8]) -> Result<usiz
         }
         len += 1;
         left -= n;
-        bits.drop(n);
+        all <<= n;
     }
 }
 
