@@ -27,6 +27,7 @@ examples! {
     circuit_breakers: "circuit-breakers.yaml",
     dns: "dns.yaml",
     filters: "filters.yaml",
+    grpc_web: "grpc-web.yaml",
     http2: "http2.yaml",
     limits: "limits.yaml",
     quickstart: "quickstart.yaml",
@@ -392,4 +393,50 @@ fn http2(proxy: Proxy) {
     let response = client.response(call);
     assert_eq!(response.header("grpc-status").as_deref(), Some("12"));
     assert_eq!(get(&proxy, "/", &[]).body, "hello over HTTP/2\n");
+}
+
+fn grpc_web(proxy: Proxy) {
+    let call = |headers: &str, body: &str| {
+        let head = format!(
+            "POST /pkg.Greeter/Hello HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n{headers}\r\n",
+            body.len()
+        );
+        let response = proxy.request(10000, &(head + body));
+        let header = |name| response.header(name).unwrap_or_default().to_owned();
+        (
+            response.status,
+            header("content-type"),
+            header("grpc-status"),
+            header("grpc-message"),
+        )
+    };
+    let answer = |kind: &str| {
+        let texts = [kind, "12", "no such method"].map(str::to_owned);
+        let [kind, status, message] = texts;
+        (200, kind, status, message)
+    };
+    assert_eq!(
+        call("Content-Type: application/grpc-web+proto\r\n", "\0\0\0\0\0"),
+        answer("application/grpc-web+proto")
+    );
+    let text = "Content-Type: application/grpc-web-text\r\nAccept: application/grpc-web-text\r\n";
+    assert_eq!(
+        call(text, "AAAAAAA="),
+        answer("application/grpc-web-text+proto")
+    );
+    assert_eq!(
+        call(
+            "Content-Type: application/x-protobuf\r\nTE: trailers\r\n",
+            ""
+        ),
+        answer("application/grpc")
+    );
+    let stats = proxy.admin("/stats?filter=grpc").body;
+    for stat in [
+        "grpc.pkg.Greeter.Hello.12: 3",
+        "grpc-web.pkg.Greeter.Hello.12: 2",
+    ] {
+        let stat = format!("cluster.backend.{stat}");
+        assert!(stats.lines().any(|line| line == stat), "{stat}: {stats}");
+    }
 }
