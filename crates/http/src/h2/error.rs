@@ -49,6 +49,8 @@ pub struct ConnectionError {
     pub details: &'static str,
     /// What exactly was wrong, for debug logs.
     pub reason: &'static str,
+    /// A limit on frames was exceeded: Envoy does not count that as a protocol error of the connection.
+    pub is_flood: bool,
     /// The stream whose frame was at fault, if Envoy gives it details of its own. A server driver may have no object for
     /// it yet: Envoy logs such a request with flag `DPE` and without headers.
     pub stream: Option<StreamKey>,

@@ -32,6 +32,7 @@ pub(super) fn silent(code: ErrorCode, reason: &'static str) -> Failure {
             code,
             details: CALLBACK,
             reason,
+            is_flood: false,
             stream: None,
             stream_details: UNKNOWN,
         },
@@ -77,7 +78,18 @@ pub(super) fn flood(details: &'static str, reason: &'static str) -> Failure {
     let mut failure = silent(ErrorCode::ENHANCE_YOUR_CALM, reason);
     failure.error.details = details;
     failure.error.stream_details = details;
+    failure.error.is_flood = true;
     failure
+}
+
+impl Failure {
+    /// Found in the header block of a request that Envoy has counted by then, and logs without headers.
+    #[cold]
+    pub(super) fn in_request(mut self, key: StreamKey) -> Self {
+        self.error.stream = Some(key);
+        self.error.stream_details = self.error.details;
+        self
+    }
 }
 
 #[cold]

@@ -40,7 +40,8 @@ impl Connection {
         }
         let more = frame::u32_at(payload, 0) & MAX_31;
         if more == 0 {
-            return Err(protocol("WINDOW_UPDATE: window_size_increment == 0"));
+            let failure = protocol("WINDOW_UPDATE: window_size_increment == 0");
+            return Err(self.on_known_stream(head.stream, failure));
         }
         if head.stream == 0 {
             grow(&mut self.send_window, more, None)?;
@@ -62,6 +63,18 @@ impl Connection {
             }
         }
         Ok(Incoming::Progress)
+    }
+
+    /// A frame that nghttp2 calls invalid: Envoy gives its stream, if there is one, details of its own.
+    #[cold]
+    pub(super) fn on_known_stream(&self, id: u32, mut failure: Failure) -> Failure {
+        let open = |key: &StreamKey| {
+            self.streams
+                .get(*key)
+                .is_some_and(|stream| !stream.is_closed())
+        };
+        failure.error.stream = self.streams.find(id).filter(open);
+        failure
     }
 
     pub(super) fn on_rst_stream(

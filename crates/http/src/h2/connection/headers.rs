@@ -74,10 +74,12 @@ impl Connection {
         block.bytes.append_slice(payload);
         let limit = self.settings.max_header_bytes.saturating_mul(2);
         if block.bytes.len() > limit.max(MIN_BLOCK_LIMIT) {
-            return Err(fault::farewell(
+            let failure = fault::farewell(
                 ErrorCode::ENHANCE_YOUR_CALM,
                 "CONTINUATION: header block too large",
-            ));
+            );
+            self.block = Some(block);
+            return Err(failure);
         }
         if !head.has(flag::END_HEADERS) {
             self.block = Some(block);
@@ -213,7 +215,13 @@ impl Connection {
             .decode(block, headers, limits, |headers, field| {
                 reader.visit(headers, field)
             })
-            .map_err(|error| fault::wordless(ErrorCode::COMPRESSION_ERROR, error.as_str()))?;
+            .map_err(|error| {
+                let failure = fault::wordless(ErrorCode::COMPRESSION_ERROR, error.as_str());
+                match section {
+                    Section::Request { .. } => failure.in_request(key),
+                    _ => failure,
+                }
+            })?;
         let stream = self.streams.get(key);
         let verdict = reader.finish(decoded.exceeded, headers, end_stream, stream);
         let (dropped, cookies) = (reader.dropped, reader.cookies_too_large());
@@ -238,7 +246,13 @@ impl Connection {
                 if cookies {
                     self.counts().cookies_total_bytes_too_large += 1;
                 }
-                self.fail_message(key, fault, out)
+                let is_request = matches!(section, Section::Request { .. });
+                match self.fail_message(key, fault, out) {
+                    Err(failure) if is_request && failure.error.stream.is_none() => {
+                        Err(failure.in_request(key))
+                    }
+                    outcome => outcome,
+                }
             }
         }
     }

@@ -278,14 +278,18 @@ impl Connection {
     }
 
     #[cold]
-    fn fail(&mut self, failure: Failure, out: Option<&mut Buffer>) -> ConnectionError {
+    fn fail(&mut self, mut failure: Failure, out: Option<&mut Buffer>) -> ConnectionError {
+        if let Some(block) = self.block.take()
+            && let Target::Request(key) = block.target
+        {
+            failure = failure.in_request(key);
+        }
         self.failed = Some(failure.error);
         if let Some(words) = failure.go_away
             && let Some(out) = out
         {
             self.write_go_away(self.last_peer_id, failure.error.code, words, out);
         }
-        self.block = None;
         failure.error
     }
 

@@ -141,9 +141,9 @@ impl Connection {
             kind::GOAWAY => self.on_goaway(head, payload),
             kind::PRIORITY => self.on_priority(head),
             // Clients never send one (section 8.4), and we forbid servers to (`SETTINGS_ENABLE_PUSH`).
-            _ => Err(fault::silent(
-                ErrorCode::PROTOCOL_ERROR,
-                "PUSH_PROMISE is not allowed",
+            _ => Err(self.on_known_stream(
+                head.stream,
+                fault::silent(ErrorCode::PROTOCOL_ERROR, "PUSH_PROMISE is not allowed"),
             )),
         }
     }

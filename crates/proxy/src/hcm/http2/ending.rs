@@ -269,7 +269,8 @@ impl ServerConnection {
             }
             Some(KeepaliveDue::Timeout) => {
                 self.hcm.http2_stats.inc(Http2Stats::KEEPALIVE_TIMEOUT);
-                self.close_now(Ended::Locally, "http2_ping_timeout", now);
+                let details = "downstream_local_disconnect(http2_ping_timeout)";
+                self.close_now(Ended::Locally, details, now);
             }
             None => {}
         }

@@ -216,7 +216,9 @@ impl ServerConnection {
         log::debug!("[C{}] {error}", self.down.info.id);
         self.failed = true;
         let stats = &self.hcm.stats;
-        stats.inc(HttpStats::DOWNSTREAM_CX_PROTOCOL_ERROR);
+        if !error.is_flood {
+            stats.inc(HttpStats::DOWNSTREAM_CX_PROTOCOL_ERROR);
+        }
         if self.open > 0 || error.stream.is_some() {
             stats.inc(HttpStats::DOWNSTREAM_CX_DESTROY_ACTIVE_RQ);
             stats.inc(HttpStats::DOWNSTREAM_CX_DESTROY_LOCAL_ACTIVE_RQ);
