@@ -41,10 +41,11 @@ mod runtime;
 pub mod schema;
 mod suggest;
 mod support;
+mod suspects;
 mod wire;
 
 pub use compatibility::render_compatibility;
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::Document;
 pub use error::{ConfigError, Within};
-pub use load::{LoadedBootstrap, Sources, fuzz_one, load_bootstrap};
+pub use load::{Judgement, LoadedBootstrap, Sources, fuzz_one, judge_bootstrap, load_bootstrap};

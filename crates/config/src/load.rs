@@ -17,6 +17,7 @@ use crate::{
     normalise::normalise,
     runtime,
     schema::MessageType,
+    suspects::{Suspects, stand_in},
     wire::{self, WireValue},
 };
 
@@ -35,7 +36,7 @@ pub struct Sources {
     pub extension_types: Vec<String>,
 }
 
-/// A bootstrap that passed every check of this crate.
+/// A bootstrap that passed every check of this crate, or what is left of one that did not ([`Judgement`]).
 #[derive(Debug, Default)]
 pub struct LoadedBootstrap {
     /// The bootstrap in protobuf's wire format.
@@ -46,6 +47,8 @@ pub struct LoadedBootstrap {
     pub unknown_fields: usize,
     /// To find the place of later errors; drop it when start-up is over.
     pub document: Document,
+    /// Parts in which something is wrong.
+    suspects: Suspects,
 }
 
 const STATIC_RESOURCES: u32 = 2;
@@ -75,15 +78,36 @@ impl LoadedBootstrap {
     }
 
     /// The static listeners, decoded one at a time; the index is that of the path
-    /// `static_resources.listeners[index]`.
+    /// `static_resources.listeners[index]`. Those in which something is wrong are left out.
     pub fn listeners(&self) -> impl Iterator<Item = (usize, Listener)> + '_ {
         self.resources(LISTENERS)
+            .filter(|(index, _)| !self.suspects.listener(*index))
     }
 
     /// The static clusters, decoded one at a time; the index is that of the path
-    /// `static_resources.clusters[index]`.
+    /// `static_resources.clusters[index]`. For one in which something is wrong stands an empty one of its name, so that routes
+    /// find it.
     pub fn clusters(&self) -> impl Iterator<Item = (usize, Cluster)> + '_ {
-        self.resources(CLUSTERS)
+        self.resources(CLUSTERS).map(|(index, cluster)| {
+            let cluster = match self.suspects.cluster(index) {
+                true => stand_in(cluster),
+                false => cluster,
+            };
+            (index, cluster)
+        })
+    }
+
+    /// Whether an error at this path may be only the consequence of one that is known.
+    pub fn is_suspect(&self, path: &str) -> bool {
+        self.suspects.covers(path)
+    }
+
+    /// Whether it is known which clusters there are to be: those in which something is wrong may have lost their names.
+    pub fn names_all_clusters(&self) -> bool {
+        self.suspects.is_empty()
+            || self
+                .resources::<Cluster>(CLUSTERS)
+                .all(|(_, cluster)| !cluster.name.is_empty())
     }
 
     fn resources<M: Message + Default>(
@@ -117,6 +141,27 @@ impl LoadedBootstrap {
 /// Every error at once, in the order of their places. Errors of syntax hide those of meaning, and what cannot be decoded
 /// hides what might only be its consequence. Where two sources are merged, both must decode before the whole is judged.
 pub fn load_bootstrap(sources: &Sources) -> Result<LoadedBootstrap, Vec<Diagnostic>> {
+    match judge_bootstrap(sources) {
+        Judgement {
+            loaded: Some(loaded),
+            errors,
+        } if errors.is_empty() => Ok(loaded),
+        Judgement { errors, .. } => Err(errors),
+    }
+}
+
+/// What [`judge_bootstrap`] has found.
+#[derive(Debug, Default)]
+pub struct Judgement {
+    /// Everything that is wrong, in the order of places; empty for a good bootstrap.
+    pub errors: Vec<Diagnostic>,
+    /// The bootstrap. With errors: what is left of it, so that those who convert it can add what they find wrong with the
+    /// rest, outside of what [`LoadedBootstrap::is_suspect`]; it is not fit to be served. Absent when nothing more can be said.
+    pub loaded: Option<LoadedBootstrap>,
+}
+
+/// [`load_bootstrap`] for those who want to know all that is wrong.
+pub fn judge_bootstrap(sources: &Sources) -> Judgement {
     let mut loader = Loader {
         allow_unknown: sources.allow_unknown,
         extension_types: sources
@@ -264,29 +309,33 @@ impl Loader {
         self.document.sources.push(source);
     }
 
-    fn finish(mut self) -> Result<LoadedBootstrap, Vec<Diagnostic>> {
+    fn finish(mut self) -> Judgement {
         let hopeless = self.unreadable || (self.rough && !self.errors.is_empty());
         let Some(message) = bootstrap_type().filter(|_| !hopeless) else {
-            return Err(self.errors);
+            return refused(self.errors);
         };
         if !self.errors.is_empty() {
-            return Err(self.undecoded(message));
+            let mut others = check(message, &self.wire).errors;
+            // What the errors of decoding leave in the dark is not wrong for certain.
+            others.retain(|error| !self.doubts.iter().any(|doubt| doubt.covers(&error.path)));
+            return self.part(others);
         }
         if self.rough {
             let (normal, errors) = normalise(message, &self.wire, &self.extension_types);
             if !errors.is_empty() {
-                return Err(self.document.diagnose_all(&errors));
+                return refused(self.document.diagnose_all(&errors));
             }
             self.wire = normal;
         }
         let mut findings = check(message, &self.wire);
-        let loaded = LoadedBootstrap {
-            raw: self.wire,
+        let mut loaded = LoadedBootstrap {
+            raw: std::mem::take(&mut self.wire),
             ..LoadedBootstrap::default()
         };
         findings.errors.extend(runtime::check(&loaded.bootstrap()));
         if !findings.errors.is_empty() {
-            return Err(self.document.diagnose_all(&findings.errors));
+            self.wire = loaded.raw;
+            return self.part(findings.errors);
         }
         if !findings.warnings.is_empty() {
             self.warnings
@@ -295,26 +344,44 @@ impl Loader {
         for warning in &mut self.warnings {
             warning.severity = Severity::Warning;
         }
-        let mut raw = loaded.raw;
-        raw.shrink_to_fit();
-        Ok(LoadedBootstrap {
-            raw,
-            warnings: self.warnings,
-            unknown_fields: self.unknown_fields,
-            document: self.document,
-        })
+        loaded.raw.shrink_to_fit();
+        Judgement {
+            errors: Vec::new(),
+            loaded: Some(LoadedBootstrap {
+                warnings: self.warnings,
+                unknown_fields: self.unknown_fields,
+                document: self.document,
+                ..loaded
+            }),
+        }
+    }
+
+    /// A bootstrap with these errors besides those of decoding, and what is left of it.
+    fn part(self, others: Vec<ConfigError>) -> Judgement {
+        let mut errors = self.errors;
+        errors.extend(self.document.diagnose_all(&others));
+        errors.sort_by_key(|error| (error.line, error.column));
+        let paths = errors.iter().map(|error| error.path.as_str());
+        let Some(suspects) = Suspects::of(paths) else {
+            return refused(errors);
+        };
+        Judgement {
+            errors,
+            loaded: Some(LoadedBootstrap {
+                raw: self.wire,
+                document: self.document,
+                suspects,
+                ..LoadedBootstrap::default()
+            }),
+        }
     }
 }
 
-impl Loader {
-    /// The errors of decoding, and what else is wrong for certain.
-    fn undecoded(self, message: MessageType) -> Vec<Diagnostic> {
-        let mut others = check(message, &self.wire).errors;
-        others.retain(|error| !self.doubts.iter().any(|doubt| doubt.covers(&error.path)));
-        let mut all = self.errors;
-        all.extend(self.document.diagnose_all(&others));
-        all.sort_by_key(|error| (error.line, error.column));
-        all
+/// Nothing more can be said.
+fn refused(errors: Vec<Diagnostic>) -> Judgement {
+    Judgement {
+        errors,
+        loaded: None,
     }
 }
 
@@ -333,16 +400,17 @@ pub fn fuzz_one(data: &[u8]) {
         (1 | 2, Ok(text)) => loader.text("fuzz.yaml".into(), text.into(), Syntax::Yaml),
         _ => loader.binary("fuzz.pb".into(), rest.to_vec()),
     }
-    match loader.finish() {
-        Ok(loaded) => {
-            assert!(
-                Bootstrap::decode(loaded.raw.as_slice()).is_ok(),
-                "accepted, but does not decode"
-            );
-            let _ = loaded
-                .diagnose(&ConfigError::new("static_resources.clusters[0].name", "x"))
-                .to_string();
-        }
-        Err(errors) => assert!(errors.iter().all(|e| !e.to_string().is_empty())),
+    let Judgement { errors, loaded } = loader.finish();
+    assert!(errors.iter().all(|e| !e.to_string().is_empty()));
+    if let Some(loaded) = loaded {
+        let decodes = Bootstrap::decode(loaded.raw.as_slice()).is_ok();
+        assert!(
+            decodes || !errors.is_empty(),
+            "accepted, but does not decode"
+        );
+        let _ = (loaded.listeners().count(), loaded.clusters().count());
+        let _ = loaded
+            .diagnose(&ConfigError::new("static_resources.clusters[0].name", "x"))
+            .to_string();
     }
 }

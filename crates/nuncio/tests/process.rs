@@ -30,7 +30,7 @@ const BAD: &str = "    filter_chain: []
       cluster_name: one
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 70000}}}}]}]
   - name: two
-    lb_policy: MAGLEV
+    cluster_type: {name: a}
     dns_refresh_rate: 1x
     load_assignment: {cluster_name: two}
 ";
@@ -44,7 +44,11 @@ const MISTAKES: &[Mistake] = &[
         "greater than",
     ),
     (14, "socket_address.port_value", "65535"),
-    (16, "static_resources.clusters[1].lb_policy", "unsupported"),
+    (
+        16,
+        "static_resources.clusters[1].cluster_type",
+        "unsupported",
+    ),
     (17, "static_resources.clusters[1].dns_refresh_rate", "1x"),
 ];
 
@@ -80,6 +84,51 @@ fn a_bad_bootstrap_is_refused_with_all_its_errors() {
         assert!(!sandbox.file("nuncio-front.sock").exists());
         assert!(!log.contains("starting main dispatch loop"), "{log}");
     }
+}
+
+/// What only the conversion finds is told together with what the loader finds, but not what may be its consequence.
+#[test]
+fn errors_of_loading_and_of_converting_are_told_at_once() {
+    let text = r#"static_resources:
+  listeners:
+  - name: front
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    filter_chains:
+    - filters:
+      - name: hcm
+        typed_config:
+          '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: front
+          http_filters:
+          - {name: router, typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+          route_config:
+            virtual_hosts:
+            - name: any
+              domains: ['*']
+              routes:
+              - {match: {prefix: /misspelt}, route: {cluster: misspelt}}
+              - {match: {prefix: /good}, route: {cluster: good}}
+              - {match: {prefix: /}, route: {cluster: nowhere}}
+  clusters:
+  - name: misspelt
+    conect_timeout: 1s
+  - name: good
+    connect_timeout: 1s
+  - name: good
+"#;
+    let mistakes = [
+        "unknown cluster 'nowhere'",
+        "no such field: 'conect_timeout'",
+        "duplicate cluster 'good'",
+    ];
+    let sandbox = Sandbox::of_text("two-stages.yaml", text);
+    let log = stderr(&run(&sandbox, &["--mode", "validate"]));
+    let mut rest = &*log;
+    for mistake in mistakes {
+        let at = rest.find(mistake);
+        rest = &rest[at.unwrap_or_else(|| panic!("no {mistake}, or out of order:\n{log}"))..];
+    }
+    assert!(log.contains("refused: 3 errors"), "{log}");
 }
 
 #[test]

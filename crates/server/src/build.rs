@@ -41,7 +41,10 @@ pub(crate) fn build(
     workers: &Dispatchers,
 ) -> Result<Parts, Vec<Diagnostic>> {
     let diagnose = |errors: Vec<ConfigError>| -> Vec<Diagnostic> {
-        errors.iter().map(|error| loaded.diagnose(error)).collect()
+        let certain = errors
+            .iter()
+            .filter(|error| !loaded.is_suspect(&error.path));
+        certain.map(|error| loaded.diagnose(error)).collect()
     };
     let bootstrap = loaded.bootstrap();
     let validating = workers.is_empty();
@@ -118,7 +121,9 @@ pub(crate) fn build(
             ..ManagerOptions::default()
         },
     );
-    for (index, listener) in loaded.listeners() {
+    // Routes are judged by the clusters that there are.
+    let judged = loaded.names_all_clusters();
+    for (index, listener) in loaded.listeners().filter(|_| judged) {
         let result = match validating {
             true => nuncio_downstream::compile(&Arc::new(listener), &context, None)
                 .map(drop)

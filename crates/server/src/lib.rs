@@ -15,7 +15,7 @@ mod watchdogs;
 
 use std::process::ExitCode;
 
-use nuncio_config::{Diagnostic, Sources, load_bootstrap};
+use nuncio_config::{Diagnostic, Judgement, Sources, judge_bootstrap};
 use nuncio_sdk::Extensions;
 
 pub use extensions::builtin;
@@ -60,9 +60,18 @@ pub fn run_with(options: Options, mut extensions: Extensions) -> ExitCode {
         allow_unknown: options.allow_unknown_static_fields,
         extension_types: extension_types(&extensions),
     };
-    let loaded = match load_bootstrap(&sources) {
-        Ok(loaded) => loaded,
-        Err(errors) => return report(&errors),
+    let loaded = match judge_bootstrap(&sources) {
+        Judgement {
+            errors,
+            loaded: Some(loaded),
+        } if errors.is_empty() => loaded,
+        Judgement { mut errors, loaded } => {
+            if let Some(rest) = loaded {
+                errors.extend(main_loop::errors_of(&options, extensions, &rest));
+                errors.sort_by_key(|error| (error.line, error.column));
+            }
+            return report(&errors);
+        }
     };
     if !options.skip_deprecated_logs {
         for warning in &loaded.warnings {

@@ -55,6 +55,22 @@ pub(crate) fn start_logging(options: &Options) -> Result<Arc<AppLog>, String> {
     .map_err(|error| error.to_string())
 }
 
+/// What else is wrong with a bootstrap that is refused already.
+pub(crate) fn errors_of(
+    options: &Options,
+    extensions: Extensions,
+    rest: &LoadedBootstrap,
+) -> Vec<Diagnostic> {
+    Store::register_thread(0);
+    let Ok(runtime) = runtime() else {
+        return Vec::new();
+    };
+    runtime
+        .block_on(async { build(options, extensions, rest, &Dispatchers::none()).map(drop) })
+        .err()
+        .unwrap_or_default()
+}
+
 /// Builds everything and throws it away: finds every error that needs no network.
 pub(crate) fn validate(
     options: &Options,
