@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
+    AtomicBool, AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
 };
 
 use nuncio_stats::{GaugeSlot, Group, LocalGroup};
@@ -68,10 +68,44 @@ pub struct Thresholds {
     pub max_requests: u32,
     /// `max_retries`, 3
     pub max_retries: u32,
+    /// `retry_budget`: takes the place of `max_retries`.
+    pub retry_budget: Option<RetryBudget>,
     /// `max_connection_pools`, unlimited
     pub max_connection_pools: u32,
     /// `track_remaining`: what is left is shown as gauges.
     pub track_remaining: bool,
+}
+
+/// `CircuitBreakers.Thresholds.RetryBudget`: how many retries there may be, by how much else there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RetryBudget {
+    /// `budget_percent` in millionths of a percent: of the requests that have a connection or wait for one.
+    pub budget: u32,
+    /// `min_retry_concurrency`: so many are always allowed.
+    pub min_concurrency: u32,
+}
+
+impl RetryBudget {
+    /// [`Self::budget`] that is one percent.
+    pub const PERCENT: u32 = 1_000_000;
+
+    fn limit(self, requests: u64) -> u32 {
+        let share =
+            u128::from(requests) * u128::from(self.budget) / u128::from(100 * Self::PERCENT);
+        u32::try_from(share)
+            .unwrap_or(u32::MAX)
+            .max(self.min_concurrency)
+    }
+}
+
+impl Default for RetryBudget {
+    /// 20 %, and never less than 3.
+    fn default() -> Self {
+        Self {
+            budget: 20 * Self::PERCENT,
+            min_concurrency: 3,
+        }
+    }
 }
 
 impl Default for Thresholds {
@@ -81,6 +115,7 @@ impl Default for Thresholds {
             max_pending_requests: 1024,
             max_requests: 1024,
             max_retries: 3,
+            retry_budget: None,
             max_connection_pools: u32::MAX,
             track_remaining: false,
         }
@@ -92,6 +127,8 @@ impl Thresholds {
     fn shown(&self, resource: Resource) -> u64 {
         match (resource, self.of(resource)) {
             (Resource::Pools, u32::MAX) => u64::MAX,
+            // A budget has no fixed end.
+            (Resource::Retries, _) if self.retry_budget.is_some() => 0,
             (_, max) => u64::from(max),
         }
     }
@@ -123,9 +160,28 @@ struct Budget {
     open: AtomicBool,
 }
 
+/// No [`RetryBudget`]. None looks like this: 100 % is far less.
+const NO_RETRY_BUDGET: u64 = u64::MAX;
+
+/// In one number, so that threads never see halves of two.
+fn pack(budget: Option<RetryBudget>) -> u64 {
+    budget.map_or(NO_RETRY_BUDGET, |budget| {
+        u64::from(budget.budget) << 32 | u64::from(budget.min_concurrency)
+    })
+}
+
+fn unpack(packed: u64) -> Option<RetryBudget> {
+    (packed != NO_RETRY_BUDGET).then_some(RetryBudget {
+        budget: (packed >> 32) as u32,
+        min_concurrency: packed as u32,
+    })
+}
+
 /// The budgets of one cluster. They belong to the cluster's name and outlive changes of its configuration.
 pub struct Breakers {
     budgets: [[Budget; 5]; 2],
+    /// [`RetryBudget`]s, as [`pack`] makes them.
+    retry_budgets: [AtomicU64; 2],
     remaining: [Option<Arc<Group>>; 2],
 }
 
@@ -213,6 +269,7 @@ impl Breakers {
                     open: AtomicBool::new(false),
                 })
             }),
+            retry_budgets: thresholds.map(|limits| AtomicU64::new(pack(limits.retry_budget))),
             remaining: Priority::ALL.map(|priority| {
                 thresholds[priority.index()]
                     .track_remaining
@@ -235,6 +292,7 @@ impl Breakers {
     pub fn set_thresholds(&self, thresholds: &[Thresholds; 2], gauges: &impl BreakerGauges) {
         for priority in Priority::ALL {
             let limits = &thresholds[priority.index()];
+            self.retry_budgets[priority.index()].store(pack(limits.retry_budget), Relaxed);
             for resource in RESOURCES {
                 self.budget(priority, resource)
                     .max
@@ -251,9 +309,33 @@ impl Breakers {
         &self.budgets[priority.index()][resource as usize]
     }
 
-    /// The limit.
+    /// The limit, at this moment: that of retries may depend on what else is in use.
+    #[inline]
     pub fn max(&self, priority: Priority, resource: Resource) -> u32 {
+        if resource == Resource::Retries
+            && let Some(budget) = self.retry_budget(priority)
+        {
+            let used = |resource| u64::from(self.used(priority, resource));
+            return budget.limit(used(Resource::Requests) + used(Resource::Pending));
+        }
         self.budget(priority, resource).max.load(Relaxed)
+    }
+
+    fn retry_budget(&self, priority: Priority) -> Option<RetryBudget> {
+        unpack(self.retry_budgets[priority.index()].load(Relaxed))
+    }
+
+    /// Changes what is shown as left. Of a [`RetryBudget`] that cannot be told, it stays 0 as in Envoy.
+    fn add_remaining(
+        &self,
+        priority: Priority,
+        resource: Resource,
+        gauges: &impl BreakerGauges,
+        amount: i64,
+    ) {
+        if resource != Resource::Retries || self.retry_budget(priority).is_none() {
+            gauges.add_remaining(priority, remaining_gauge(resource), amount);
+        }
     }
 
     /// What is in use.
@@ -263,8 +345,7 @@ impl Breakers {
 
     /// Whether something is left (a moment's truth: use [`Self::try_take`] to take it).
     pub fn can_take(&self, priority: Priority, resource: Resource) -> bool {
-        let budget = self.budget(priority, resource);
-        budget.used.load(Relaxed) < budget.max.load(Relaxed)
+        self.used(priority, resource) < self.max(priority, resource)
     }
 
     /// Takes one if one is left. Give it back with [`Self::give_back`], or use [`Taken`].
@@ -277,7 +358,7 @@ impl Breakers {
         gauges: &impl BreakerGauges,
     ) -> bool {
         let budget = self.budget(priority, resource);
-        let max = budget.max.load(Relaxed);
+        let max = self.max(priority, resource);
         let mut used = budget.used.load(Relaxed);
         loop {
             if used >= max {
@@ -291,7 +372,8 @@ impl Breakers {
                 Err(now) => used = now,
             }
         }
-        self.took(priority, resource, used + 1 >= max, gauges);
+        let shown_max = budget.max.load(Relaxed);
+        self.took(priority, resource, used + 1 >= shown_max, gauges);
         true
     }
 
@@ -311,7 +393,7 @@ impl Breakers {
         if used >= budget.max.load(Relaxed) {
             self.show(priority, resource, gauges);
         }
-        gauges.add_remaining(priority, remaining_gauge(resource), 1);
+        self.add_remaining(priority, resource, gauges, 1);
     }
 
     #[inline]
@@ -325,10 +407,11 @@ impl Breakers {
         if full {
             self.show(priority, resource, gauges);
         }
-        gauges.add_remaining(priority, remaining_gauge(resource), -1);
+        self.add_remaining(priority, resource, gauges, -1);
     }
 
-    /// Makes the gauge show whether the budget is used up. Threads may come here at the same time: each change of
+    /// Makes the gauge show whether the budget is used up; with a [`RetryBudget`], as in Envoy, whether `max_retries` is, which
+    /// then limits nothing. Threads may come here at the same time: each change of
     /// `open` is one addition or subtraction, and whoever changed it last has looked at the count after that.
     #[cold]
     fn show(&self, priority: Priority, resource: Resource, gauges: &impl BreakerGauges) {

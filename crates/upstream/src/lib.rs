@@ -27,7 +27,9 @@ pub mod stats;
 mod testing;
 mod worker;
 
-pub use breaker::{BreakerGauges, Breakers, Priority, Resource, Taken, Thresholds, WorkerGauges};
+pub use breaker::{
+    BreakerGauges, Breakers, Priority, Resource, RetryBudget, Taken, Thresholds, WorkerGauges,
+};
 pub use host::{Health, HealthFlags, Host, HostConfig, HostStats, Locality};
 pub use host_list::HostList;
 pub use host_set::{Derived, HostSet, LocalityGroup, LocalityHosts, PriorityOptions, PrioritySet};

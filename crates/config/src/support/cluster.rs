@@ -116,8 +116,16 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("max_pending_requests", Implemented),
             ("max_requests", Implemented),
             ("max_retries", Implemented),
+            ("retry_budget", Implemented),
             ("track_remaining", Implemented),
             ("max_connection_pools", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget",
+        &[
+            ("budget_percent", Implemented),
+            ("min_retry_concurrency", Implemented),
         ],
     ),
     message(

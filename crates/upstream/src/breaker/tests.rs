@@ -117,6 +117,49 @@ fn what_remains_is_shown_when_asked_for() {
 }
 
 #[test]
+fn a_retry_budget_grows_with_the_requests() {
+    let budget = RetryBudget {
+        budget: 25 * RetryBudget::PERCENT,
+        min_concurrency: 1,
+    };
+    let (store, group, breakers) = breakers(Thresholds {
+        max_retries: 1,
+        retry_budget: Some(budget),
+        track_remaining: true,
+        ..Default::default()
+    });
+    let gauges = gauges(&group, &breakers);
+    let retries = Resource::Retries;
+    assert!(breakers.try_take(P, retries, &gauges), "one is always free");
+    assert!(!breakers.try_take(P, retries, &gauges));
+    for _ in 0..6 {
+        assert!(breakers.try_take(P, R, &gauges));
+    }
+    assert!(breakers.try_take(P, Resource::Pending, &gauges));
+    assert_eq!(breakers.max(P, retries), 1, "a quarter of 7");
+    assert!(breakers.try_take(P, Resource::Pending, &gauges));
+    assert!(breakers.try_take(P, retries, &gauges));
+    assert!(!breakers.try_take(P, retries, &gauges) && !breakers.can_take(P, retries));
+    assert_eq!(group.gauge(ClusterStats::DEFAULT_RQ_RETRY_OPEN), 1);
+    let remaining = store.group("cluster.x.circuit_breakers.default", RemainingStats::SCHEMA);
+    assert_eq!(remaining.gauge(RemainingStats::REMAINING_RETRIES), 0);
+    // What is in use beyond a limit that has fallen stays in use.
+    breakers.give_back(P, R, &gauges);
+    assert_eq!(
+        (breakers.max(P, retries), breakers.used(P, retries)),
+        (1, 2)
+    );
+    breakers.give_back(P, retries, &gauges);
+    breakers.give_back(P, retries, &gauges);
+    assert_eq!(group.gauge(ClusterStats::DEFAULT_RQ_RETRY_OPEN), 0);
+    assert_eq!(remaining.gauge(RemainingStats::REMAINING_RETRIES), 0);
+    let plain = Breakers::new(&Default::default(), &*group, |_| {
+        unreachable!("nothing is tracked")
+    });
+    assert_eq!(plain.max(P, retries), 3);
+}
+
+#[test]
 fn threads_never_exceed_a_budget_and_use_all_of_it() {
     const LIMIT: u32 = 7;
     let (_store, group, breakers) = breakers(Thresholds {

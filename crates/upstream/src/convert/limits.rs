@@ -1,11 +1,12 @@
 //! Circuit breakers.
 
+use nuncio_config::api::cluster::circuit_breakers::thresholds::RetryBudget as BudgetMessage;
 use nuncio_config::api::cluster::{CircuitBreakers, circuit_breakers::Thresholds as Message};
 use nuncio_config::convert::u32_or;
 use nuncio_config::{ConfigError, convert as value};
 
 use super::util::Errors;
-use crate::breaker::Thresholds;
+use crate::breaker::{RetryBudget, Thresholds};
 
 /// Thresholds of both priorities; the first entry of a priority counts, as in Envoy.
 pub(super) fn thresholds(message: Option<CircuitBreakers>, errors: &mut Errors) -> [Thresholds; 2] {
@@ -48,13 +49,15 @@ fn one(message: &Message, errors: &mut Errors) -> (i32, Thresholds) {
         track_remaining,
         max_connection_pools,
     } = message;
-    errors.refuse_if(retry_budget.is_some(), "retry_budget");
     let default = Thresholds::default();
     let limits = Thresholds {
         max_connections: u32_or(max_connections.as_ref(), default.max_connections),
         max_pending_requests: u32_or(max_pending_requests.as_ref(), default.max_pending_requests),
         max_requests: u32_or(max_requests.as_ref(), default.max_requests),
         max_retries: u32_or(max_retries.as_ref(), default.max_retries),
+        retry_budget: retry_budget
+            .as_ref()
+            .map(|message| errors.nested("retry_budget", |errors| budget(message, errors))),
         max_connection_pools: value::u32_or(
             max_connection_pools.as_ref(),
             default.max_connection_pools,
@@ -62,4 +65,22 @@ fn one(message: &Message, errors: &mut Errors) -> (i32, Thresholds) {
         track_remaining: *track_remaining,
     };
     (*priority, limits)
+}
+
+fn budget(message: &BudgetMessage, errors: &mut Errors) -> RetryBudget {
+    let BudgetMessage {
+        budget_percent,
+        min_retry_concurrency,
+        budget_interval,
+    } = message;
+    errors.refuse_if(budget_interval.is_some(), "budget_interval");
+    let default = RetryBudget::default();
+    let percent = budget_percent.as_ref().map(value::percent).transpose();
+    let percent = percent.map_err(|error| errors.push(error.within("budget_percent")));
+    RetryBudget {
+        budget: percent.ok().flatten().map_or(default.budget, |percent| {
+            (percent * f64::from(RetryBudget::PERCENT)).round() as u32
+        }),
+        min_concurrency: u32_or(min_retry_concurrency.as_ref(), default.min_concurrency),
+    }
 }

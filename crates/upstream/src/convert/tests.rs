@@ -194,7 +194,10 @@ fn what_is_not_implemented_is_refused_with_its_path() {
     });
     message.circuit_breakers = Some(CircuitBreakers {
         thresholds: vec![circuit_breakers::Thresholds {
-            retry_budget: Some(Default::default()),
+            retry_budget: Some(circuit_breakers::thresholds::RetryBudget {
+                budget_interval: Some(Default::default()),
+                ..Default::default()
+            }),
             ..Default::default()
         }],
         ..Default::default()
@@ -210,7 +213,7 @@ fn what_is_not_implemented_is_refused_with_its_path() {
         paths,
         [
             "type",
-            "circuit_breakers.thresholds[0].retry_budget",
+            "circuit_breakers.thresholds[0].retry_budget.budget_interval",
             auto.as_str()
         ]
     );
