@@ -341,3 +341,24 @@ fn preserved_case() {
         b"HTTP/1.1 200 Fine By Me\r\ncontent-length: 0\r\n\r\n"
     );
 }
+
+#[test]
+fn header_bytes_are_those_of_the_header_lines() {
+    let settings = Arc::new(H1Settings::default());
+    let mut out = Buffer::new();
+    let mut server = ServerEncoder::new(settings.clone());
+    server.encode_headers(
+        &GET,
+        &map(&[(":status", "200"), ("a", "b")]),
+        false,
+        &mut out,
+    );
+    assert_eq!(
+        server.header_bytes(),
+        "a: b\r\ntransfer-encoding: chunked\r\n".len()
+    );
+    let mut client = ClientEncoder::new(settings);
+    let get = map(&[(":method", "GET"), (":path", "/path"), (":authority", "x")]);
+    client.encode_headers(&get, true, &mut out).unwrap();
+    assert_eq!(client.header_bytes(), "host: x\r\n".len());
+}

@@ -29,6 +29,8 @@ enum Framing {
 struct BodyWriter {
     settings: Arc<H1Settings>,
     framing: Framing,
+    /// Bytes of the header lines in front of it.
+    header_bytes: usize,
 }
 
 impl BodyWriter {
@@ -100,6 +102,7 @@ impl ServerEncoder {
             body: BodyWriter {
                 settings,
                 framing: Framing::default(),
+                header_bytes: 0,
             },
         }
     }
@@ -130,6 +133,7 @@ impl ServerEncoder {
     ) {
         let out = out.writer(head_room(headers));
         let status = self.status_line(request, headers, out);
+        let start = out.len();
         write_headers(headers, self.body.settings.header_case, out);
 
         let has_length = headers.contains(Known::ContentLength);
@@ -156,7 +160,14 @@ impl ServerEncoder {
                 (false, false) => Framing::Chunked,
             }
         };
+        self.body.header_bytes = out.len() - start;
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// Bytes of the header lines of the head that was written last, without its first line and the empty one, as Envoy counts them.
+    #[must_use]
+    pub fn header_bytes(&self) -> usize {
+        self.body.header_bytes
     }
 
     /// Writes body bytes and leaves `data` empty. The bytes are not copied if `out` is empty and the body is not chunked.
@@ -220,6 +231,7 @@ impl ClientEncoder {
             body: BodyWriter {
                 settings,
                 framing: Framing::default(),
+                header_bytes: 0,
             },
         }
     }
@@ -265,6 +277,7 @@ impl ClientEncoder {
         }
         out.extend_from_slice(target);
         out.extend_from_slice(b" HTTP/1.1\r\n");
+        let start = out.len();
         write_host(headers, self.body.settings.header_case, out);
         write_headers(headers, self.body.settings.header_case, out);
 
@@ -282,8 +295,15 @@ impl ClientEncoder {
             self.body.chunked_header(out);
             Framing::Chunked
         };
+        self.body.header_bytes = out.len() - start;
         out.extend_from_slice(b"\r\n");
         Ok(kind)
+    }
+
+    /// Bytes of the header lines of the head that was written last, without its first line and the empty one, as Envoy counts them.
+    #[must_use]
+    pub fn header_bytes(&self) -> usize {
+        self.body.header_bytes
     }
 
     /// Writes body bytes and leaves `data` empty. The bytes are not copied if `out` is empty and the body is not chunked.

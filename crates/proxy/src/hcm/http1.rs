@@ -288,14 +288,13 @@ impl ServerConnection {
         if announce && !stream.opens_tunnel() {
             stream.response.headers.set(Known::Connection, b"close");
         }
-        let before = self.write.len();
         self.encoder.encode_headers(
             &self.decoder.facts(),
             &stream.response.headers,
             end,
             &mut self.write,
         );
-        stream.info.header_bytes_sent = (self.write.len() - before) as u64;
+        stream.info.header_bytes_sent = self.encoder.header_bytes() as u64;
         stream.info.timing.first_downstream_tx = Some(now);
         stream.out.started = true;
         stream.out.sent_end = end;

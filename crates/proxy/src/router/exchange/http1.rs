@@ -102,6 +102,10 @@ impl Http1Exchange {
         self.encoded_end = true;
     }
 
+    pub(super) fn header_bytes(&self) -> usize {
+        self.connection.encoder.header_bytes()
+    }
+
     pub(super) fn unsent(&self) -> usize {
         self.connection.write.len()
     }

@@ -80,7 +80,7 @@ impl Exchange {
     /// Bytes of the request's headers, as they were encoded; to be asked before a body follows.
     pub(super) fn header_bytes(&self) -> usize {
         match &self.codec {
-            Codec::Http1(exchange) => exchange.unsent(),
+            Codec::Http1(exchange) => exchange.header_bytes(),
             Codec::Http2(exchange) => exchange.header_bytes(),
             Codec::Tcp(_) => 0,
         }
