@@ -73,12 +73,14 @@ impl HostList {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether all hosts weigh the same, as they did when the first turn was taken.
+    /// Whether all hosts weigh the same, as they did when this was first asked: for policies that take no turns.
+    #[inline]
     pub(crate) fn is_even(&self) -> bool {
-        matches!(
-            self.0.order.get_or_init(|| order(&self.0.hosts)),
-            Order::Plain
-        )
+        let order = self.0.order.get_or_init(|| match is_plain(&self.0.hosts) {
+            true => Order::Plain,
+            false => Order::Uneven,
+        });
+        matches!(order, Order::Plain)
     }
 
     /// Takes the next turn. `seed` decides who begins.
@@ -118,12 +120,18 @@ impl HostList {
     }
 }
 
+fn is_plain(hosts: &[Arc<Host>]) -> bool {
+    let mut weights = hosts.iter().map(|host| host.weight());
+    let first = weights.next();
+    weights.all(|weight| Some(weight) == first)
+}
+
 fn order(hosts: &[Arc<Host>]) -> Order {
-    let weights = || hosts.iter().map(|host| host.weight());
-    let divisor = weights().fold(0, greatest_common_divisor).max(1);
-    if weights().all(|weight| weight == divisor) {
+    if is_plain(hosts) {
         return Order::Plain;
     }
+    let weights = || hosts.iter().map(|host| host.weight());
+    let divisor = weights().fold(0, greatest_common_divisor).max(1);
     let period: u64 = weights().map(|weight| u64::from(weight / divisor)).sum();
     if period > (MAX_PERIOD_PER_HOST * hosts.len() as u64).max(MIN_PERIOD) {
         return Order::Uneven;
@@ -199,7 +207,6 @@ mod tests {
     #[test]
     fn a_period_holds_every_share_exactly() {
         let list = list(&[10, 20, 30]);
-        assert!(!list.is_even());
         let picked = turns(&list, 12);
         for (host, share) in [(0, 2), (1, 4), (2, 6)] {
             assert_eq!(picked.iter().filter(|&&at| at == host).count(), share);
@@ -209,6 +216,7 @@ mod tests {
     #[test]
     fn long_periods_are_left_to_the_balancer() {
         assert!(matches!(list(&[1, 1_000_003]).next(|| 0), Turn::Uneven));
+        assert!(!list(&[1, 2]).is_even());
         assert!(matches!(HostList::empty().next(|| 0), Turn::Nobody));
     }
 
