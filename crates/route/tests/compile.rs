@@ -13,6 +13,7 @@ use nuncio_config::api::core::{
 };
 use nuncio_config::api::protobuf::{BoolValue, UInt32Value};
 use nuncio_config::api::route::route::Action;
+use nuncio_config::api::route::route_action::upgrade_config::ConnectConfig;
 use nuncio_config::api::route::route_action::{
     ClusterSpecifier, HashPolicy, RequestMirrorPolicy, UpgradeConfig,
 };
@@ -234,6 +235,18 @@ fn route_actions() {
         [
             "route.upgrade_configs[0].connect_config: Non-CONNECT upgrade type websocket has ConnectConfig"
         ]
+    );
+    let beyond = with_action(|action| {
+        let mut upgrade = upgrade("CONNECT");
+        upgrade.connect_config = Some(ConnectConfig {
+            allow_post: true,
+            ..ConnectConfig::default()
+        });
+        action.upgrade_configs = vec![upgrade];
+    });
+    assert_eq!(
+        route_errors(beyond),
+        ["route.upgrade_configs[0].connect_config.allow_post: unsupported: not implemented yet"]
     );
     let refused = with_action(|action| {
         action.retry_policy = Some(RetryPolicy::default());
