@@ -52,8 +52,8 @@ impl Stream {
     /// A filter holds more of the request than it may.
     pub(super) fn request_too_large(&mut self) {
         self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_TOO_LARGE);
-        // Envoy judges a body before it sees that the request ends there: to it the request is not complete.
-        self.request_end = false;
+        // With HTTP/1, Envoy judges a body before it sees that the request ends there: to it the request is not complete.
+        self.request_end &= self.info.protocol == Some(Protocol::Http2);
         self.send_local_reply(LocalReply::new(
             413,
             "Payload Too Large",
