@@ -7,6 +7,7 @@
 //! - [`outcome`]: what failures mean to the client and to the stats;
 //! - [`watch`]: how long an exchange lasts, and which side is slow;
 //! - [`retry`]: when a request is tried again;
+//! - [`try_time`]: how long one try may take;
 //! - [`route_stats`]: what is counted for virtual clusters and routes.
 
 mod balancing;
@@ -15,6 +16,7 @@ mod outcome;
 mod request;
 mod retry;
 pub(crate) mod route_stats;
+mod try_time;
 mod watch;
 
 use std::any::Any as StdAny;
@@ -35,6 +37,7 @@ use tokio::time::Instant;
 use exchange::Exchange;
 use retry::Retry;
 use route_stats::RouteGroups;
+use try_time::TryTime;
 use watch::Watch;
 
 /// The router's factory.
@@ -131,6 +134,8 @@ pub(crate) struct RouterState {
     body: Buffer,
     /// Present while the request may be tried again.
     retry: Option<Box<Retry>>,
+    /// Present when a try may take less time than the whole.
+    try_time: Option<Box<TryTime>>,
     /// The request has reached the router whole.
     end: bool,
     /// It ends with trailers.
@@ -160,6 +165,7 @@ impl RouterState {
             upstream,
             body,
             retry,
+            try_time,
             end,
             trailers,
             complete_at,
@@ -178,6 +184,7 @@ impl RouterState {
         body.clear();
         body.release();
         *retry = None;
+        *try_time = None;
         *end = false;
         *trailers = false;
         *complete_at = None;
@@ -191,7 +198,8 @@ impl RouterState {
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let retry = self.retry.as_ref().and_then(|retry| retry.deadline());
-        let all = [self.deadline, self.watch.until, retry];
+        let one = self.try_time.as_ref().and_then(|time| time.deadline());
+        let all = [self.deadline, self.watch.until, retry, one];
         all.into_iter().flatten().min()
     }
 

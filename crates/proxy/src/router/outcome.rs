@@ -242,8 +242,10 @@ impl Stream {
         refused
     }
 
-    /// A 1xx response has come. As in Envoy, only the first of them is counted.
+    /// A 1xx response has come. As in Envoy, only the first of them is counted, and the request is not tried again: the next
+    /// upstream might answer otherwise.
     pub(super) fn on_upstream_informational(&mut self) {
+        self.router.retry = None;
         if !std::mem::replace(&mut self.router.informed, true) {
             self.charge_code(self.response.headers.status().unwrap_or(0));
         }
@@ -292,6 +294,7 @@ impl Stream {
     pub(crate) fn on_router_deadline(&mut self, now: Instant) {
         self.on_stream_duration(now);
         self.on_retry_deadline(now);
+        self.on_try_deadline(now);
         if self.router.deadline.is_none_or(|deadline| deadline > now) {
             return;
         }

@@ -11,6 +11,7 @@ use nuncio_upstream::outlier::Outcome;
 use nuncio_upstream::{Acquire, Lease, Priority};
 
 use super::exchange::Exchange;
+use super::try_time::TryTime;
 use super::{RouterConfig, Upstream, number};
 use crate::hcm::stats::HttpStats;
 use crate::stream::Stream;
@@ -118,6 +119,7 @@ impl Stream {
         }
         strict_check(config, &self.request.headers)?;
         self.router.timeout = timeout(forward, config, &mut self.request.headers);
+        self.router.try_time = TryTime::of(forward, &self.request.headers, self.router.timeout);
         self.prepare_retries(forward);
         self.tell_timeout(forward, Duration::ZERO);
         if route.include_attempt_count_in_request() {
@@ -203,11 +205,7 @@ impl Stream {
     /// `FilterUtility::setTimeoutHeaders`).
     pub(super) fn tell_timeout(&mut self, forward: &Forward, elapsed: Duration) {
         let whole = self.router.timeout;
-        let one = self
-            .router
-            .retry
-            .as_ref()
-            .and_then(|retry| retry.per_try_timeout());
+        let one = self.router.try_time.as_ref().and_then(|time| time.whole());
         let Some(timeout) = one.or(whole) else { return };
         let left = whole.map_or(timeout, |whole| whole.saturating_sub(elapsed).min(timeout));
         // Zero would be "no limit".
@@ -257,9 +255,11 @@ impl Stream {
             if let Some(kept) = retry.body() {
                 body = kept;
             }
-            retry.touch(now);
+        }
+        if let Some(time) = &mut self.router.try_time {
+            time.touch(now);
             if self.router.end {
-                retry.arm(now);
+                time.arm(now);
             }
         }
         let ends_here = self.router.end && body.is_empty() && !self.router.trailers;
@@ -320,10 +320,10 @@ impl Stream {
             self.router.trailers = trailers;
             self.router.complete_at = Some(self.now);
             self.arm_timeout();
-            if let Some(retry) = &mut self.router.retry
+            if let Some(time) = &mut self.router.try_time
                 && matches!(self.router.upstream, Upstream::Active(_))
             {
-                retry.arm(self.now);
+                time.arm(self.now);
             }
         }
     }

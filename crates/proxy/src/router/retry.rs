@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime};
 use nuncio_buffer::Buffer;
 use nuncio_http::{HeaderMap, Known, grpc};
 use nuncio_route::{Forward, RetryOn, RetryPolicy};
-use nuncio_sdk::{LocalReply, ResponseFlags, UpstreamHost as _};
-use nuncio_upstream::outlier::Outcome;
+use nuncio_sdk::{ResponseFlags, UpstreamHost as _};
 use nuncio_upstream::{ClosedBy, Priority, Taken, WorkerCluster, WorkerHost};
 use tokio::time::Instant;
 
@@ -26,7 +25,6 @@ pub(super) struct Retry {
     more_headers: Vec<String>,
     /// Tries that are left after this one.
     left: u32,
-    per_try_timeout: Option<Duration>,
     pub(super) priority: Priority,
     /// The request's body so far, for the next try.
     body: Buffer,
@@ -35,7 +33,7 @@ pub(super) struct Retry {
     limit: usize,
     /// A connection was found: some of the request may have been sent.
     pub(super) begun: bool,
-    /// Hosts of all tries.
+    /// Hosts of all tries, if they are to be avoided.
     tried: Vec<Rc<WorkerHost>>,
     /// The right to this try, unless it is the first one.
     taken: Option<Taken>,
@@ -43,8 +41,6 @@ pub(super) struct Retry {
     next_wait: Duration,
     /// When the next try begins.
     next_try: Option<Instant>,
-    try_deadline: Option<Instant>,
-    idle_deadline: Option<Instant>,
 }
 
 /// Why the request may be tried again.
@@ -73,12 +69,7 @@ enum Decision {
 
 impl Retry {
     /// For a request on this route; `None` when nothing asks for retries.
-    fn new(
-        forward: &Forward,
-        headers: &HeaderMap,
-        limit: usize,
-        timeout: Option<Duration>,
-    ) -> Option<Box<Retry>> {
+    fn new(forward: &Forward, headers: &HeaderMap, limit: usize) -> Option<Box<Retry>> {
         let text = |name| headers.get(name).and_then(|v| std::str::from_utf8(v).ok());
         let asked = [Known::XEnvoyRetryOn, Known::XEnvoyRetryGrpcOn];
         let asked = asked.into_iter().filter_map(text).map(RetryOn::parse);
@@ -100,10 +91,6 @@ impl Retry {
         let left = left.map_or(policy.retries, |left| {
             u32::try_from(left).unwrap_or(u32::MAX)
         });
-        let per_try = headers
-            .get(Known::XEnvoyUpstreamRqPerTryTimeoutMs)
-            .and_then(number)
-            .map(Duration::from_millis);
         let list = |name| text(name).unwrap_or_default().split(',').map(str::trim);
         let codes = list(Known::XEnvoyRetriableStatusCodes).filter_map(|code| code.parse().ok());
         let names = list(Known::XEnvoyRetriableHeaderNames).filter(|name| !name.is_empty());
@@ -112,10 +99,6 @@ impl Retry {
             more_codes: codes.collect(),
             more_headers: names.map(str::to_ascii_lowercase).collect(),
             left,
-            // One that is not shorter than the timeout of the whole is none.
-            per_try_timeout: per_try
-                .or(policy.per_try_timeout)
-                .filter(|it| !it.is_zero() && timeout.is_none_or(|whole| *it < whole)),
             priority: match forward.high_priority {
                 true => Priority::High,
                 false => Priority::Default,
@@ -128,37 +111,13 @@ impl Retry {
             taken: None,
             next_wait: policy.base_interval,
             next_try: None,
-            try_deadline: None,
-            idle_deadline: None,
             policy,
         }))
     }
 
+    /// When the next try begins.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let all = [self.next_try, self.try_deadline, self.idle_deadline];
-        all.into_iter().flatten().min()
-    }
-
-    /// The exchange is alive.
-    pub(super) fn touch(&mut self, now: Instant) {
-        if let Some(timeout) = self.policy.per_try_idle_timeout {
-            self.idle_deadline = Some(now + timeout);
-        }
-    }
-
-    /// The request has left, whole: from now on a try takes its time.
-    pub(super) fn arm(&mut self, now: Instant) {
-        self.try_deadline = self.per_try_timeout.map(|timeout| now + timeout);
-    }
-
-    fn disarm(&mut self) {
-        self.try_deadline = None;
-        self.idle_deadline = None;
-    }
-
-    /// How long this try may take.
-    pub(super) fn per_try_timeout(&self) -> Option<Duration> {
-        self.per_try_timeout
+        self.next_try
     }
 
     /// The body, to be sent once more.
@@ -281,8 +240,7 @@ impl Stream {
             return;
         }
         let limit = self.request_limit as usize;
-        let timeout = self.router.timeout;
-        self.router.retry = Retry::new(forward, &self.request.headers, limit, timeout);
+        self.router.retry = Retry::new(forward, &self.request.headers, limit);
     }
 
     /// A host for this try: one that the policy does not avoid, if that is found in time.
@@ -292,20 +250,21 @@ impl Stream {
         route: &nuncio_route::RouteEntry,
     ) -> Option<Rc<WorkerHost>> {
         let mut host = self.choose_host(cluster, route)?;
-        let attempts = self.router.retry.as_ref().map_or(0, |retry| {
-            if retry.policy.avoid_canaries || !retry.tried.is_empty() {
-                retry.policy.host_attempts
-            } else {
-                0
-            }
-        });
+        let retry = self.router.retry.as_ref();
+        // As in Envoy, the first try goes anywhere.
+        let attempts = retry
+            .filter(|_| self.info.upstream.attempt_count > 1)
+            .map_or(0, |retry| retry.policy.host_attempts);
         for _ in 0..attempts {
             if (self.router.retry.as_ref()).is_none_or(|retry| !retry.avoids(&host)) {
                 break;
             }
             host = self.choose_host(cluster, route)?;
         }
-        if let Some(retry) = &mut self.router.retry {
+        if let Some(retry) = &mut self.router.retry
+            && retry.policy.avoid_previous_hosts
+            && !retry.tried.iter().any(|tried| Rc::ptr_eq(tried, &host))
+        {
             retry.tried.push(host.clone());
         }
         Some(host)
@@ -313,10 +272,12 @@ impl Stream {
 
     /// The try has failed without an answer. Returns whether the request will be tried again.
     pub(super) fn retry_after(&mut self, failure: Failure) -> bool {
-        let Some(retry) = &mut self.router.retry else {
+        if let Some(time) = &mut self.router.try_time {
+            time.disarm();
+        }
+        let Some(retry) = &self.router.retry else {
             return false;
         };
-        retry.disarm();
         let wants = retry.wants_after(failure);
         self.retry_if(wants, None, None)
     }
@@ -324,10 +285,9 @@ impl Stream {
     /// An answer has come. Returns whether it is dropped, and the request tried again.
     pub(super) fn retry_after_answer(&mut self, end: bool, now: Instant) -> bool {
         let status = self.response.headers.status().unwrap_or(0);
-        let Some(retry) = &mut self.router.retry else {
+        let Some(retry) = &self.router.retry else {
             return false;
         };
-        retry.disarm();
         let wants = retry.wants_after_answer(status, &self.response.headers);
         let wait = wants.then(|| retry.reset_wait(&self.response.headers));
         if !self.retry_if(wants, Some(status), wait.flatten()) {
@@ -336,6 +296,9 @@ impl Stream {
         if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
             cluster.on_host_response(host, status);
             cluster.put_outlier_code(host, self.outlier_code(status));
+        }
+        if let Some(time) = &mut self.router.try_time {
+            time.disarm();
         }
         if let Upstream::Active(exchange) =
             std::mem::replace(&mut self.router.upstream, Upstream::Waiting)
@@ -422,19 +385,13 @@ impl Stream {
         }
     }
 
-    /// Deadlines of retries: the next try begins, or the present one has taken too long.
+    /// The next try may have to begin.
     pub(super) fn on_retry_deadline(&mut self, now: Instant) {
         self.now = now;
-        let Some(retry) = &mut self.router.retry else {
-            return;
-        };
-        let is_over = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
-        if is_over(&mut retry.next_try) {
-            return self.try_again();
-        }
-        let idle = is_over(&mut retry.idle_deadline);
-        if is_over(&mut retry.try_deadline) || idle {
-            self.on_try_timeout(idle);
+        let retry = self.router.retry.as_mut();
+        let begins = retry.and_then(|retry| retry.next_try.take_if(|at| *at <= now));
+        if begins.is_some() {
+            self.try_again();
         }
     }
 
@@ -450,56 +407,5 @@ impl Stream {
         if let Err(reply) = self.try_upstream(&route, forward) {
             self.router_reply(reply);
         }
-    }
-
-    fn on_try_timeout(&mut self, idle: bool) {
-        let started = match &self.router.upstream {
-            Upstream::Active(exchange) => exchange.has_started(),
-            _ => false,
-        };
-        // An answer that has begun has until the end of the whole request.
-        if started && !idle {
-            return;
-        }
-        if let Some(cluster) = &self.router.cluster {
-            let host = self.router.host.as_deref();
-            match idle {
-                true => cluster.on_per_try_idle_timeout(host),
-                false => cluster.on_per_try_timeout(host),
-            }
-            if let Some(host) = host {
-                cluster.put_outlier_outcome(host, Outcome::Timeout, None);
-            }
-        }
-        if idle {
-            self.info.set_flag(ResponseFlags::STREAM_IDLE_TIMEOUT);
-        }
-        match std::mem::replace(&mut self.router.upstream, Upstream::Waiting) {
-            Upstream::Active(exchange) => {
-                self.note_wire(&exchange);
-                exchange.abandon(ClosedBy::Local);
-            }
-            other => drop(other),
-        }
-        if !started && self.retry_after(Failure::Timeout) {
-            if let Some(route) = &self.router.route
-                && route.include_is_timeout_retry_header()
-            {
-                self.request
-                    .headers
-                    .set(Known::XEnvoyIsTimeoutRetry, b"true");
-            }
-            return;
-        }
-        self.router.upstream = Upstream::Done;
-        self.charge_code(504);
-        let details = match idle {
-            true => "upstream_per_try_idle_timeout",
-            false => "upstream_per_try_timeout",
-        };
-        self.router_reply(
-            LocalReply::new(504, "upstream request timeout", details)
-                .flags(ResponseFlags::UPSTREAM_REQUEST_TIMEOUT),
-        );
     }
 }

@@ -9,6 +9,7 @@ use nuncio_upstream::WorkerCluster;
 use tokio::time::Instant;
 
 use super::Upstream;
+use super::retry::Failure;
 use crate::stream::Stream;
 
 /// What is remembered of one exchange.
@@ -81,11 +82,16 @@ impl Stream {
             return;
         }
         watch.until = None;
-        if !matches!(self.router.upstream, Upstream::Active(_)) {
+        let Upstream::Active(exchange) = &self.router.upstream else {
             return;
-        }
+        };
+        let started = exchange.has_started();
         if let Some(cluster) = &self.router.cluster {
             cluster.on_max_stream_duration();
+        }
+        self.abandon_try();
+        if !started && self.retry_after(Failure::Timeout) {
+            return;
         }
         let status = if self.request_end { 504 } else { 408 };
         self.router_reply(

@@ -278,6 +278,7 @@ impl Stream {
                     }
                     self.emit_pipe(pipe, end);
                     self.touch(now);
+                    self.touch_try(now);
                     return true;
                 }
                 Step::Failed(reset, by) => {
@@ -287,13 +288,20 @@ impl Stream {
             }
             progress = true;
             self.touch(now);
-            if let Some(retry) = &mut self.router.retry {
-                retry.touch(now);
-            }
+            self.touch_try(now);
             // What has come goes to the client before more is read.
             if self.out.data.len() >= HANDOVER {
                 return true;
             }
+        }
+    }
+
+    /// The present try is alive.
+    fn touch_try(&mut self, now: Instant) {
+        if let Some(time) = &mut self.router.try_time
+            && matches!(self.router.upstream, Upstream::Active(_))
+        {
+            time.touch(now);
         }
     }
 
@@ -361,6 +369,7 @@ impl Stream {
     fn on_upstream_end(&mut self, now: Instant) {
         self.info.timing.last_upstream_rx = Some(now);
         self.router.deadline = None;
+        self.router.try_time = None;
         let Upstream::Active(exchange) =
             std::mem::replace(&mut self.router.upstream, Upstream::Done)
         else {
@@ -382,6 +391,7 @@ impl Stream {
     pub(crate) fn router_abort(&mut self) {
         self.router.deadline = None;
         self.router.retry = None;
+        self.router.try_time = None;
         self.router.body.clear();
         match std::mem::replace(&mut self.router.upstream, Upstream::Done) {
             Upstream::None | Upstream::Done | Upstream::Waiting => {}

@@ -1,0 +1,141 @@
+//! How long one try may take (`RetryPolicy.per_try_timeout` and `per_try_idle_timeout`), whether or not another may follow.
+
+use std::time::Duration;
+
+use nuncio_http::{HeaderMap, Known};
+use nuncio_route::Forward;
+use nuncio_sdk::{LocalReply, ResponseFlags};
+use nuncio_upstream::ClosedBy;
+use nuncio_upstream::outlier::Outcome;
+use tokio::time::Instant;
+
+use super::retry::Failure;
+use super::{Upstream, number};
+use crate::stream::Stream;
+
+/// The time of the present try.
+pub(super) struct TryTime {
+    whole: Option<Duration>,
+    idle: Option<Duration>,
+    whole_ends: Option<Instant>,
+    idle_ends: Option<Instant>,
+}
+
+impl TryTime {
+    /// For a request that may take `timeout` in all; `None` when a try may take as long as that.
+    pub(super) fn of(
+        forward: &Forward,
+        headers: &HeaderMap,
+        timeout: Option<Duration>,
+    ) -> Option<Box<TryTime>> {
+        let policy = forward.retry.as_ref();
+        let asked = headers
+            .get(Known::XEnvoyUpstreamRqPerTryTimeoutMs)
+            .and_then(number)
+            .map(Duration::from_millis);
+        // One that is not shorter than the timeout of the whole is none.
+        let whole = asked
+            .or(policy.and_then(|policy| policy.per_try_timeout))
+            .filter(|it| !it.is_zero() && timeout.is_none_or(|timeout| *it < timeout));
+        let idle = policy.and_then(|policy| policy.per_try_idle_timeout);
+        (whole.is_some() || idle.is_some()).then(|| {
+            Box::new(TryTime {
+                whole,
+                idle,
+                whole_ends: None,
+                idle_ends: None,
+            })
+        })
+    }
+
+    /// What the upstream is told.
+    pub(super) fn whole(&self) -> Option<Duration> {
+        self.whole
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.whole_ends.into_iter().chain(self.idle_ends).min()
+    }
+
+    /// The request has left, whole: from now on the try takes its time.
+    pub(super) fn arm(&mut self, now: Instant) {
+        self.whole_ends = self.whole.and_then(|timeout| now.checked_add(timeout));
+    }
+
+    /// The exchange is alive.
+    pub(super) fn touch(&mut self, now: Instant) {
+        self.idle_ends = self.idle.and_then(|timeout| now.checked_add(timeout));
+    }
+
+    /// The try is over.
+    pub(super) fn disarm(&mut self) {
+        self.whole_ends = None;
+        self.idle_ends = None;
+    }
+}
+
+impl Stream {
+    /// The present try may have taken too long.
+    pub(super) fn on_try_deadline(&mut self, now: Instant) {
+        let Some(time) = &mut self.router.try_time else {
+            return;
+        };
+        let is_over = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        let idle = is_over(&mut time.idle_ends);
+        let whole = is_over(&mut time.whole_ends);
+        let Upstream::Active(exchange) = &self.router.upstream else {
+            return;
+        };
+        let started = exchange.has_started();
+        // An answer that has begun has until the end of the whole request.
+        if idle || whole && !started {
+            self.on_try_timeout(idle, started);
+        }
+    }
+
+    fn on_try_timeout(&mut self, idle: bool, started: bool) {
+        if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+            match idle {
+                true => cluster.on_per_try_idle_timeout(Some(host)),
+                false => cluster.on_per_try_timeout(Some(host)),
+            }
+            cluster.put_outlier_outcome(host, Outcome::Timeout, None);
+        }
+        self.abandon_try();
+        if !started {
+            if self.retry_after(Failure::Timeout) {
+                return self.note_timeout_retry();
+            }
+            self.charge_code(504);
+        }
+        let details = match idle {
+            true => "upstream_per_try_idle_timeout",
+            false => "upstream_per_try_timeout",
+        };
+        self.router_reply(
+            LocalReply::new(504, "upstream request timeout", details)
+                .flags(ResponseFlags::UPSTREAM_REQUEST_TIMEOUT),
+        );
+    }
+
+    /// Ends the exchange from this side.
+    pub(super) fn abandon_try(&mut self) {
+        match std::mem::replace(&mut self.router.upstream, Upstream::Done) {
+            Upstream::Active(exchange) => {
+                self.note_wire(&exchange);
+                exchange.abandon(ClosedBy::Local);
+            }
+            other => drop(other),
+        }
+    }
+
+    /// The next try says why it is made, if the route wants that.
+    fn note_timeout_retry(&mut self) {
+        if let Some(route) = &self.router.route
+            && route.include_is_timeout_retry_header()
+        {
+            let header = Known::XEnvoyIsTimeoutRetry;
+            self.request.headers.set(header, b"true");
+        }
+    }
+}
