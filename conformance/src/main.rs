@@ -5,6 +5,7 @@
 mod admin;
 mod args;
 mod case;
+mod client;
 mod compare;
 mod conn;
 mod envoy;

@@ -9,9 +9,10 @@ use serde_json::{Map, Value, json};
 
 use crate::admin::{self, Stats};
 use crate::case::{Await, Case, End, Scenario, Step};
+use crate::client::Client;
 use crate::conn::{Conn, Ended, wait_until};
 use crate::run::Stage;
-use crate::wire::{self, Message, Side};
+use crate::wire;
 use crate::{h2, observe, template};
 
 /// How long an `await` without `within` waits.
@@ -28,70 +29,6 @@ const SETTLE: Duration = Duration::from_secs(3);
 const APPEAR: Duration = Duration::from_millis(1500);
 /// Two equal looks at something this far apart count as stable.
 const STABLE: Duration = Duration::from_millis(25);
-
-/// A connection of the client.
-struct Client {
-    conn: Conn,
-    to_head: bool,
-    /// The beginning of HTTP/2 was sent.
-    begun: bool,
-    /// HTTP/2 streams that were opened and not reset.
-    open: BTreeSet<u32>,
-    /// Final responses awaited so far.
-    awaited: usize,
-    /// Something was sent that no `await` has followed.
-    pending: bool,
-    ended_by_client: bool,
-}
-
-impl Client {
-    fn side(&self) -> Side {
-        Side::Responses {
-            to_head: self.to_head,
-        }
-    }
-
-    fn messages(&self) -> (Vec<Message>, Vec<u8>, Option<Ended>) {
-        let received = self.conn.received();
-        // A connection that the client has ended tells nothing about where a body without framing ends.
-        let ended = received.ended.is_some() && !self.ended_by_client;
-        let (messages, rest) = wire::read(&received.bytes, self.side(), ended);
-        (messages, rest, received.ended)
-    }
-
-    /// What came on an HTTP/2 connection.
-    fn session(&self) -> Option<h2::Session> {
-        let received = self.conn.received();
-        h2::is_session(&received.bytes).then(|| h2::read(&received.bytes))
-    }
-
-    fn responses(&self) -> usize {
-        if let Some(session) = self.session() {
-            return session.over();
-        }
-        let (messages, ..) = self.messages();
-        messages
-            .iter()
-            .filter(|m| m.complete && (m.status() >= 200 || m.status() == 101))
-            .count()
-    }
-
-    fn ended(&self) -> bool {
-        self.conn.received().ended.is_some()
-    }
-
-    /// The last response says that the connection will be closed.
-    fn close_announced(&self) -> bool {
-        if let Some(session) = self.session() {
-            return !session.goaways.is_empty();
-        }
-        let (messages, ..) = self.messages();
-        messages.last().is_some_and(|last| {
-            last.header("connection")
-                .is_some_and(|value| value.eq_ignore_ascii_case("close"))
-        })
-    }
-}
 
 /// Runs `scenario` and returns what was observed.
 pub(crate) fn run(
