@@ -121,25 +121,28 @@ def failures(stub):
 
 
 def deadline_of_the_client(stub):
-    error = error_of(lambda: stub.unary("Hang")(b"", timeout=0.3))
+    error = error_of(lambda: stub.unary("Hang")(b"", timeout=1))
     check(error.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
     check(stub.unary("WaitCancelled")(b"", timeout=LONG), b"cancelled")
 
 
 def deadline_of_the_route(stub):
-    """The route allows 500 ms, and tells the server so."""
+    """The route allows 1.5 s, and tells the server so."""
     error = error_of(lambda: stub.unary("Hang")(b"", timeout=LONG))
-    check(error.code(), grpc.StatusCode.UNAVAILABLE)
-    check(error.details(), "upstream request timeout")
+    # The proxy's answer, or the server's: both count the same time.
+    if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+        check(error.code(), grpc.StatusCode.UNAVAILABLE)
+        check(error.details(), "upstream request timeout")
     check(stub.unary("WaitCancelled")(b""), b"cancelled")
     left = int(stub.unary("Remaining")(b"", timeout=LONG))
-    assert 0 < left <= 500, left
-    left = int(stub.unary("Remaining")(b"", timeout=0.2))
-    assert 0 < left <= 200, left
+    # gRPC rounds up what is left.
+    assert 0 < left <= 1600, left
+    left = int(stub.unary("Remaining")(b"", timeout=1))
+    assert 0 < left <= 1100, left
 
 
 def deadline_of_the_stream(stub):
-    """`max_stream_duration` with a limit of 500 ms for what clients ask."""
+    """`max_stream_duration` with a limit of 1.5 s for what clients ask."""
     answers = stub.chat("HangStreaming")(iter([b"m"]), timeout=LONG)
     check(next(answers), b"begun")
     error_of(lambda: next(answers))

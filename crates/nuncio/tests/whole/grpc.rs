@@ -54,14 +54,14 @@ scenarios! {
 
 #[test]
 fn deadline_of_the_route() {
-    let limit = |config: &mut Config| config.route = "max_grpc_timeout: 0.5s, ".into();
+    let limit = |config: &mut Config| config.route = "max_grpc_timeout: 1.5s, ".into();
     through(limit, "deadline_of_the_route");
 }
 
 #[test]
 fn deadline_of_the_stream() {
     let limit = |config: &mut Config| {
-        config.route = "max_stream_duration: {grpc_timeout_header_max: 0.5s}, ".into();
+        config.route = "max_stream_duration: {grpc_timeout_header_max: 1.5s}, ".into();
     };
     through(limit, "deadline_of_the_stream");
 }
