@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use nuncio_access_log::{
     AccessLogManager, DEFAULT_FORMAT, Destination, FlushOptions, Formatter, LogFile,

@@ -108,7 +108,11 @@ mod tests {
             assert_eq!(ends(br#"{"metadata":{}}"#), (1, true));
             assert_eq!(ends(br#"{"error":{"code":"unavailable"}}"#), (1, false));
             assert_eq!(ends(b"rubbish"), (1, false));
-            assert_eq!(run(std::slice::from_ref(&message), size), (1, false), "it never ended");
+            assert_eq!(
+                run(std::slice::from_ref(&message), size),
+                (1, false),
+                "it never ended"
+            );
         }
     }
 
