@@ -62,6 +62,17 @@ impl Origin {
         serve: impl Fn(&mut Peer, usize) -> io::Result<()> + Send + Sync + 'static,
     ) -> Origin {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        Origin::on(listener, serve)
+    }
+
+    /// The same on a listener of the test's own.
+    ///
+    /// # Panics
+    /// When the listener is none.
+    pub fn on(
+        listener: TcpListener,
+        serve: impl Fn(&mut Peer, usize) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Origin {
         let address = listener.local_addr().expect("a bound socket");
         let seen = Arc::new(Seen::default());
         let origin = Origin {
