@@ -22,6 +22,39 @@ pub(crate) struct Checkers {
     serial: u64,
     /// By the host's place in memory, which `Checked` keeps.
     hosts: HashMap<usize, Checked>,
+    tally: Tally,
+}
+
+/// How many sessions are how: kept up with each finding, for there may be very many of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    waiting: usize,
+    healthy: usize,
+    degraded: usize,
+}
+
+impl Tally {
+    fn of<'a>(sessions: impl IntoIterator<Item = &'a Session>) -> Self {
+        let mut tally = Self::default();
+        for session in sessions {
+            tally.waiting += usize::from(!session.has_begun());
+            tally.healthy += usize::from(!session.failed);
+            tally.degraded += usize::from(session.degraded);
+        }
+        tally
+    }
+
+    /// Some sessions were `before` and are `after`.
+    fn replace(&mut self, before: Self, after: Self) {
+        let Self {
+            waiting,
+            healthy,
+            degraded,
+        } = self;
+        *waiting = *waiting + after.waiting - before.waiting;
+        *healthy = *healthy + after.healthy - before.healthy;
+        *degraded = *degraded + after.degraded - before.degraded;
+    }
 }
 
 #[derive(Debug)]
@@ -58,6 +91,7 @@ impl Checkers {
             stats,
             serial,
             hosts: HashMap::new(),
+            tally: Tally::default(),
         }
     }
 
@@ -68,9 +102,7 @@ impl Checkers {
 
     /// Every host was asked once: Envoy's condition for a warm cluster.
     pub(crate) fn is_ready(&self) -> bool {
-        self.hosts
-            .values()
-            .all(|checked| checked.sessions.iter().all(Session::has_begun))
+        self.tally.waiting == 0
     }
 
     /// Asks these hosts from now on, and no others. `start` begins to ask one host one of the checks.
@@ -93,6 +125,7 @@ impl Checkers {
             });
             self.hosts.insert(key(host), checked);
         }
+        self.tally = Tally::of(self.hosts.values().flat_map(|checked| &*checked.sessions));
         self.show();
     }
 
@@ -119,7 +152,9 @@ impl Checkers {
                 false
             }
         };
+        let before = Tally::of([&*session]);
         let change = session.on_finding(finding, settings);
+        self.tally.replace(before, Tally::of([&*session]));
         let wait = session.interval(healthy, change, used, settings);
         let flags = host.health_flags();
         checked.set_flags(finding);
@@ -136,9 +171,11 @@ impl Checkers {
             return false;
         };
         let finding = Finding::Unhealthy(Failure::Passive);
+        let before = Tally::of(&checked.sessions);
         for (session, settings) in checked.sessions.iter_mut().zip(&*self.settings) {
             session.on_finding(finding, settings);
         }
+        self.tally.replace(before, Tally::of(&checked.sessions));
         let flags = host.health_flags();
         checked.set_flags(finding);
         host.set_health_flags(HealthFlags::EXCLUDED_VIA_IMMEDIATE_HC_FAIL);
@@ -149,13 +186,9 @@ impl Checkers {
 
     /// Sets the gauges.
     fn show(&self) {
-        let count = |is: fn(&Session) -> bool| {
-            let sessions = self.hosts.values().flat_map(|checked| &*checked.sessions);
-            sessions.filter(|session| is(session)).count() as u64
-        };
         let stats = &self.stats;
-        stats.gauge_set(S::HEALTHY, count(|session| !session.failed));
-        stats.gauge_set(S::DEGRADED, count(|session| session.degraded));
+        stats.gauge_set(S::HEALTHY, self.tally.healthy as u64);
+        stats.gauge_set(S::DEGRADED, self.tally.degraded as u64);
     }
 }
 
