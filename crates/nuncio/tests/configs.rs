@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use nuncio_testing::H2Client;
@@ -31,6 +32,7 @@ examples! {
     http2: "http2.yaml",
     limits: "limits.yaml",
     quickstart: "quickstart.yaml",
+    resilience: "resilience.yaml",
     routing: "routing.yaml",
     timeouts: "timeouts.yaml",
     unix_socket: "unix-socket.yaml",
@@ -274,6 +276,35 @@ fn circuit_breakers(proxy: Proxy) {
     let stats = proxy.admin("/stats?filter=overflow").body;
     let line = "cluster.slow.upstream_rq_active_overflow: 1\n";
     assert!(stats.contains(line), "{line} is not in\n{stats}");
+}
+
+fn resilience(proxy: Proxy) {
+    let flag = |port: u16, flag: &str| {
+        let port = proxy.sandbox.ports.of(port);
+        let line = format!("hosts::127.0.0.1:{port}::health_flags::{flag}\n");
+        let deadline = Instant::now() + BOUND;
+        while !proxy.admin("/clusters").body.contains(&line) {
+            assert!(Instant::now() < deadline, "{line} never came");
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    flag(10001, "healthy");
+    flag(10003, "/failed_active_hc");
+    for _ in 0..10 {
+        expect(&proxy, "/", &[], 200, "all is well\n");
+    }
+    flag(10002, "/failed_outlier_check");
+    let stats = proxy
+        .admin("/stats?filter=cluster.hosts.upstream_rq_retry")
+        .body;
+    assert!(
+        stats.contains("cluster.hosts.upstream_rq_retry_limit_exceeded: 0\n"),
+        "{stats}"
+    );
+    assert!(
+        !stats.contains("cluster.hosts.upstream_rq_retry: 0\n"),
+        "{stats}"
+    );
 }
 
 fn unix_socket(proxy: Proxy) {
