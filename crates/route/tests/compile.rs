@@ -19,7 +19,7 @@ use nuncio_config::api::route::route_action::{
 };
 use nuncio_config::api::route::weighted_cluster::ClusterWeight;
 use nuncio_config::api::route::{
-    DirectResponseAction, FilterConfig, RetryPolicy, Route, RouteAction, RouteConfiguration,
+    DirectResponseAction, FilterConfig, HedgePolicy, Route, RouteAction, RouteConfiguration,
     VirtualCluster, WeightedCluster,
 };
 
@@ -249,15 +249,15 @@ fn route_actions() {
         ["route.upgrade_configs[0].connect_config.allow_post: unsupported: not implemented yet"]
     );
     let refused = with_action(|action| {
-        action.retry_policy = Some(RetryPolicy::default());
+        action.hedge_policy = Some(HedgePolicy::default());
         action.request_mirror_policies = vec![RequestMirrorPolicy::default()];
         action.hash_policy = vec![HashPolicy::default()];
     });
     assert_eq!(
         route_errors(refused),
         [
-            "route.retry_policy: unsupported: not implemented yet",
             "route.request_mirror_policies: unsupported: not implemented yet",
+            "route.hedge_policy: unsupported: not implemented yet",
             "route.hash_policy[0]: value is required: policy_specifier",
         ]
     );

@@ -228,7 +228,7 @@ fn operators_of_failures() {
     }));
     assert_eq!(
         text("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%", &stream),
-        "UF,URX UpstreamConnectionFailure,UpstreamRetryLimitExceeded"
+        "URX,UF UpstreamRetryLimitExceeded,UpstreamConnectionFailure"
     );
     assert_eq!(
         text("%UPSTREAM_TRANSPORT_FAILURE_REASON%", &stream),
