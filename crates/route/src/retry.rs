@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nuncio_config::api::omit_host_metadata::OmitHostMetadataConfig;
 use nuncio_config::api::route::RetryPolicy as Message;
 use nuncio_config::api::route::retry_policy::{
     RateLimitedRetryBackOff, ResetHeaderFormat, RetryBackOff, RetryHostPredicate,
@@ -10,6 +11,7 @@ use nuncio_config::api::route::retry_policy::{
 use nuncio_config::{ConfigError, Within, any, convert};
 
 use crate::matchers::HeaderMatcher;
+use crate::metadata_match::{self, MetadataMatch};
 
 /// Reasons to try again: a set of the words of `retry_on` and `x-envoy-retry-on`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +112,8 @@ pub struct RetryPolicy {
     pub avoid_previous_hosts: bool,
     /// `retry_host_predicate` `omit_canary_hosts`
     pub avoid_canaries: bool,
+    /// `retry_host_predicate` `omit_host_metadata`: hosts with all of one of these are avoided.
+    pub avoid_metadata: Vec<MetadataMatch>,
     /// `host_selection_retry_max_attempts`: so often another host is asked for, then any will do.
     pub host_attempts: u32,
     /// `retry_back_off`: the first wait is random below this; the bound doubles each time, up to `max_interval`.
@@ -149,6 +153,7 @@ impl Default for RetryPolicy {
             request_headers: Box::default(),
             avoid_previous_hosts: false,
             avoid_canaries: false,
+            avoid_metadata: Vec::new(),
             host_attempts: 1,
             base_interval: BASE_INTERVAL,
             max_interval: BASE_INTERVAL * 10,
@@ -244,7 +249,7 @@ impl RetryPolicy {
         else {
             return Err(ConfigError::new("typed_config", "value is required"));
         };
-        // Both messages are empty.
+        // Two of the messages are empty.
         match any::type_of(config) {
             "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate" => {
                 self.avoid_previous_hosts = true;
@@ -252,6 +257,13 @@ impl RetryPolicy {
             }
             "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate" => {
                 self.avoid_canaries = true;
+                Ok(())
+            }
+            "envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig" => {
+                let OmitHostMetadataConfig { metadata_match } = any::unpack(config)?;
+                // What says nothing to load balancers avoids no host.
+                let found = metadata_match::from_config(metadata_match.as_ref());
+                self.avoid_metadata.extend(found.map(|found| *found));
                 Ok(())
             }
             other => Err(ConfigError::new(

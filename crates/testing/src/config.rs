@@ -27,18 +27,37 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Cluster {
     name: &'static str,
-    hosts: Vec<SocketAddr>,
+    hosts: Vec<Host>,
+    fields: String,
+}
+
+#[derive(Clone, Debug)]
+struct Host {
+    address: SocketAddr,
+    /// Of the `LbEndpoint`.
     fields: String,
 }
 
 impl Cluster {
     /// A cluster with these hosts; `fields` is a fragment as in [`Config`].
     pub fn new(name: &'static str, hosts: &[SocketAddr], fields: &str) -> Cluster {
+        let hosts = hosts.iter().map(|address| Host {
+            address: *address,
+            fields: String::new(),
+        });
         Cluster {
             name,
-            hosts: hosts.to_vec(),
+            hosts: hosts.collect(),
             fields: fields.to_owned(),
         }
+    }
+
+    /// Gives the endpoint with this number metadata for load balancers.
+    #[must_use]
+    pub fn metadata(mut self, host: usize, metadata: &str) -> Cluster {
+        let fields = format!("metadata: {{filter_metadata: {{envoy.lb: {{{metadata}}}}}}}, ");
+        self.hosts[host].fields.push_str(&fields);
+        self
     }
 
     fn yaml(&self) -> String {
@@ -49,8 +68,8 @@ impl Cluster {
         } = self;
         let mut endpoints = String::new();
         for host in hosts {
-            let address = address(*host);
-            let _ = write!(endpoints, "{{endpoint: {{address: {address}}}}}, ");
+            let (address, fields) = (address(host.address), &host.fields);
+            let _ = write!(endpoints, "{{{fields}endpoint: {{address: {address}}}}}, ");
         }
         format!(
             "  - {{name: {name}, {fields}load_assignment: {{cluster_name: {name}, endpoints: [{{lb_endpoints: [{endpoints}]}}]}}}}\n"

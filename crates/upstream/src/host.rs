@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use nuncio_net::Address;
+use nuncio_route::MetadataMatch;
 use nuncio_sdk::metadata::DynamicMetadata;
 use tokio::time::Instant;
 
@@ -287,6 +288,11 @@ impl Host {
     /// The endpoint's metadata.
     pub fn metadata(&self) -> Option<&DynamicMetadata> {
         self.metadata.as_deref()
+    }
+
+    /// Whether the endpoint's metadata under `envoy.lb` have all of `criteria`; a list has each of its values.
+    pub fn has_metadata(&self, criteria: &MetadataMatch) -> bool {
+        crate::lb::has_metadata(self, criteria)
     }
 
     /// `envoy.lb` / `canary` is true.

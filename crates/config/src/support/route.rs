@@ -22,6 +22,9 @@ const PREVIOUS_HOSTS: &str = "envoy.extensions.retry.host.previous_hosts.v3.Prev
 const OMIT_CANARY_HOSTS: &str =
     "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate";
 
+const OMIT_HOST_METADATA: &str =
+    "envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig";
+
 pub(super) const MESSAGES: &[Entry] = &[
     message(
         "envoy.config.route.v3.RouteConfiguration",
@@ -191,12 +194,13 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("name", Harmless("the type of `typed_config` decides")),
             (
                 "typed_config",
-                Extension(&[PREVIOUS_HOSTS, OMIT_CANARY_HOSTS]),
+                Extension(&[PREVIOUS_HOSTS, OMIT_CANARY_HOSTS, OMIT_HOST_METADATA]),
             ),
         ],
     ),
     message(PREVIOUS_HOSTS, &[]),
     message(OMIT_CANARY_HOSTS, &[]),
+    message(OMIT_HOST_METADATA, &[("metadata_match", Implemented)]),
     message(
         "envoy.config.route.v3.RetryPolicy.RetryBackOff",
         &[

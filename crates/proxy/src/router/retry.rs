@@ -229,6 +229,7 @@ impl Retry {
         policy.avoid_previous_hosts
             && (self.tried.iter()).any(|tried| tried.address() == host.address())
             || policy.avoid_canaries && host.host().is_canary()
+            || (policy.avoid_metadata.iter()).any(|wanted| host.host().has_metadata(wanted))
     }
 }
 

@@ -44,6 +44,7 @@ use crate::random::Random;
 pub(crate) use override_host::Overridden;
 pub use override_host::{OverrideHost, OverrideStatuses};
 pub use sources::{LocalityOptions, ZoneAwareOptions};
+pub(crate) use subset::has_metadata;
 pub use weighted::SlowStart;
 
 /// What a policy may look at (Envoy's `LoadBalancerContext`).

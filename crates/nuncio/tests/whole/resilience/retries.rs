@@ -65,6 +65,27 @@ fn what_was_never_sent_is_tried_again_whatever_its_size() {
 }
 
 #[test]
+fn hosts_with_the_metadata_to_avoid_are_not_tried_again() {
+    let (mut hosts, cluster) = mortals(&["old", "older", "new"], "");
+    let cluster = cluster.metadata(0, "stage: old").metadata(1, "stage: old");
+    hosts[0].fail();
+    hosts[1].fail();
+    let mut proxy = start_one_worker(&with_policy(
+        cluster,
+        "retry_on: 5xx, num_retries: 1, host_selection_retry_max_attempts: 5, \
+         retry_host_predicate: [{name: p, typed_config: {\
+         '@type': type.googleapis.com/envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig, \
+         metadata_match: {filter_metadata: {envoy.lb: {stage: old}}}}}]",
+    ));
+    let mut client = proxy.client();
+    for _ in 0..6 {
+        assert_eq!(post(&mut client, "").text(), "new 0");
+    }
+    assert!(proxy.stat("cluster.origin.upstream_rq_retry") >= 2);
+    proxy.assert_alive();
+}
+
+#[test]
 fn a_try_that_takes_too_long_is_tried_again() {
     let origin = Origin::start(|peer, number| {
         loop {

@@ -13,6 +13,7 @@ use nuncio_route::{HashPolicy, MetadataMatch};
 use nuncio_stats::Group;
 
 use super::{LbPolicy, LoadBalancer};
+use crate::host::Host;
 use crate::host_set::{Derived, PrioritySet};
 use crate::random::Random;
 
@@ -73,6 +74,11 @@ pub enum SelectorFallback {
     To(Fallback),
     /// `KEYS_SUBSET`: try again with these keys only.
     Keys(Box<[Box<str>]>),
+}
+
+/// Whether `host` has all of `criteria`; a list has each of its values.
+pub(crate) fn has_metadata(host: &Host, criteria: &MetadataMatch) -> bool {
+    criteria::matches(host, criteria, true)
 }
 
 impl LbPolicy for Subset {

@@ -195,6 +195,26 @@ fn lists_can_stand_for_any_of_their_elements() {
 }
 
 #[test]
+fn a_host_has_what_is_in_its_lists() {
+    let host = host_with(
+        1,
+        &[
+            ("stage", text("old")),
+            ("version", list(vec![text("1"), text("2")])),
+        ],
+        HealthFlags::NONE,
+    );
+    let has = |criteria: &[(&str, &str)]| {
+        let criteria: MetadataMatch = (criteria.iter())
+            .map(|(key, value)| ((*key).into(), text(value)))
+            .collect();
+        host.has_metadata(&criteria)
+    };
+    assert!(has(&[("stage", "old")]) && has(&[("stage", "old"), ("version", "2")]));
+    assert!(!has(&[("version", "3")]) && !has(&[("stage", "old"), ("zone", "a")]));
+}
+
+#[test]
 fn criteria_can_list_what_to_try() {
     let env = env(1);
     let mut policy = policy(Fallback::None, &[selector(&["stage", "version"], None)]);
