@@ -1,21 +1,24 @@
 //! What a load balancer is told of a request.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use nuncio_route::{LB_NAMESPACE, RouteEntry, merged_criteria};
 use nuncio_sdk::{LocalReply, ResponseFlags};
 use nuncio_upstream::lb::{LbContext, OverrideHost};
-use nuncio_upstream::{WorkerCluster, WorkerHost};
+use nuncio_upstream::{Host, WorkerCluster, WorkerHost};
 
 use super::RouterConfig;
 use crate::stream::Stream;
 
 impl Stream {
-    /// A host of `cluster` for this request.
+    /// A host of `cluster` for this request; if it is one of `attempted`, so many times another one is asked for.
     pub(super) fn choose_host(
         &mut self,
         cluster: &WorkerCluster,
         route: &RouteEntry,
+        attempted: &[Arc<Host>],
+        max_reselections: u32,
     ) -> Option<Rc<WorkerHost>> {
         let lb = &cluster.info().lb;
         let hash = if lb.needs_hash() {
@@ -47,7 +50,8 @@ impl Stream {
                 address: &host.address,
                 strict: host.strict,
             }),
-            ..LbContext::default()
+            attempted,
+            max_reselections,
         })
     }
 

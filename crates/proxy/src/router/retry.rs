@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use nuncio_buffer::Buffer;
 use nuncio_http::{HeaderMap, Known, grpc};
 use nuncio_route::{Forward, RetryOn, RetryPolicy};
-use nuncio_sdk::{ResponseFlags, UpstreamHost as _};
-use nuncio_upstream::{ClosedBy, Priority, Taken, WorkerCluster, WorkerHost};
+use nuncio_sdk::ResponseFlags;
+use nuncio_upstream::{ClosedBy, Host, Priority, Taken, WorkerCluster, WorkerHost};
 use tokio::time::Instant;
 
 use super::outcome::Reset;
@@ -33,8 +33,8 @@ pub(super) struct Retry {
     limit: usize,
     /// A connection was found: some of the request may have been sent.
     pub(super) begun: bool,
-    /// Hosts of all tries, if they are to be avoided.
-    tried: Vec<Rc<WorkerHost>>,
+    /// Hosts of all tries, each once.
+    tried: Vec<Arc<Host>>,
     /// The right to this try, unless it is the first one.
     taken: Option<Taken>,
     /// Bound of the next random wait.
@@ -223,13 +223,11 @@ impl Retry {
         bound.mul_f64(rand::random())
     }
 
-    /// Whether another host is to be asked for.
-    fn avoids(&self, host: &Rc<WorkerHost>) -> bool {
+    /// Whether no try but the first one should meet this host, whatever was tried.
+    fn avoids(&self, host: &Host) -> bool {
         let policy = &self.policy;
-        policy.avoid_previous_hosts
-            && (self.tried.iter()).any(|tried| tried.address() == host.address())
-            || policy.avoid_canaries && host.host().is_canary()
-            || (policy.avoid_metadata.iter()).any(|wanted| host.host().has_metadata(wanted))
+        policy.avoid_canaries && host.is_canary()
+            || (policy.avoid_metadata.iter()).any(|wanted| host.has_metadata(wanted))
     }
 }
 
@@ -250,23 +248,45 @@ impl Stream {
         cluster: &WorkerCluster,
         route: &nuncio_route::RouteEntry,
     ) -> Option<Rc<WorkerHost>> {
-        let mut host = self.choose_host(cluster, route)?;
-        let retry = self.router.retry.as_ref();
+        let Some(mut retry) = self.router.retry.take() else {
+            return self.choose_host(cluster, route, &[], 0);
+        };
+        let host = self.choose_host_for_retry(cluster, route, &retry);
+        if let Some(host) = &host
+            && !retry.tried.iter().any(|it| Arc::ptr_eq(it, host.host()))
+        {
+            retry.tried.push(host.host().clone());
+        }
+        self.router.retry = Some(retry);
+        host
+    }
+
+    fn choose_host_for_retry(
+        &mut self,
+        cluster: &WorkerCluster,
+        route: &nuncio_route::RouteEntry,
+        retry: &Retry,
+    ) -> Option<Rc<WorkerHost>> {
+        let attempts = retry.policy.host_attempts;
+        let again = match retry.policy.avoid_previous_hosts {
+            true => attempts,
+            false => 0,
+        };
+        let mut host = self.choose_host(cluster, route, &retry.tried, again)?;
         // As in Envoy, the first try goes anywhere.
-        let attempts = retry
-            .filter(|_| self.info.upstream.attempt_count > 1)
-            .map_or(0, |retry| retry.policy.host_attempts);
+        if retry.tried.is_empty() || !retry.avoids(host.host()) {
+            return Some(host);
+        }
+        let mut avoided = match retry.policy.avoid_previous_hosts {
+            true => retry.tried.clone(),
+            false => Vec::new(),
+        };
         for _ in 0..attempts {
-            if (self.router.retry.as_ref()).is_none_or(|retry| !retry.avoids(&host)) {
+            avoided.push(host.host().clone());
+            host = self.choose_host(cluster, route, &avoided, attempts)?;
+            if !retry.avoids(host.host()) {
                 break;
             }
-            host = self.choose_host(cluster, route)?;
-        }
-        if let Some(retry) = &mut self.router.retry
-            && retry.policy.avoid_previous_hosts
-            && !retry.tried.iter().any(|tried| Rc::ptr_eq(tried, &host))
-        {
-            retry.tried.push(host.clone());
         }
         Some(host)
     }

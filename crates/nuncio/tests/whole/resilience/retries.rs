@@ -65,6 +65,30 @@ fn what_was_never_sent_is_tried_again_whatever_its_size() {
 }
 
 #[test]
+fn a_key_meets_another_host_when_its_own_has_failed() {
+    for policy in ["RING_HASH", "MAGLEV"] {
+        let fields = format!("lb_policy: {policy}, ");
+        let (mut hosts, cluster) = mortals(&["one", "two", "three"], &fields);
+        hosts[0].fail();
+        hosts[1].fail();
+        let mut config = with_policy(
+            cluster,
+            "retry_on: 5xx, num_retries: 2, host_selection_retry_max_attempts: 100, \
+             retry_host_predicate: [{name: p, typed_config: {\
+             '@type': type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate}}]",
+        );
+        config
+            .route
+            .push_str("hash_policy: [{header: {header_name: host}}], ");
+        let mut proxy = start_one_worker(&config);
+        for _ in 0..4 {
+            assert_eq!(post(&mut proxy.client(), "").text(), "three 0", "{policy}");
+        }
+        proxy.assert_alive();
+    }
+}
+
+#[test]
 fn hosts_with_the_metadata_to_avoid_are_not_tried_again() {
     let (mut hosts, cluster) = mortals(&["old", "older", "new"], "");
     let cluster = cluster.metadata(0, "stage: old").metadata(1, "stage: old");
