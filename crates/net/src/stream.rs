@@ -7,10 +7,11 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::BufMut;
 use nuncio_buffer::Buffer;
+use rustix::buffer::spare_capacity;
+use rustix::net::{self, RecvFlags, SendFlags};
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWrite, Interest, Ready};
+use tokio::io::{AsyncWrite, Interest, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::address::Address;
@@ -37,7 +38,8 @@ macro_rules! each {
 pub(crate) use each;
 
 impl Stream {
-    /// Appends at most `max` received bytes to `buffer`; `Ok(0)` is the peer's end of stream.
+    /// Appends received bytes to `buffer`: about `max`, and more only where the buffer has room for them anyway. `Ok(0)` is
+    /// the peer's end of stream.
     ///
     /// One read syscall when there may be something, none when there is not. A buffer without memory gets
     /// some only when the socket is readable, and an empty one gives it back when nothing came: a
@@ -51,17 +53,37 @@ impl Stream {
         buffer: &mut Buffer,
         max: usize,
     ) -> Poll<io::Result<usize>> {
-        if buffer.capacity() == 0 && !self.is_readable() {
+        loop {
+            if buffer.is_empty() && !self.is_readable() {
+                buffer.release();
+            }
             ready!(self.poll_read_ready(cx))?;
+            let space = buffer.writer(max);
+            let room = space.capacity() - space.len();
+            let mut count = 0;
+            let result = each!(&*self, inner => inner.try_io(Interest::READABLE, || {
+                // Without the C library in between, which makes each call a point of cancellation.
+                (_, count) = net::recv(inner, spare_capacity(space), RecvFlags::empty())?;
+                // A short read has emptied the socket: told so, the loop saves the next read, which would find nothing.
+                match 0 < count && count < room {
+                    true => Err(io::ErrorKind::WouldBlock.into()),
+                    false => Ok(()),
+                }
+            }));
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && count == 0 => {}
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    buffer.release();
+                    return Poll::Ready(Err(error));
+                }
+                _ => {
+                    if count == 0 {
+                        buffer.release();
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+            }
         }
-        let mut space = buffer.writer(max).limit(max);
-        // Reads through tokio's `poll_read`, not `try_read`: that one knows that a short read has
-        // emptied the socket and saves the next read, which would find nothing.
-        let result = each!(self, inner => pin!(inner.read_buf(&mut space)).poll(cx));
-        if !matches!(result, Poll::Ready(Ok(1..))) {
-            buffer.release();
-        }
-        result
     }
 
     /// Sends what `buffer` holds and consumes what was taken. One write syscall, none when the
@@ -77,9 +99,28 @@ impl Stream {
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let written = ready!(each!(self, inner => Pin::new(inner).poll_write(cx, buffer)))?;
-        buffer.consume(written);
-        Poll::Ready(Ok(written))
+        loop {
+            ready!(self.poll_write_ready(cx))?;
+            let mut count = 0;
+            let result = each!(&*self, inner => inner.try_io(Interest::WRITABLE, || {
+                count = net::send(inner, buffer, SendFlags::NOSIGNAL)?;
+                // The socket is full: told so, the loop saves the next write, which would take nothing.
+                match count < buffer.len() {
+                    true => Err(io::ErrorKind::WouldBlock.into()),
+                    false => Ok(()),
+                }
+            }));
+            match result {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
+                }
+                Err(_) if count == 0 => {}
+                _ => {
+                    buffer.consume(count);
+                    return Poll::Ready(Ok(count));
+                }
+            }
+        }
     }
 
     /// Sends `head`, then `body`, in one syscall, and consumes what was taken.

@@ -408,7 +408,7 @@ impl ServerConnection {
                 self.hcm
                     .stats
                     .add(HttpStats::DOWNSTREAM_CX_RX_BYTES_TOTAL, read as u64);
-                if read == self.read_size {
+                if read >= self.read_size {
                     self.read_size = (read * 4).min(LARGEST_READ);
                 }
                 if let Some(stream) = &mut self.stream {

@@ -288,7 +288,7 @@ impl ServerConnection {
             Poll::Ready(Ok(read @ 1..)) => {
                 let stats = &self.hcm.stats;
                 stats.add(HttpStats::DOWNSTREAM_CX_RX_BYTES_TOTAL, read as u64);
-                if read == self.read_size {
+                if read >= self.read_size {
                     self.read_size = (read * 4).min(LARGEST_READ);
                 }
                 true

@@ -192,7 +192,7 @@ impl Http1Exchange {
         match self.connection.poll_read(cx, self.read_size) {
             Poll::Ready(Ok(0) | Err(_)) => self.on_eof(),
             Poll::Ready(Ok(read)) => {
-                if read == self.read_size {
+                if read >= self.read_size {
                     self.read_size = (read * 4).min(LARGEST_READ);
                 }
                 Step::Moved

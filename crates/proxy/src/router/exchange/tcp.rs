@@ -106,7 +106,7 @@ impl TcpExchange {
         match self.connection.poll_read(cx, self.read_size) {
             Poll::Ready(Ok(0)) => Step::Event(Event::Data { end_stream: true }),
             Poll::Ready(Ok(read)) => {
-                if read == self.read_size {
+                if read >= self.read_size {
                     self.read_size = (read * 4).min(LARGEST_READ);
                 }
                 response.data.append(&mut self.connection.read);
