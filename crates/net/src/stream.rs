@@ -7,11 +7,12 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::BufMut;
 use nuncio_buffer::Buffer;
 use rustix::buffer::spare_capacity;
 use rustix::net::{self, RecvFlags, SendFlags};
 use socket2::SockRef;
-use tokio::io::{AsyncWrite, Interest, Ready};
+use tokio::io::{AsyncReadExt, AsyncWrite, Interest, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::address::Address;
@@ -38,8 +39,7 @@ macro_rules! each {
 pub(crate) use each;
 
 impl Stream {
-    /// Appends received bytes to `buffer`: about `max`, and more only where the buffer has room for them anyway. `Ok(0)` is
-    /// the peer's end of stream.
+    /// Appends at most `max` received bytes to `buffer`; `Ok(0)` is the peer's end of stream.
     ///
     /// One read syscall when there may be something, none when there is not. A buffer without memory gets
     /// some only when the socket is readable, and an empty one gives it back when nothing came: a
@@ -60,6 +60,9 @@ impl Stream {
             ready!(self.poll_read_ready(cx))?;
             let space = buffer.writer(max);
             let room = space.capacity() - space.len();
+            if room > max {
+                return self.poll_read_part(cx, buffer, max);
+            }
             let mut count = 0;
             let result = each!(&*self, inner => inner.try_io(Interest::READABLE, || {
                 // Without the C library in between, which makes each call a point of cancellation.
@@ -84,6 +87,21 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// The same where the buffer has room for more than `max`, which only tokio's way can leave alone.
+    fn poll_read_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut space = buffer.writer(max).limit(max);
+        let result = each!(self, inner => pin!(inner.read_buf(&mut space)).poll(cx));
+        if !matches!(result, Poll::Ready(Ok(1..))) {
+            buffer.release();
+        }
+        result
     }
 
     /// Sends what `buffer` holds and consumes what was taken. One write syscall, none when the
