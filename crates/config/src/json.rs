@@ -40,6 +40,13 @@ pub fn print(message: &str, encoded: &[u8], style: Style) -> String {
     printer.out
 }
 
+/// A JSON string, escaped as protobuf does.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    text::string(&mut out, text);
+    out
+}
+
 /// Prints a message that has a name: `json::print_message(&config_dump, style)`.
 pub fn print_message<M: prost::Message + prost::Name>(message: &M, style: Style) -> String {
     print(&M::full_name(), &message.encode_to_vec(), style)

@@ -2,8 +2,7 @@
 
 use nuncio_config::api::bootstrap::LayeredRuntime;
 use nuncio_config::api::bootstrap::runtime_layer::LayerSpecifier;
-use nuncio_config::api::protobuf::StringValue;
-use nuncio_config::json::{self, Style};
+use nuncio_config::json::quoted;
 use prost::Message;
 
 use crate::request::Request;
@@ -59,16 +58,4 @@ struct WithRuntime {
 fn layers(admin: &Admin) -> LayeredRuntime {
     let bootstrap = WithRuntime::decode(&*admin.context.bootstrap).unwrap_or_default();
     bootstrap.layered_runtime.unwrap_or_default()
-}
-
-/// A JSON string.
-fn quoted(text: &str) -> String {
-    let value = StringValue {
-        value: text.to_owned(),
-    };
-    json::print(
-        "google.protobuf.StringValue",
-        &value.encode_to_vec(),
-        Style::default(),
-    )
 }

@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
+use nuncio_config::json;
 use nuncio_strftime::{TimeFormat, Zone};
 
 use super::Ejection;
@@ -68,13 +69,11 @@ impl Event<'_> {
         if let Some(since) = self.since_last_action {
             write!(out, r#","secs_since_last_action":"{}""#, since.as_secs())?;
         }
-        out.push_str(r#","cluster_name":"#);
-        quote(self.cluster, out)?;
-        out.push_str(r#","upstream_url":"#);
-        quote(&self.address, out)?;
         write!(
             out,
-            r#","action":"{name}","num_ejections":{},"enforced":{enforced}"#,
+            r#","cluster_name":{},"upstream_url":{},"action":"{name}","num_ejections":{},"enforced":{enforced}"#,
+            json::quoted(self.cluster),
+            json::quoted(&self.address),
             self.ejections
         )?;
         if let Action::Eject {
@@ -112,23 +111,6 @@ fn timestamp(time: SystemTime) -> String {
     let mut text = Vec::with_capacity(24);
     FORMAT.write(time, &mut text);
     String::from_utf8_lossy(&text).into_owned()
-}
-
-/// A JSON string.
-fn quote(text: &str, out: &mut String) -> fmt::Result {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => {
-                out.push('\\');
-                out.push(c);
-            }
-            c if u32::from(c) < 0x20 => write!(out, "\\u{:04x}", u32::from(c))?,
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    Ok(())
 }
 
 #[cfg(test)]
