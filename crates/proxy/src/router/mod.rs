@@ -29,9 +29,9 @@ use nuncio_config::api::protobuf::Any;
 use nuncio_config::api::router::Router;
 use nuncio_config::{ConfigError, any};
 use nuncio_http::Known;
-use nuncio_route::RouteEntry;
+use nuncio_route::{Forward, RouteEntry};
 use nuncio_sdk::{FactoryContext, HttpFilter, HttpFilterConfig, HttpFilterFactory};
-use nuncio_upstream::{PendingConnection, WorkerCluster, WorkerHost};
+use nuncio_upstream::{PendingConnection, Priority, WorkerCluster, WorkerHost};
 use tokio::time::Instant;
 
 use exchange::Exchange;
@@ -219,4 +219,12 @@ impl RouterState {
 /// A decimal number of a header.
 fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Whose circuit breakers a request on this route takes.
+fn priority(forward: &Forward) -> Priority {
+    match forward.high_priority {
+        true => Priority::High,
+        false => Priority::Default,
+    }
 }

@@ -8,11 +8,11 @@ use nuncio_http::{HeaderMap, Known, KnownSet, grpc};
 use nuncio_route::{Action, Forward, RouteEntry, update_authority};
 use nuncio_sdk::{LocalReply, Protocol, ResponseFlags, UpstreamHost};
 use nuncio_upstream::outlier::Outcome;
-use nuncio_upstream::{Acquire, Lease, Priority};
+use nuncio_upstream::{Acquire, Lease};
 
 use super::exchange::Exchange;
 use super::try_time::TryTime;
-use super::{RouterConfig, Upstream, number};
+use super::{RouterConfig, Upstream, number, priority};
 use crate::hcm::stats::HttpStats;
 use crate::stream::Stream;
 
@@ -157,10 +157,7 @@ impl Stream {
         let Some(cluster) = self.router.cluster.clone() else {
             return Ok(());
         };
-        let priority = match forward.high_priority {
-            true => Priority::High,
-            false => Priority::Default,
-        };
+        let priority = priority(forward);
         self.info.upstream.attempt_count += 1;
         let attempt = self.info.upstream.attempt_count;
         if attempt > 1 && route.include_attempt_count_in_request() {

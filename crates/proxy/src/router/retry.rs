@@ -12,7 +12,7 @@ use nuncio_upstream::{ClosedBy, Host, Priority, Taken, WorkerCluster, WorkerHost
 use tokio::time::Instant;
 
 use super::outcome::Reset;
-use super::{Upstream, number};
+use super::{Upstream, number, priority};
 use crate::stream::Stream;
 
 /// What is kept of a request that may be tried again.
@@ -25,7 +25,7 @@ pub(super) struct Retry {
     more_headers: Vec<String>,
     /// Tries that are left after this one.
     left: u32,
-    pub(super) priority: Priority,
+    priority: Priority,
     /// The request's body so far, for the next try.
     body: Buffer,
     /// The body is kept: it was never larger than `limit`.
@@ -99,10 +99,7 @@ impl Retry {
             more_codes: codes.collect(),
             more_headers: names.map(str::to_ascii_lowercase).collect(),
             left,
-            priority: match forward.high_priority {
-                true => Priority::High,
-                false => Priority::Default,
-            },
+            priority: priority(forward),
             body: Buffer::new(),
             keeps_body: true,
             limit,

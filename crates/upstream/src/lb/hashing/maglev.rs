@@ -4,16 +4,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use nuncio_route::HashPolicy;
 use nuncio_stats::Group;
 use twox_hash::XxHash64;
 
-use super::{
-    Balancer, HashTable, HashingOptions, MakeTable, OwnHashPolicy, Shares, derive, key_of,
-};
-use crate::host_set::{Derived, PrioritySet};
-use crate::lb::{LbPolicy, LoadBalancer, is_equal};
-use crate::random::Random;
+use super::{HashTable, HashingOptions, MakeTable, OwnHashPolicy, Shares, key_of};
 use crate::stats::MaglevStats as S;
 
 /// The policy.
@@ -37,38 +31,13 @@ impl Default for Maglev {
     }
 }
 
-impl LbPolicy for Maglev {
-    fn name(&self) -> &'static str {
-        "envoy.load_balancing_policies.maglev"
-    }
-
-    fn build(self: Arc<Self>, _: &Random) -> Box<dyn LoadBalancer> {
-        Box::new(Balancer(self))
-    }
-
-    fn same_as(&self, other: &dyn LbPolicy) -> bool {
-        is_equal(self, other)
-    }
-
-    fn derive(
-        &self,
-        hosts: &PrioritySet,
-        before: Option<&Derived>,
-        stats: &Arc<Group>,
-    ) -> Option<Derived> {
-        Some(derive(self, hosts, before, stats))
-    }
-
-    fn needs_hash(&self) -> bool {
-        true
-    }
-
-    fn hash_policy(&self) -> Option<&HashPolicy> {
-        self.hash_policy.as_deref().map(|own| &own.policy)
-    }
-}
-
 impl MakeTable for Maglev {
+    const NAME: &str = "envoy.load_balancing_policies.maglev";
+
+    fn own_hash_policy(&self) -> Option<&OwnHashPolicy> {
+        self.hash_policy.as_deref()
+    }
+
     fn options(&self) -> HashingOptions {
         self.hashing
     }

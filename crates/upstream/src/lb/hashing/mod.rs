@@ -7,6 +7,7 @@ pub mod maglev;
 pub mod ring;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use nuncio_config::api::protobuf::value::Kind;
@@ -14,10 +15,11 @@ use nuncio_route::HashPolicy;
 use nuncio_stats::Group;
 
 use super::priority::Source;
-use super::{LbContext, LbEnv, LbPolicy, LoadBalancer, choose_untried};
+use super::{LbContext, LbEnv, LbPolicy, LoadBalancer, choose_untried, is_equal};
 use crate::host::Host;
 use crate::host_list::HostList;
 use crate::host_set::{Derived, HostSet, LocalityHosts, PrioritySet};
+use crate::random::Random;
 use crate::stats::ClusterStats as S;
 
 /// What ring hash and Maglev have in common (`ConsistentHashingLbConfig`, `locality_weighted_lb_config`).
@@ -142,7 +144,13 @@ struct PriorityTable {
 }
 
 /// A policy that makes tables.
-trait MakeTable: LbPolicy {
+trait MakeTable: fmt::Debug + PartialEq + Send + Sync + 'static {
+    /// What the policy is called as an extension.
+    const NAME: &str;
+
+    /// `hash_policy`, which comes before the route's.
+    fn own_hash_policy(&self) -> Option<&OwnHashPolicy>;
+
     fn options(&self) -> HashingOptions;
 
     /// The group of the policy's own stats.
@@ -150,6 +158,37 @@ trait MakeTable: LbPolicy {
 
     /// A table for these hosts, of which there is one at least.
     fn make(&self, shares: &Shares, stats: &Group) -> Box<dyn HashTable>;
+}
+
+impl<P: MakeTable> LbPolicy for P {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn build(self: Arc<Self>, _: &Random) -> Box<dyn LoadBalancer> {
+        Box::new(Balancer(self))
+    }
+
+    fn same_as(&self, other: &dyn LbPolicy) -> bool {
+        is_equal(self, other)
+    }
+
+    fn derive(
+        &self,
+        hosts: &PrioritySet,
+        before: Option<&Derived>,
+        stats: &Arc<Group>,
+    ) -> Option<Derived> {
+        Some(derive(self, hosts, before, stats))
+    }
+
+    fn needs_hash(&self) -> bool {
+        true
+    }
+
+    fn hash_policy(&self) -> Option<&HashPolicy> {
+        self.own_hash_policy().map(|own| &own.policy)
+    }
 }
 
 /// [`LbPolicy::derive`] of all of them.

@@ -4,17 +4,11 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use nuncio_route::HashPolicy;
 use nuncio_stats::Group;
 use twox_hash::XxHash64;
 
-use super::{
-    Balancer, HashTable, HashingOptions, MakeTable, OwnHashPolicy, Shares, derive, key_of,
-};
-use crate::host_set::{Derived, PrioritySet};
+use super::{HashTable, HashingOptions, MakeTable, OwnHashPolicy, Shares, key_of};
 use crate::lb::murmur::murmur_hash_2;
-use crate::lb::{LbPolicy, LoadBalancer, is_equal};
-use crate::random::Random;
 use crate::stats::RingHashStats as S;
 
 /// `hash_function`
@@ -54,38 +48,13 @@ impl Default for RingHash {
     }
 }
 
-impl LbPolicy for RingHash {
-    fn name(&self) -> &'static str {
-        "envoy.load_balancing_policies.ring_hash"
-    }
-
-    fn build(self: Arc<Self>, _: &Random) -> Box<dyn LoadBalancer> {
-        Box::new(Balancer(self))
-    }
-
-    fn same_as(&self, other: &dyn LbPolicy) -> bool {
-        is_equal(self, other)
-    }
-
-    fn derive(
-        &self,
-        hosts: &PrioritySet,
-        before: Option<&Derived>,
-        stats: &Arc<Group>,
-    ) -> Option<Derived> {
-        Some(derive(self, hosts, before, stats))
-    }
-
-    fn needs_hash(&self) -> bool {
-        true
-    }
-
-    fn hash_policy(&self) -> Option<&HashPolicy> {
-        self.hash_policy.as_deref().map(|own| &own.policy)
-    }
-}
-
 impl MakeTable for RingHash {
+    const NAME: &str = "envoy.load_balancing_policies.ring_hash";
+
+    fn own_hash_policy(&self) -> Option<&OwnHashPolicy> {
+        self.hash_policy.as_deref()
+    }
+
     fn options(&self) -> HashingOptions {
         self.hashing
     }
