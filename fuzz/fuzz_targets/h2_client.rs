@@ -5,24 +5,9 @@
 #[path = "../../crates/http/tests/h2_common/mod.rs"]
 mod h2_common;
 
-use h2_common::{Conduct, frames, settings, transcribe};
 use libfuzzer_sys::fuzz_target;
 use nuncio_http::h2::Role;
 
 fuzz_target!(|input: &[u8]| {
-    let [flags, conduct, script @ ..] = input else {
-        return;
-    };
-    let bytes = if flags & 0x80 == 0 {
-        script.to_vec()
-    } else {
-        frames(script)
-    };
-    let settings = settings(*flags);
-    let conduct = Conduct::from_bits(*conduct);
-    let whole = transcribe(Role::Client, &settings, conduct, [&bytes[..]]);
-    for size in [1, 7] {
-        let cut = transcribe(Role::Client, &settings, conduct, bytes.chunks(size));
-        assert_eq!(whole, cut);
-    }
+    h2_common::check(Role::Client, input, &[1, 7]);
 });

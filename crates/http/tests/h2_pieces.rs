@@ -5,20 +5,13 @@ mod h2_common;
 use std::fs;
 use std::path::Path;
 
-use h2_common::{Conduct, frames, settings, transcribe};
+use h2_common::check;
 use nuncio_http::h2::Role;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-fn check(role: Role, flags: u8, conduct: u8, bytes: &[u8]) {
-    let settings = settings(flags);
-    let conduct = Conduct::from_bits(conduct);
-    let whole = transcribe(role, &settings, conduct, [bytes]);
-    for size in [1, 2, 7, 100] {
-        let cut = transcribe(role, &settings, conduct, bytes.chunks(size));
-        assert_eq!(whole, cut, "{size}");
-    }
-}
+/// Sizes of pieces.
+const SIZES: &[usize] = &[1, 2, 7, 100];
 
 #[test]
 fn seeds_of_the_fuzz_targets() {
@@ -27,15 +20,7 @@ fn seeds_of_the_fuzz_targets() {
         let mut count = 0;
         for entry in fs::read_dir(seeds.join(folder)).unwrap() {
             let seed = fs::read(entry.unwrap().path()).unwrap();
-            let [flags, conduct, script @ ..] = &seed[..] else {
-                continue;
-            };
-            count += 1;
-            if flags & 0x80 == 0 {
-                check(role, *flags, *conduct, script);
-            } else {
-                check(role, *flags, *conduct, &frames(script));
-            }
+            count += usize::from(check(role, &seed, SIZES));
         }
         assert!(count > 10);
     }
@@ -52,6 +37,8 @@ proptest! {
         is_server: bool,
     ) {
         let role = if is_server { Role::Server } else { Role::Client };
-        check(role, flags, conduct, &frames(&script));
+        // The highest bit: the rest is a script.
+        let input = [&[flags | 0x80, conduct], &script[..]].concat();
+        check(role, &input, SIZES);
     }
 }

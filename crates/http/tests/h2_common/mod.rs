@@ -329,3 +329,23 @@ pub(crate) fn settings(flags: u8) -> Arc<H2Settings> {
         ..usual
     })
 }
+
+/// However the input of a fuzz target is cut, into pieces of `sizes` among others, the outcome is the same. Its first byte chooses
+/// settings and whether the rest are bytes or the script of frames, its second one the conduct. Returns whether it has both.
+pub(crate) fn check(role: Role, input: &[u8], sizes: &[usize]) -> bool {
+    let [flags, conduct, script @ ..] = input else {
+        return false;
+    };
+    let bytes = match flags & 0x80 {
+        0 => script.to_vec(),
+        _ => frames(script),
+    };
+    let settings = settings(*flags);
+    let conduct = Conduct::from_bits(*conduct);
+    let whole = transcribe(role, &settings, conduct, [&bytes[..]]);
+    for &size in sizes {
+        let cut = transcribe(role, &settings, conduct, bytes.chunks(size));
+        assert_eq!(whole, cut, "{size}");
+    }
+    true
+}
