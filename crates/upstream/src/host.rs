@@ -1,5 +1,7 @@
 //! [`Host`]: one upstream endpoint, with what all threads know of it.
 
+mod addresses;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -11,6 +13,9 @@ use nuncio_sdk::metadata::DynamicMetadata;
 use tokio::time::Instant;
 
 use crate::outlier::HostMonitor;
+
+use addresses::AddressList;
+pub use addresses::Addresses;
 
 /// Where an endpoint is (`core.v3.Locality`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -184,6 +189,8 @@ pub struct HostStats {
 pub struct HostConfig {
     /// Where to connect to.
     pub address: Address,
+    /// `Endpoint.additional_addresses`: tried after `address`.
+    pub additional: Option<Arc<[Address]>>,
     /// `Endpoint.hostname`, or the name that was resolved; empty when there is none.
     pub hostname: Arc<str>,
     /// Shared by the hosts of a locality.
@@ -218,6 +225,7 @@ pub struct HealthCheckTarget {
 #[derive(Debug)]
 pub struct Host {
     address: Address,
+    list: Option<Box<AddressList>>,
     hostname: Arc<str>,
     locality: Arc<Locality>,
     metadata: Option<Arc<DynamicMetadata>>,
@@ -244,8 +252,13 @@ fn milliseconds(time: Instant) -> u64 {
 impl Host {
     /// A host that nobody has seen yet.
     pub fn new(config: HostConfig) -> Self {
+        let list = config.additional.map(|additional| {
+            let all = std::iter::once(&config.address).chain(&*additional);
+            AddressList::new(all.cloned().collect())
+        });
         Self {
             address: config.address,
+            list: list.map(Box::new),
             hostname: config.hostname,
             locality: config.locality,
             metadata: config.metadata,
@@ -270,9 +283,18 @@ impl Host {
         Duration::from_millis(milliseconds(now).saturating_sub(since))
     }
 
-    /// Where to connect to.
+    /// The address by which the host is known and compared; connections go to [`Self::addresses`].
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Where a new connection may go: one address, or several of which the first that answers is taken (Envoy's
+    /// `Host::addressListOrNull`). Those of a `LOGICAL_DNS` host change; ask when a connection is to be made.
+    pub fn addresses(&self) -> Addresses<'_> {
+        match &self.list {
+            None => Addresses::One(&self.address),
+            Some(list) => Addresses::List(list.get()),
+        }
     }
 
     /// The endpoint's name; empty when it has none.
@@ -370,7 +392,13 @@ impl Host {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a.same_as(b),
             _ => false,
         };
+        let same_list = match (&self.list, &config.additional) {
+            (None, None) => true,
+            (Some(list), Some(additional)) => list.get()[1..] == **additional,
+            _ => false,
+        };
         self.address == config.address
+            && same_list
             && self.hostname == config.hostname
             && self.locality == config.locality
             && self.health_check == config.health_check

@@ -30,7 +30,7 @@ mod worker;
 pub use breaker::{
     BreakerGauges, Breakers, Priority, Resource, RetryBudget, Taken, Thresholds, WorkerGauges,
 };
-pub use host::{Health, HealthFlags, Host, HostConfig, HostStats, Locality};
+pub use host::{Addresses, Health, HealthFlags, Host, HostConfig, HostStats, Locality};
 pub use host_list::HostList;
 pub use host_set::{Derived, HostSet, LocalityGroup, LocalityHosts, PriorityOptions, PrioritySet};
 pub use info::{ClusterInfo, ClusterKind, DEFAULT_IDLE_TIMEOUT, HttpOptions, UpstreamProtocol};

@@ -20,7 +20,7 @@ use nuncio_event::Dispatchers;
 use nuncio_sdk::{ClusterNames, Extensions, LocalInfo, ServerContext, Services};
 use nuncio_stats::Store;
 
-use crate::dns::{DnsResolver, Resolution, ResolveError, Resolved};
+use crate::dns::{DnsResolver, LookupFamily, Resolution, ResolveError, Resolved};
 use crate::host::{HealthFlags, Host, HostConfig};
 use crate::manager::ClusterManager;
 
@@ -99,6 +99,7 @@ pub(crate) fn static_cluster(name: &str, endpoints: &[SocketAddr]) -> Cluster {
 pub(crate) fn host(port: u16, weight: u32, health: HealthFlags) -> Arc<Host> {
     Arc::new(Host::new(HostConfig {
         address: nuncio_net::Address::parse_ip("127.0.0.1", port).unwrap(),
+        additional: None,
         hostname: Arc::from(""),
         locality: Arc::default(),
         metadata: None,
@@ -180,13 +181,16 @@ impl Script {
 }
 
 impl DnsResolver for Script {
-    fn resolve(&self, name: &str) -> Resolution {
+    fn resolve(&self, name: &str, family: LookupFamily) -> Resolution {
         self.asked.lock().unwrap().push(name.into());
         let answers = self.answers.clone();
         Box::pin(async move {
             loop {
                 if let Some(answer) = answers.lock().unwrap().pop_front() {
-                    return answer;
+                    return answer.map(|resolved| Resolved {
+                        addresses: family.choose(resolved.addresses),
+                        ..resolved
+                    });
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

@@ -7,20 +7,7 @@ use nuncio_config::api::protobuf;
 use nuncio_config::{ConfigError, Within, convert as value};
 
 use super::util::Errors;
-
-/// `dns_lookup_family`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum LookupFamily {
-    /// IPv6, and IPv4 if there is none.
-    #[default]
-    Auto,
-    V4Only,
-    V6Only,
-    /// IPv4, and IPv6 if there is none.
-    V4Preferred,
-    /// Both.
-    All,
-}
+use crate::dns::LookupFamily;
 
 /// How often and what is resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

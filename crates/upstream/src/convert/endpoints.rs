@@ -6,7 +6,7 @@ use nuncio_config::api::core::{HealthStatus, Locality as LocalityMessage};
 use nuncio_config::api::endpoint::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
     cluster_load_assignment::{Policy, policy::DropOverload},
-    endpoint::HealthCheckConfig,
+    endpoint::{AdditionalAddress, HealthCheckConfig},
     lb_endpoint::HostIdentifier,
 };
 use nuncio_config::convert::{Fraction, fraction, u32_or};
@@ -32,6 +32,8 @@ pub(crate) struct LocalitySpec {
 #[derive(Clone, Debug)]
 pub(crate) struct EndpointSpec {
     pub(crate) address: EndpointAddress,
+    /// `additional_addresses`
+    pub(crate) additional: Option<Arc<[Address]>>,
     /// `Endpoint.hostname`; empty when not given.
     pub(crate) hostname: Arc<str>,
     pub(crate) metadata: Option<Arc<DynamicMetadata>>,
@@ -278,7 +280,7 @@ fn endpoint(
     errors.nested("endpoint", |errors| {
         let health_check = health_check_config
             .map(|message| errors.nested("health_check_config", |errors| check(message, errors)));
-        errors.refuse_if(!additional_addresses.is_empty(), "additional_addresses");
+        let additional = additional(additional_addresses, errors);
         errors.refuse_if(!observability_name.is_empty(), "observability_name");
         let address = match errors.take(util::address(address, names).within("address"))? {
             Target::Literal(address) => EndpointAddress::Literal(address),
@@ -291,6 +293,7 @@ fn endpoint(
         };
         Some(EndpointSpec {
             address,
+            additional,
             hostname,
             metadata,
             weight,
@@ -298,6 +301,21 @@ fn endpoint(
             health_check: health_check.map(Arc::new),
         })
     })
+}
+
+/// `None` without any.
+fn additional(messages: Vec<AdditionalAddress>, errors: &mut Errors) -> Option<Arc<[Address]>> {
+    let read = |(index, message): (usize, AdditionalAddress)| {
+        let AdditionalAddress { address } = message;
+        let path = format!("additional_addresses[{index}].address");
+        match errors.take(util::address(address, false).within(&path))? {
+            Target::Literal(address) => Some(address),
+            // Not asked for.
+            Target::Name(..) => None,
+        }
+    };
+    let all: Arc<[Address]> = messages.into_iter().enumerate().filter_map(read).collect();
+    (!all.is_empty()).then_some(all)
 }
 
 fn check(message: HealthCheckConfig, errors: &mut Errors) -> HealthCheckTarget {

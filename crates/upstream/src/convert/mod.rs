@@ -32,7 +32,7 @@ use crate::lb::round_robin::RoundRobin;
 use crate::lb::{LbPolicy, OverrideStatuses};
 use crate::outlier::Settings;
 
-pub(crate) use dns::{DnsOptions, LookupFamily};
+pub(crate) use dns::DnsOptions;
 pub(crate) use endpoints::{EndpointAddress, EndpointSpec, LocalitySpec};
 pub(crate) use util::Errors;
 

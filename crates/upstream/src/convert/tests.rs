@@ -21,6 +21,7 @@ use nuncio_config::api::round_robin::RoundRobin;
 use nuncio_sdk::Protocol;
 
 use super::*;
+use crate::dns::LookupFamily;
 use crate::info::UpstreamProtocol;
 use crate::testing::{cluster, endpoint, static_cluster};
 

@@ -1,6 +1,6 @@
 //! The names of one cluster version, and what they stand for now (Envoy's `StrictDnsClusterImpl`).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use nuncio_sdk::ClusterId;
 use nuncio_stats::Group;
 use tokio::task::AbortHandle;
 
-use super::{DnsResolver, ResolveError, Resolved};
-use crate::convert::{DnsOptions, EndpointAddress, EndpointSpec, LocalitySpec, LookupFamily};
+use super::{DnsResolver, LookupFamily, ResolveError, Resolved};
+use crate::convert::{DnsOptions, EndpointAddress, EndpointSpec, LocalitySpec};
 use crate::host_set::{PriorityOptions, PrioritySet};
 use crate::info::ClusterInfo;
 use crate::manager::{ClusterManager, HostChange, build_hosts};
@@ -104,6 +104,7 @@ impl DnsHosts {
                 resolver: resolver.clone(),
                 stats: Arc::downgrade(stats),
                 what: target.what.clone(),
+                family: self.options.lookup_family,
                 id,
                 serial: self.serial,
                 target: index,
@@ -129,9 +130,8 @@ impl DnsHosts {
                 target.addresses = match &target.what {
                     EndpointAddress::Literal(address) => vec![address.clone()],
                     EndpointAddress::Name(_, port) => {
-                        let chosen = options.lookup_family.choose(resolved.addresses);
                         let address = |ip| Address::Ip(SocketAddr::new(ip, *port));
-                        chosen.into_iter().map(address).collect()
+                        resolved.addresses.into_iter().map(address).collect()
                     }
                 };
                 // Envoy chooses a transport socket for each host that it makes, and makes all anew.
@@ -191,22 +191,6 @@ impl Drop for DnsHosts {
     }
 }
 
-impl LookupFamily {
-    /// Those addresses of an answer that are wanted.
-    fn choose(self, addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-        let (v4, v6): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(IpAddr::is_ipv4);
-        match self {
-            Self::V4Only => v4,
-            Self::V6Only => v6,
-            Self::All => addresses,
-            Self::Auto if v6.is_empty() => v4,
-            Self::Auto => v6,
-            Self::V4Preferred if v4.is_empty() => v6,
-            Self::V4Preferred => v4,
-        }
-    }
-}
-
 impl DnsOptions {
     /// Without a failure rate of its own the usual rate; otherwise random up to a bound that doubles with each failure
     /// (Envoy's `JitteredExponentialBackOffStrategy`).
@@ -232,6 +216,7 @@ struct Question {
     resolver: Arc<dyn DnsResolver>,
     stats: Weak<Group>,
     what: EndpointAddress,
+    family: LookupFamily,
     id: ClusterId,
     serial: u64,
     target: usize,
@@ -245,7 +230,9 @@ async fn keep_resolving(question: Question) {
         stats.inc(S::UPDATE_ATTEMPT);
         drop(stats);
         let result = match &question.what {
-            EndpointAddress::Name(name, _) => question.resolver.resolve(name).await,
+            EndpointAddress::Name(name, _) => {
+                question.resolver.resolve(name, question.family).await
+            }
             EndpointAddress::Literal(_) => Ok(Resolved::default()),
         };
         let Some(manager) = question.manager.upgrade() else {

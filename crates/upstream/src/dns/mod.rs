@@ -1,5 +1,6 @@
 //! Names that become hosts: `STRICT_DNS` clusters. Runs on the main thread.
 
+mod family;
 mod hosts;
 mod system;
 
@@ -9,19 +10,21 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
+pub use family::LookupFamily;
 pub(crate) use hosts::DnsHosts;
 pub use system::SystemResolver;
 
-/// What a name stands for.
+/// What a name stands for (Envoy's `ResolutionStatus::Completed`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolved {
-    /// All addresses, of either family, in the resolver's order. None: the name exists without addresses, or does not exist.
+    /// Addresses of the family that was asked for, each once, in the resolver's order. None: the name exists without
+    /// addresses, or does not exist.
     pub addresses: Vec<IpAddr>,
-    /// How long the answer is good for, if the resolver knows.
+    /// How long the answer is good for: the least TTL of its records. `None`: the resolver does not know, or there is no record.
     pub ttl: Option<Duration>,
 }
 
-/// The resolver could not tell: no server answered, or one refused to.
+/// The resolver could not tell (Envoy's `ResolutionStatus::Failure`): no server answered in time, or one refused to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolveError(pub String);
 
@@ -33,11 +36,12 @@ impl fmt::Display for ResolveError {
 
 impl std::error::Error for ResolveError {}
 
-/// The answer to come.
+/// The answer to come; dropping it cancels the question. It must be polled on the runtime that asked.
 pub type Resolution = Pin<Box<dyn Future<Output = Result<Resolved, ResolveError>> + Send>>;
 
-/// Resolves names.
+/// Resolves names; shared by all who have the same `typed_dns_resolver_config`.
 pub trait DnsResolver: Send + Sync {
-    /// Begins to resolve `name`, which is no literal address.
-    fn resolve(&self, name: &str) -> Resolution;
+    /// Begins to resolve `name`, which is no literal address, to addresses of `family`. The resolver bounds the time that this
+    /// takes.
+    fn resolve(&self, name: &str, family: LookupFamily) -> Resolution;
 }

@@ -2,14 +2,14 @@
 
 use std::io;
 
-use super::{DnsResolver, Resolution, ResolveError, Resolved};
+use super::{DnsResolver, LookupFamily, Resolution, ResolveError, Resolved};
 
 /// Asks the system, on a helper thread of the runtime.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemResolver;
 
 impl DnsResolver for SystemResolver {
-    fn resolve(&self, name: &str) -> Resolution {
+    fn resolve(&self, name: &str, family: LookupFamily) -> Resolution {
         let name = name.to_owned();
         Box::pin(async move {
             match tokio::net::lookup_host((name.as_str(), 0)).await {
@@ -22,7 +22,7 @@ impl DnsResolver for SystemResolver {
                         }
                     }
                     Ok(Resolved {
-                        addresses,
+                        addresses: family.choose(addresses),
                         ttl: None,
                     })
                 }
@@ -51,7 +51,10 @@ mod tests {
 
     #[tokio::test]
     async fn localhost_needs_no_network() {
-        let found = SystemResolver.resolve("localhost").await.unwrap();
+        let found = SystemResolver
+            .resolve("localhost", LookupFamily::All)
+            .await
+            .unwrap();
         assert!(
             found.addresses.iter().all(|address| address.is_loopback()),
             "{found:?}"

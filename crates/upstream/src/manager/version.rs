@@ -163,6 +163,7 @@ pub(crate) fn build_hosts(
                 }
                 let config = HostConfig {
                     address,
+                    additional: endpoint.additional.clone(),
                     hostname,
                     locality: spec.locality.clone(),
                     metadata: endpoint.metadata.clone(),

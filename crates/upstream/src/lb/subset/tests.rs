@@ -38,6 +38,7 @@ fn host_with(port: u16, metadata: &[(&str, Value)], health: HealthFlags) -> Arc<
     }
     Arc::new(Host::new(HostConfig {
         address: Address::parse_ip("127.0.0.1", port).unwrap(),
+        additional: None,
         hostname: Arc::from(""),
         locality: Arc::default(),
         metadata: Some(Arc::new(all)),
