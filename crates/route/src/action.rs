@@ -51,6 +51,8 @@ pub struct Forward {
     pub upgrades: Box<[(Box<str>, bool)]>,
     /// `upgrade_configs[].connect_config`: a CONNECT request ends here, its bytes go to the upstream as they are.
     pub terminates_connect: bool,
+    /// `connect_config.allow_post`: a POST request, too.
+    pub terminates_post: bool,
     /// The original host is appended to `x-forwarded-host` when the host is rewritten.
     pub append_x_forwarded_host: bool,
     /// When the request is tried again; the virtual host's unless the route has one.

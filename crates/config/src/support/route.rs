@@ -229,7 +229,7 @@ pub(super) const MESSAGES: &[Entry] = &[
     ),
     message(
         "envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig",
-        &[],
+        &[("allow_post", Implemented)],
     ),
     message(
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",

@@ -1,7 +1,7 @@
 //! What failures and successes of an upstream mean to the client and to the stats.
 
 use nuncio_http::{HeaderMap, Known, grpc};
-use nuncio_sdk::{LocalReply, ResponseFlags};
+use nuncio_sdk::{LocalReply, Protocol, ResponseFlags};
 use nuncio_upstream::outlier::Outcome;
 use nuncio_upstream::{ClosedBy, CodeContext, ConnectFailure, FailureKind};
 use tokio::time::Instant;
@@ -232,14 +232,26 @@ impl Stream {
         }
     }
 
-    /// An upstream that answers a request for an upgrade with 200 has not understood it: the client gets no more than
-    /// that status. Returns whether it is so.
+    /// An upstream that answers a request for a WebSocket neither with 101 nor with an error has not understood it: the client
+    /// gets status and headers, no more. Returns whether it is so.
     pub(super) fn refuse_handshake(&mut self) -> bool {
-        let refused = self.is_upgrade && self.response.headers.status() == Some(200);
-        if refused {
-            self.send_local_reply(LocalReply::new(200, "", "websocket_handshake_unsuccessful"));
+        // HTTP/2 has words of its own for that.
+        if !self.asks_for_websocket() || self.info.upstream.protocol != Some(Protocol::Http11) {
+            return false;
         }
-        refused
+        let status = self.response.headers.status().unwrap_or(0);
+        if status == 101 || status >= 400 {
+            return false;
+        }
+        let mut reply = LocalReply::new(status, "", "websocket_handshake_unsuccessful");
+        for (name, value) in self.response.headers.iter() {
+            if name[0] != b':' && name != b"transfer-encoding" {
+                let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+                reply = reply.header(text(name), text(value));
+            }
+        }
+        self.send_local_reply(reply);
+        true
     }
 
     /// A 1xx response has come. As in Envoy, only the first of them is counted, and the request is not tried again: the next

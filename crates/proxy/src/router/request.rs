@@ -178,7 +178,7 @@ impl Stream {
                 !config.suppress_envoy_headers,
             );
         }
-        let acquired = match self.is_connect && forward.terminates_connect {
+        let acquired = match self.ends_tunnel(forward) {
             true => cluster.acquire_tcp(&host, priority),
             false => cluster.acquire(&host, priority, self.info.protocol),
         };
@@ -196,6 +196,13 @@ impl Stream {
             Acquire::NoPool => return Err(self.no_healthy_upstream()),
         }
         Ok(())
+    }
+
+    /// Whether the request's body goes to the upstream as it is, without a codec (`connect_config`).
+    fn ends_tunnel(&self, forward: &Forward) -> bool {
+        forward.terminates_connect
+            && (self.is_connect
+                || forward.terminates_post && self.request.headers.method() == Some(b"POST"))
     }
 
     /// The upstream is to know how long its answer is waited for; `elapsed` is over already (Envoy's

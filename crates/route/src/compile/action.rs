@@ -42,6 +42,7 @@ impl Forward {
             high_priority: false,
             upgrades: Box::default(),
             terminates_connect: false,
+            terminates_post: false,
             append_x_forwarded_host: false,
             retry: None,
             metadata_match: None,
@@ -193,9 +194,9 @@ pub(super) fn forward(
     forward.hash_policy = problems.take_all(hash_policy).flatten().map(Box::new);
     forward.upgrades = upgrades(upgrade_configs, problems);
     // Only CONNECT may have it.
-    forward.terminates_connect = upgrade_configs
-        .iter()
-        .any(|upgrade| upgrade.connect_config.is_some());
+    let connect = (upgrade_configs.iter()).find_map(|upgrade| upgrade.connect_config.as_ref());
+    forward.terminates_connect = connect.is_some();
+    forward.terminates_post = connect.is_some_and(|connect| connect.allow_post);
     forward.append_x_forwarded_host = *append_x_forwarded_host;
     let rewrites = [
         !prefix_rewrite.is_empty(),
@@ -267,14 +268,14 @@ fn upgrades(configs: &[UpgradeConfig], problems: &mut Problems) -> Box<[(Box<str
             if let Some(config) = connect_config {
                 let ConnectConfig {
                     proxy_protocol_config,
-                    allow_post,
+                    // Read by the caller.
+                    allow_post: _,
                 } = config;
                 if &*name == "connect" {
                     problems.refuse(
                         proxy_protocol_config.is_some(),
                         "connect_config.proxy_protocol_config",
                     );
-                    problems.refuse(*allow_post, "connect_config.allow_post");
                 } else if &*name == "connect-udp" {
                     problems.refuse(true, "connect_config");
                 } else {

@@ -308,13 +308,7 @@ impl Stream {
     /// Attaches the connection; a request for a WebSocket or a CONNECT request keeps its bytes back until the upstream has
     /// agreed, as Envoy does.
     pub(super) fn attach_holding(&mut self, lease: Lease) {
-        let is_websocket = self.is_upgrade
-            && self
-                .request
-                .headers
-                .get(Known::Upgrade)
-                .is_some_and(|kind| kind.eq_ignore_ascii_case(b"websocket"));
-        if !is_websocket && !self.is_connect {
+        if !self.asks_for_websocket() && !self.is_connect {
             return self.attach(lease);
         }
         let early = std::mem::take(&mut self.router.body);
@@ -322,6 +316,16 @@ impl Stream {
         if let Upstream::Active(exchange) = &mut self.router.upstream {
             exchange.hold(early);
         }
+    }
+
+    /// Whether the request wants to become a WebSocket, and may.
+    pub(super) fn asks_for_websocket(&self) -> bool {
+        self.is_upgrade
+            && self
+                .request
+                .headers
+                .get(Known::Upgrade)
+                .is_some_and(|kind| kind.eq_ignore_ascii_case(b"websocket"))
     }
 
     fn on_upstream_event(&mut self, event: Event, now: Instant) {
