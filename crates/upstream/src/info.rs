@@ -15,6 +15,7 @@ use crate::breaker::{Breakers, Thresholds};
 use crate::health::ImmediateFailures;
 use crate::host_set::PriorityOptions;
 use crate::lb::{LbPolicy, OverrideStatuses};
+use crate::manager::Removal;
 use crate::outlier::Detector;
 
 /// How a cluster finds its hosts.
@@ -67,6 +68,8 @@ pub struct ClusterInfo {
     pub metadata: Option<Arc<DynamicMetadata>>,
     /// The cluster came from discovery, not from the bootstrap.
     pub added_via_api: bool,
+    /// What becomes of hosts that discovery no longer names.
+    pub(crate) removal: Removal,
     /// Equal for versions between which open connections can stay in use.
     pub connection_hash: u64,
 }

@@ -53,7 +53,7 @@ pub(super) const MESSAGES: &[Entry] = &[
                 "close_connections_on_host_health_failure",
                 Harmless("connections to a host that fails are drained in any case"),
             ),
-            ("ignore_health_on_host_removal", Only(&["true"])),
+            ("ignore_health_on_host_removal", Implemented),
             ("load_balancing_policy", Implemented),
             ("health_checks", Implemented),
             ("outlier_detection", Implemented),

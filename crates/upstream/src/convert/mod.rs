@@ -63,6 +63,8 @@ pub(crate) struct ClusterSpec {
     pub(crate) health_checks: Vec<crate::health::Settings>,
     /// `ignore_new_hosts_until_first_hc`
     pub(crate) ignore_new_hosts: bool,
+    /// `ignore_health_on_host_removal`
+    pub(crate) ignore_health_on_removal: bool,
     pub(crate) metadata: Option<Arc<DynamicMetadata>>,
 }
 
@@ -190,12 +192,8 @@ pub(crate) fn compile(
     ] {
         errors.refuse_if(set, field);
     }
-    // Harmless: connections to a host that fails are drained in any case, and a host that discovery no longer names
-    // goes at once.
-    let _ = (
-        close_connections_on_host_health_failure,
-        ignore_health_on_host_removal,
-    );
+    // Harmless: connections to a host that fails are drained in any case.
+    let _ = close_connections_on_host_health_failure;
     // Harmless: only ORIGINAL_DST clusters, which are refused, clean up.
     let _ = cleanup_interval;
 
@@ -346,6 +344,7 @@ pub(crate) fn compile(
         outlier,
         health_checks,
         ignore_new_hosts,
+        ignore_health_on_removal: ignore_health_on_host_removal,
         metadata,
     })
 }

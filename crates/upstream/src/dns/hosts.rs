@@ -13,7 +13,7 @@ use super::{DnsResolver, LookupFamily, ResolveError, Resolved};
 use crate::convert::{DnsOptions, EndpointAddress, EndpointSpec, LocalitySpec};
 use crate::host_set::{PriorityOptions, PrioritySet};
 use crate::info::ClusterInfo;
-use crate::manager::{ClusterManager, HostChange, build_hosts};
+use crate::manager::{ClusterManager, HostChange, Removal, build_hosts};
 use crate::stats::ClusterStats as S;
 
 /// Endpoints of which some have names. Each name is resolved by a task of its own, which ends with this.
@@ -159,7 +159,7 @@ impl DnsHosts {
     }
 
     /// The hosts as they are known now; those of `before` that still exist stay the same objects.
-    pub(crate) fn build(&self, before: &PrioritySet) -> HostChange {
+    pub(crate) fn build(&self, before: &PrioritySet, removal: Removal) -> HostChange {
         let addresses = |locality: usize, endpoint: usize, spec: &EndpointSpec| {
             let place = |target: &Target| (target.locality, target.endpoint);
             let Ok(at) = self
@@ -181,7 +181,14 @@ impl DnsHosts {
             let named = |address: &Address| (address.clone(), hostname.clone());
             addresses.iter().map(named).collect()
         };
-        build_hosts(&self.localities, self.priorities, before, addresses, true)
+        build_hosts(
+            &self.localities,
+            self.priorities,
+            before,
+            addresses,
+            true,
+            removal,
+        )
     }
 }
 

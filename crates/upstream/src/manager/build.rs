@@ -9,7 +9,7 @@ use nuncio_sdk::ClusterId;
 use prost::Message;
 
 use super::version::{self, Version};
-use super::{ClusterManager, Entry, Origin};
+use super::{ClusterManager, Entry, Origin, Removal};
 use crate::breaker::{Breakers, Priority, Thresholds};
 use crate::convert::ClusterSpec;
 use crate::dns::DnsHosts;
@@ -151,6 +151,10 @@ impl ClusterManager {
             stats,
             metadata: spec.metadata,
             added_via_api: origin != Origin::Static,
+            removal: Removal::rule(
+                !spec.health_checks.is_empty(),
+                spec.ignore_health_on_removal,
+            ),
             connection_hash,
         });
         let nothing = PrioritySet::empty();
@@ -172,7 +176,8 @@ impl ClusterManager {
                 if let Some(resolver) = &self.resolver {
                     dns.start(&self.this, id, resolver, &info.stats);
                 }
-                (dns.build(before), Some(Box::new(dns)))
+                // As in Envoy, a new version does not keep what only the old one was told.
+                (dns.build(before, Removal::AtOnce), Some(Box::new(dns)))
             }
             _ => {
                 let hosts = version::build_hosts(
@@ -181,6 +186,7 @@ impl ClusterManager {
                     before,
                     version::literal,
                     false,
+                    Removal::AtOnce,
                 );
                 let count = hosts.count() as u64;
                 if count > 0 {

@@ -5,6 +5,7 @@ mod build;
 mod health;
 mod init;
 mod outlier;
+mod removal;
 mod resolved;
 mod shared;
 mod version;
@@ -30,6 +31,7 @@ use crate::worker::WorkerClusters;
 
 pub use admin::{ClusterStatus, ConfigDump, DumpedCluster, HostStatus};
 pub use init::{InitPhase, InitStage};
+pub(crate) use removal::Removal;
 pub(crate) use shared::{Shared, Snapshot};
 pub(crate) use version::{HostChange, build_hosts};
 

@@ -41,7 +41,10 @@ impl ClusterManager {
         let next = dns.answer(target, result, &version.info);
         let before = version.hosts.clone();
         let mut changed = false;
-        if let Some(change) = next.rebuild.then(|| dns.build(&version.hosts)) {
+        if let Some(change) = next
+            .rebuild
+            .then(|| dns.build(&version.hosts, version.info.removal))
+        {
             changed = version.set_hosts(change);
         }
         if next.rebuild && !changed {

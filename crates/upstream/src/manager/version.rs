@@ -9,12 +9,13 @@ use nuncio_net::Address;
 use crate::convert::{EndpointAddress, EndpointSpec, LocalitySpec};
 use crate::dns::DnsHosts;
 use crate::health::Checkers;
-use crate::host::{Health, Host, HostConfig};
+use crate::host::{Health, HealthFlags, Host, HostConfig};
 use crate::host_set::{LocalityGroup, PriorityOptions, PrioritySet};
 use crate::info::{ClusterInfo, ClusterKind};
 use crate::stats::ClusterStats as S;
 
 use super::outlier::Sweeps;
+use super::removal::{self, Removal};
 use super::shared::Snapshot;
 
 /// A version: active, or warming.
@@ -137,13 +138,14 @@ impl HostChange {
 }
 
 /// Makes hosts of endpoints, whose addresses `addresses` tells by place (locality, endpoint). Hosts of `before` that are
-/// still the same stay the same objects.
+/// still the same stay the same objects; what becomes of the others `removal` says.
 pub(crate) fn build_hosts(
     localities: &[LocalitySpec],
     options: PriorityOptions,
     before: &PrioritySet,
     addresses: impl Fn(usize, usize, &EndpointSpec) -> Vec<(Address, Arc<str>)>,
     unique: bool,
+    removal: Removal,
 ) -> HostChange {
     let mut known: HashMap<&Address, Vec<&Arc<Host>>> = HashMap::new();
     for host in before.hosts() {
@@ -180,6 +182,7 @@ pub(crate) fn build_hosts(
                     Some(host) => {
                         kept += 1;
                         updated |= host.update(&config);
+                        host.clear_health_flags(HealthFlags::PENDING_DYNAMIC_REMOVAL);
                         host.clone()
                     }
                     None => {
@@ -195,6 +198,9 @@ pub(crate) fn build_hosts(
             priority: spec.priority,
             hosts,
         });
+    }
+    if removal == Removal::WhenFailing && kept < total_before {
+        kept += removal::keep_passing(&mut groups, known.into_values().flatten());
     }
     let membership = added > 0 || kept < total_before;
     let hosts = PrioritySet::build(&groups, options);
