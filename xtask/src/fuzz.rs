@@ -31,6 +31,9 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// The targets that need the feature `configuration`, see `fuzz/Cargo.toml`.
+const CONFIGURATION: [&str; 2] = ["config_load", "route_match"];
+
 /// `cargo xtask fuzz [target] [--seconds N]`
 ///
 /// # Errors
@@ -44,6 +47,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         let corpus = folder().join("corpus").join(&target);
         fs::create_dir_all(&corpus)?;
         let mut command = cargo(["fuzz", "run", &target]);
+        if !CONFIGURATION.contains(&target.as_str()) {
+            command.arg("--no-default-features");
+        }
         // cargo-fuzz needs the sanitizer flags of a nightly compiler; this lets the stable one take them.
         command.env("RUSTC_BOOTSTRAP", "1").arg(corpus);
         let seeds = folder().join("seeds").join(&target);
