@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::fmt::{self, Write};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use log::{Metadata, Record};
@@ -111,7 +111,7 @@ pub fn parse_component_levels(text: &str) -> Result<Vec<(Component, Level)>, Str
 /// The application log of the process.
 pub struct AppLog {
     levels: [AtomicU8; Component::COUNT],
-    pattern: Pattern,
+    pattern: RwLock<Pattern>,
     escaped: bool,
     sink: Sink,
 }
@@ -143,7 +143,7 @@ impl AppLog {
         let levels = [const { AtomicU8::new(0) }; Component::COUNT];
         let log = AppLog {
             levels,
-            pattern: Pattern::new(&format),
+            pattern: RwLock::new(Pattern::new(&format)),
             escaped,
             sink,
         };
@@ -189,6 +189,11 @@ impl AppLog {
         }
         out.push('\n');
         out
+    }
+
+    /// Changes how lines look, from the next record on (`Bootstrap.application_log_config`).
+    pub fn set_pattern(&self, pattern: Pattern) {
+        *self.pattern.write().unwrap_or_else(PoisonError::into_inner) = pattern;
     }
 
     /// Opens the file of `--log-path` anew (SIGUSR1, `/reopen_logs`).
@@ -244,7 +249,9 @@ impl AppLog {
             module: record.module_path().unwrap_or(""),
             message,
         };
-        self.pattern.write(&parts, &mut line);
+        let pattern = self.pattern.read().unwrap_or_else(PoisonError::into_inner);
+        pattern.write(&parts, &mut line);
+        drop(pattern);
         line.push(b'\n');
         if self.escaped {
             escape::escape_line(&mut line);

@@ -260,3 +260,52 @@ fn the_admin_address_is_written_to_a_file() {
     let ready = proxy.admin("/ready");
     assert_eq!((ready.status, &*ready.body), (200, "LIVE\n"));
 }
+
+#[test]
+fn a_bad_format_of_the_application_log_is_refused() {
+    for (format, flags, expected) in [
+        (
+            "{json_format: {m: '%v'}}",
+            &[][..],
+            "%v cannot be used within JSON",
+        ),
+        (
+            "{json_format: {m: '%_'}}",
+            &[][..],
+            "%_ cannot be used within JSON",
+        ),
+        (
+            "{text_format: '%v'}",
+            &["--log-format", "%v"][..],
+            "--log-format is given, too",
+        ),
+    ] {
+        let text = format!("application_log_config: {{log_format: {format}}}\n");
+        let output = run(&Sandbox::of_text("format.yaml", &text), flags);
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = stderr(&output);
+        assert!(stderr.contains(expected), "{stderr}");
+        assert!(
+            stderr.contains("at: application_log_config.log_format"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn the_application_log_may_be_json() {
+    let text = "application_log_config: {log_format: {json_format: {level: '%l', message: '%j', nested: {of: ['%n', 2]}}}}\n";
+    let mut proxy = Sandbox::of_text("json.yaml", text).start(&[]);
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.wait().code(), Some(0));
+    let log = proxy.log();
+    let last = log.lines().last().unwrap();
+    // As in Envoy, the order of the members is not defined.
+    for member in [
+        r#""level":"info""#,
+        r#""message":"exiting""#,
+        r#""nested":{"of":["main",2]}"#,
+    ] {
+        assert!(last.contains(member), "{last}");
+    }
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nuncio_access_log::{AccessLogManager, Destination, FilterMatchers, FlushOptions, LogFile};
 use nuncio_admin::AdminConfig;
+use nuncio_app_log::Pattern;
 use nuncio_config::api::bootstrap::Bootstrap;
 use nuncio_config::{ConfigError, Diagnostic, LoadedBootstrap};
 use nuncio_downstream::{ListenerManager, ManagerOptions, Origin, UpdateError};
@@ -16,6 +17,7 @@ use nuncio_upstream::dns::{DnsResolver, SystemResolver};
 use nuncio_upstream::outlier::OutlierEventLog;
 
 use crate::local_address::local_address;
+use crate::log_format::log_format;
 use crate::options::Options;
 use crate::stats_config::stats_config;
 
@@ -28,6 +30,8 @@ pub(crate) struct Parts {
     pub(crate) clusters: Arc<ClusterManager>,
     pub(crate) listeners: ListenerManager,
     pub(crate) logs: Arc<AccessLogManager>,
+    /// Absent when the bootstrap says nothing about the application log.
+    pub(crate) log_format: Option<Pattern>,
     /// Absent without `admin.address`.
     pub(crate) admin: Option<AdminConfig>,
 }
@@ -141,6 +145,14 @@ pub(crate) fn build(
             Err(other) => errors.push(ConfigError::new(path, other.to_string())),
         }
     }
+    let log_format = log_format(
+        bootstrap.application_log_config.as_ref(),
+        options.log_format.as_deref(),
+    )
+    .unwrap_or_else(|error| {
+        errors.push(error);
+        None
+    });
     let admin = match &bootstrap.admin {
         None => None,
         Some(admin) => {
@@ -159,6 +171,7 @@ pub(crate) fn build(
         return Err(diagnose(errors));
     }
     Ok(Parts {
+        log_format,
         admin,
         context,
         clusters,

@@ -7,6 +7,7 @@ mod admin;
 mod build;
 mod extensions;
 mod local_address;
+mod log_format;
 mod main_loop;
 mod observer;
 mod options;

@@ -115,6 +115,9 @@ pub(crate) fn serve(
     let mut parts = runtime
         .block_on(async { build(options, extensions, &loaded, workers.dispatchers()) })
         .map_err(Failure::Config)?;
+    if let Some(pattern) = parts.log_format.take() {
+        app_log.set_pattern(pattern);
+    }
     let state = Arc::new(ServerState::new(parts.context.service::<HealthState>()));
     let listeners = parts.listeners.view();
     let stats = Arc::new(ServerStats::new(

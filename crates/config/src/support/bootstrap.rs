@@ -15,6 +15,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("cluster_manager", Implemented),
             ("admin", Implemented),
             ("stats_config", Implemented),
+            ("application_log_config", Implemented),
             ("stats_flush_interval", Implemented),
             ("stats_server_version_override", Implemented),
             ("layered_runtime", Implemented),
@@ -38,6 +39,14 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("clusters", Implemented),
             ("secrets", Refused("TLS comes later")),
         ],
+    ),
+    message(
+        "envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig",
+        &[("log_format", Implemented)],
+    ),
+    message(
+        "envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat",
+        &[("json_format", Implemented), ("text_format", Implemented)],
     ),
     message(
         "envoy.config.bootstrap.v3.ClusterManager",
