@@ -87,6 +87,7 @@ fn stream() -> StreamInfo {
         remote_address: address("127.0.0.1:40000"),
         direct_remote_address: address("127.0.0.1:40000"),
         local_address: address("127.0.0.1:10000"),
+        local_address_restored: false,
         listener_name: "listener".into(),
         filter_chain_name: "".into(),
         tls: false,

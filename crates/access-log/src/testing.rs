@@ -75,6 +75,7 @@ impl Stream {
             remote_address: address("127.0.0.1:48470"),
             direct_remote_address: address("127.0.0.1:48470"),
             local_address: address("127.0.0.1:28101"),
+            local_address_restored: false,
             listener_name: "lis".into(),
             filter_chain_name: "fc".into(),
             tls: false,

@@ -45,6 +45,7 @@ impl RequestLog {
                 remote_address: peer.clone(),
                 direct_remote_address: peer,
                 local_address: Rc::new(local),
+                local_address_restored: false,
                 listener_name: "admin".into(),
                 filter_chain_name: "".into(),
                 tls: false,

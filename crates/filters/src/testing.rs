@@ -75,6 +75,7 @@ impl Fixture {
             remote_address: address.clone(),
             direct_remote_address: address.clone(),
             local_address: address,
+            local_address_restored: false,
             listener_name: "main".into(),
             filter_chain_name: "".into(),
             tls: false,

@@ -20,6 +20,8 @@ pub struct ConnectionInfo {
     pub direct_remote_address: Rc<Address>,
     /// Our end.
     pub local_address: Rc<Address>,
+    /// `local_address` is where the peer meant to connect before it was redirected here.
+    pub local_address_restored: bool,
     /// Name of the listener.
     pub listener_name: Arc<str>,
     /// Name of the filter chain; empty when unnamed.

@@ -5,6 +5,8 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use nuncio_net::Address;
+
 /// One object. What it does not offer is logged as missing.
 pub trait FilterStateObject: Any {
     /// The object as text (`%FILTER_STATE(name:PLAIN)%`).
@@ -27,6 +29,19 @@ pub trait FilterStateObject: Any {
     fn field(&self, name: &str) -> Option<String> {
         let _ = name;
         None
+    }
+}
+
+/// Where an `ORIGINAL_DST` cluster looks before anything else; an [`AddressObject`].
+pub const ORIGINAL_DST_ADDRESS: &str = "envoy.network.transport_socket.original_dst_address";
+
+/// An address (Envoy's `Network::AddressObject`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressObject(pub Address);
+
+impl FilterStateObject for AddressObject {
+    fn text(&self) -> Option<String> {
+        Some(self.0.to_string())
     }
 }
 

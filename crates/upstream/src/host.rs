@@ -3,7 +3,7 @@
 mod addresses;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
@@ -233,6 +233,8 @@ pub struct Host {
     weight: AtomicU32,
     priority: AtomicU32,
     health: AtomicU32,
+    /// A balancer has chosen it since its cluster was cleaned up last (`ORIGINAL_DST`).
+    used: AtomicBool,
     /// Milliseconds after [`base_time`].
     healthy_since: AtomicU64,
     stats: HostStats,
@@ -266,6 +268,7 @@ impl Host {
             weight: AtomicU32::new(config.weight.max(1)),
             priority: AtomicU32::new(config.priority),
             health: AtomicU32::new(config.health.0),
+            used: AtomicBool::new(false),
             healthy_since: AtomicU64::new(milliseconds(Instant::now())),
             stats: HostStats::default(),
             outlier: OnceLock::new(),
@@ -357,6 +360,30 @@ impl Host {
     /// Clears flags; as [`Self::set_health_flags`].
     pub fn clear_health_flags(&self, flags: HealthFlags) {
         self.health.fetch_and(!flags.0, Relaxed);
+    }
+
+    /// A request goes to this host, which was made on demand.
+    #[inline]
+    pub(crate) fn set_used(&self) {
+        // Mostly it is set: the line is not taken from other cores then.
+        if !self.used.load(Relaxed) {
+            self.used.store(true, Relaxed);
+        }
+    }
+
+    /// Whether a request has gone to this host since this was asked last.
+    pub(crate) fn take_used(&self) -> bool {
+        self.used.swap(false, Relaxed)
+    }
+
+    /// Whether a connection to it is open, or a request waits for one.
+    pub(crate) fn is_connected(&self) -> bool {
+        let HostStats {
+            cx_active,
+            rq_pending_active,
+            ..
+        } = &self.stats;
+        cx_active.load(Relaxed) > 0 || rq_pending_active.load(Relaxed) > 0
     }
 
     /// What is counted.

@@ -25,6 +25,8 @@ pub enum ClusterKind {
     Static,
     /// `STRICT_DNS`
     StrictDns,
+    /// `ORIGINAL_DST`
+    OriginalDst,
 }
 
 /// One version of a cluster's configuration.

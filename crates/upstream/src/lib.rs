@@ -19,6 +19,7 @@ mod host_set;
 mod info;
 pub mod lb;
 mod manager;
+mod on_demand;
 pub mod outlier;
 mod pool;
 mod random;

@@ -11,7 +11,7 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             ("name", Implemented),
             ("alt_stat_name", Implemented),
-            ("type", Only(&["STATIC", "STRICT_DNS"])),
+            ("type", Only(&["STATIC", "STRICT_DNS", "ORIGINAL_DST"])),
             ("connect_timeout", Implemented),
             ("per_connection_buffer_limit_bytes", Implemented),
             ("lb_policy", Implemented),
@@ -35,10 +35,8 @@ pub(super) const MESSAGES: &[Entry] = &[
             ),
             ("dns_lookup_family", Implemented),
             ("wait_for_warm_on_init", Implemented),
-            (
-                "cleanup_interval",
-                Harmless("concerns ORIGINAL_DST clusters, which are refused"),
-            ),
+            ("cleanup_interval", Implemented),
+            ("original_dst_lb_config", Implemented),
             ("upstream_bind_config", Implemented),
             ("lb_subset_config", Implemented),
             ("ring_hash_lb_config", Implemented),
@@ -91,6 +89,15 @@ pub(super) const MESSAGES: &[Entry] = &[
             ),
             ("always_eject_one_host", Implemented),
             ("detect_degraded_hosts", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.cluster.v3.Cluster.OriginalDstLbConfig",
+        &[
+            ("use_http_header", Implemented),
+            ("http_header_name", Implemented),
+            ("upstream_port_override", Implemented),
+            ("metadata_key", Implemented),
         ],
     ),
     message(

@@ -67,6 +67,7 @@ pub(super) fn plain_info(
         remote_address: Rc::clone(&remote),
         direct_remote_address: remote,
         local_address: local,
+        local_address_restored: false,
         listener_name: shared.spec.name.clone(),
         filter_chain_name: Arc::default(),
         tls: false,

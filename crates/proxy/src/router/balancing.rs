@@ -44,6 +44,7 @@ impl Stream {
             hash,
             metadata_match: merged.as_deref().or_else(|| route.metadata_match()),
             metadata: self.info.metadata.as_deref(),
+            filter_state: self.info.filter_state.as_deref(),
             downstream: Some(&self.info.connection),
             request_headers: Some(&self.request.headers),
             override_host: override_host.map(|host| OverrideHost {

@@ -16,6 +16,7 @@ fn info() -> StreamInfo {
         remote_address: address(1111),
         direct_remote_address: address(1111),
         local_address: address(80),
+        local_address_restored: false,
         listener_name: Arc::from(""),
         filter_chain_name: Arc::from(""),
         tls: false,

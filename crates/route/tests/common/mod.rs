@@ -53,6 +53,7 @@ pub fn info() -> StreamInfo {
         remote_address: address.clone(),
         direct_remote_address: address.clone(),
         local_address: address,
+        local_address_restored: false,
         listener_name: "".into(),
         filter_chain_name: "".into(),
         tls: false,

@@ -8,6 +8,7 @@ mod endpoints;
 mod health;
 mod http;
 mod limits;
+mod original_dst;
 mod outlier;
 mod util;
 
@@ -28,6 +29,7 @@ use nuncio_sdk::metadata::DynamicMetadata;
 use crate::breaker::Thresholds;
 use crate::host_set::PriorityOptions;
 use crate::info::{ClusterKind, HttpOptions, UpstreamProtocol};
+use crate::lb::original_dst::OriginalDst;
 use crate::lb::round_robin::RoundRobin;
 use crate::lb::{LbPolicy, OverrideStatuses};
 use crate::outlier::Settings;
@@ -49,6 +51,8 @@ pub(crate) struct ClusterSpec {
     pub(crate) kind: ClusterKind,
     pub(crate) localities: Vec<LocalitySpec>,
     pub(crate) dns: Option<DnsOptions>,
+    /// The same object as `lb`.
+    pub(crate) original_dst: Option<Arc<OriginalDst>>,
     pub(crate) wait_for_warm: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) per_connection_buffer_limit: u32,
@@ -194,8 +198,6 @@ pub(crate) fn compile(
     }
     // Harmless: connections to a host that fails are drained in any case.
     let _ = close_connections_on_host_health_failure;
-    // Harmless: only ORIGINAL_DST clusters, which are refused, clean up.
-    let _ = cleanup_interval;
 
     if name.is_empty() {
         errors.push(ConfigError::new(
@@ -208,6 +210,7 @@ pub(crate) fn compile(
         Some(ClusterDiscoveryType::Type(number)) => match DiscoveryType::try_from(number) {
             Ok(DiscoveryType::Static) => Some(ClusterKind::Static),
             Ok(DiscoveryType::StrictDns) => Some(ClusterKind::StrictDns),
+            Ok(DiscoveryType::OriginalDst) => Some(ClusterKind::OriginalDst),
             Ok(other) => {
                 errors.refuse_value("type", other.as_str_name());
                 None
@@ -244,6 +247,16 @@ pub(crate) fn compile(
         .as_ref()
         .is_some_and(|common| common.ignore_new_hosts_until_first_hc);
     let policy_kind = PolicyKind::try_from(lb_policy).ok();
+    let original_dst = (kind == Some(ClusterKind::OriginalDst)).then(|| {
+        let fields = original_dst::Fields {
+            name: &name,
+            lb_policy: policy_kind,
+            lb_config: lb_config.as_ref(),
+            cleanup_interval: cleanup_interval.as_ref(),
+            has_assignment: load_assignment.is_some(),
+        };
+        Arc::new(original_dst::policy(fields, &mut errors))
+    });
     let balancing::Balancing {
         policy: lb,
         priorities,
@@ -256,7 +269,9 @@ pub(crate) fn compile(
             common: common_lb_config,
             subset: lb_subset_config,
             kind,
-            provided: None,
+            provided: original_dst
+                .clone()
+                .map(|policy| policy as Arc<dyn LbPolicy>),
         },
         parts,
         &mut errors,
@@ -331,6 +346,7 @@ pub(crate) fn compile(
         kind: kind.unwrap_or(ClusterKind::Static),
         localities,
         dns,
+        original_dst,
         wait_for_warm,
         connect_timeout,
         per_connection_buffer_limit,

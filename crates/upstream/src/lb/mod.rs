@@ -14,6 +14,7 @@ pub mod hashing;
 pub mod least_request;
 pub mod listed_hosts;
 mod murmur;
+pub mod original_dst;
 mod override_host;
 pub mod priority;
 pub mod random;
@@ -33,8 +34,8 @@ use std::sync::Arc;
 
 use nuncio_http::HeaderMap;
 use nuncio_route::{HashPolicy, MetadataMatch};
-use nuncio_sdk::ConnectionInfo;
 use nuncio_sdk::metadata::DynamicMetadata;
+use nuncio_sdk::{ConnectionInfo, FilterState};
 use nuncio_stats::{Group, LocalGroup};
 
 use crate::host::{Host, Locality};
@@ -56,6 +57,8 @@ pub struct LbContext<'a> {
     pub metadata_match: Option<&'a MetadataMatch>,
     /// Dynamic metadata of the stream.
     pub metadata: Option<&'a DynamicMetadata>,
+    /// What filters have left on the stream for others.
+    pub filter_state: Option<&'a FilterState>,
     /// The downstream connection.
     pub downstream: Option<&'a ConnectionInfo>,
     /// The request's headers.
@@ -120,6 +123,17 @@ pub trait LoadBalancer {
         cx: &LbContext<'_>,
         env: &LbEnv,
     ) -> Option<Cow<'a, Arc<Host>>>;
+
+    /// There are other hosts from now on.
+    fn on_hosts(&mut self, hosts: &Arc<PrioritySet>) {
+        let _ = hosts;
+    }
+
+    /// Whether this host, which is none of the cluster's hosts, was made by the balancer and is not to be given up.
+    fn keeps(&self, host: &Arc<Host>) -> bool {
+        let _ = host;
+        false
+    }
 }
 
 /// What balancers of one cluster on one worker have at hand.

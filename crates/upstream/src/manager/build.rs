@@ -203,7 +203,11 @@ impl ClusterManager {
         {
             change.hosts.derived_or(|| derived);
         }
+        let on_demand = spec
+            .original_dst
+            .map(|policy| self.start_on_demand(id, serial, policy));
         let mut version = Version {
+            on_demand,
             checkers: self.make_checkers(&info, spec.health_checks, serial),
             ignore_new_hosts: spec.ignore_new_hosts,
             sweeps: self.start_sweeps(&info, serial),

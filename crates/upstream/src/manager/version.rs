@@ -14,6 +14,7 @@ use crate::host_set::{LocalityGroup, PriorityOptions, PrioritySet};
 use crate::info::{ClusterInfo, ClusterKind};
 use crate::stats::ClusterStats as S;
 
+use super::on_demand::OnDemand;
 use super::outlier::Sweeps;
 use super::removal::{self, Removal};
 use super::shared::Snapshot;
@@ -28,6 +29,8 @@ pub(super) struct Version {
     pub(super) last_updated: SystemTime,
     /// Names that are resolved again and again; dropping it ends that.
     pub(super) dns: Option<Box<DnsHosts>>,
+    /// Hosts that workers make.
+    pub(super) on_demand: Option<Box<OnDemand>>,
     /// Active health checks; dropping them ends them.
     pub(super) checkers: Option<Box<Checkers>>,
     /// `ignore_new_hosts_until_first_hc`

@@ -232,13 +232,16 @@ impl Hosts {
             return;
         }
         state.hosts = hosts.clone();
+        state.balancer.on_hosts(hosts);
         if !state.chosen.is_empty() {
             let present: HashSet<*const Host> = hosts.hosts().map(Arc::as_ptr).collect();
-            gone.extend(
-                state
-                    .chosen
-                    .extract_if(|at, host| !present.contains(at) || host.fails_now()),
-            );
+            let State {
+                balancer, chosen, ..
+            } = &mut *state;
+            gone.extend(chosen.extract_if(|at, host| {
+                let is_gone = !present.contains(at) && !balancer.keeps(host.host());
+                is_gone || host.fails_now()
+            }));
         }
         drop(state);
         for (_, host) in gone {
