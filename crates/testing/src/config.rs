@@ -23,11 +23,12 @@ pub struct Config {
     pub clusters: Vec<Cluster>,
 }
 
-/// A static cluster.
+/// A static cluster, or one that finds hosts of its own.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     name: &'static str,
-    hosts: Vec<Host>,
+    /// `None`: it has no `load_assignment`.
+    hosts: Option<Vec<Host>>,
     fields: String,
 }
 
@@ -47,7 +48,16 @@ impl Cluster {
         });
         Cluster {
             name,
-            hosts: hosts.collect(),
+            hosts: Some(hosts.collect()),
+            fields: fields.to_owned(),
+        }
+    }
+
+    /// A cluster that has no endpoints in its configuration.
+    pub fn without_endpoints(name: &'static str, fields: &str) -> Cluster {
+        Cluster {
+            name,
+            hosts: None,
             fields: fields.to_owned(),
         }
     }
@@ -56,7 +66,8 @@ impl Cluster {
     #[must_use]
     pub fn metadata(mut self, host: usize, metadata: &str) -> Cluster {
         let fields = format!("metadata: {{filter_metadata: {{envoy.lb: {{{metadata}}}}}}}, ");
-        self.hosts[host].fields.push_str(&fields);
+        let hosts = self.hosts.as_mut().expect("the cluster has endpoints");
+        hosts[host].fields.push_str(&fields);
         self
     }
 
@@ -66,6 +77,9 @@ impl Cluster {
             hosts,
             fields,
         } = self;
+        let Some(hosts) = hosts else {
+            return format!("  - {{name: {name}, {fields}}}\n");
+        };
         let mut endpoints = String::new();
         for host in hosts {
             let (address, fields) = (address(host.address), &host.fields);

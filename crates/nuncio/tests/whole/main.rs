@@ -10,6 +10,7 @@ mod http2;
 mod http2_upstreams;
 mod limits;
 mod listeners;
+mod original_dst;
 mod resilience;
 mod signals;
 mod splice;

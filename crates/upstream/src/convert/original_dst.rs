@@ -8,7 +8,7 @@ use nuncio_config::api::protobuf::Duration as DurationMessage;
 use nuncio_config::{ConfigError, Within, convert as value};
 
 use super::util::Errors;
-use crate::lb::original_dst::{Options, OriginalDst};
+use crate::lb::original_dst::{MetadataKey as Place, Options, OriginalDst};
 
 /// Envoy's default of `cleanup_interval`.
 const DEFAULT_CLEANUP_INTERVAL: Duration = Duration::from_secs(5);
@@ -88,6 +88,9 @@ fn read(config: &OriginalDstLbConfig, options: &mut Options, errors: &mut Errors
             // Refused by the support table.
             _ => None,
         });
-        (key.as_str().into(), keys.collect())
+        Place {
+            namespace: key.as_str().into(),
+            path: keys.collect(),
+        }
     });
 }

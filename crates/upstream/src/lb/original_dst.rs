@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use nuncio_config::api::protobuf::{Value, value::Kind};
+use nuncio_config::api::protobuf::value::Kind;
 use nuncio_net::Address;
 use nuncio_sdk::filter_state::{AddressObject, ORIGINAL_DST_ADDRESS};
 
@@ -23,12 +23,21 @@ use crate::stats::ClusterStats as S;
 pub struct Options {
     /// `http_header_name`, lower case, if `use_http_header`: its first value may name the host.
     pub header: Option<Box<str>>,
-    /// `metadata_key`: dynamic metadata of the stream that may name the host, as namespace and path.
-    pub metadata: Option<(Box<str>, Box<[Box<str>]>)>,
+    /// `metadata_key`: dynamic metadata of the stream that may name the host.
+    pub metadata: Option<MetadataKey>,
     /// `upstream_port_override`
     pub port: Option<u16>,
     /// `cleanup_interval`: hosts that were not used for so long go.
     pub cleanup_interval: Duration,
+}
+
+/// A place in metadata.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetadataKey {
+    /// `key`
+    pub namespace: Box<str>,
+    /// `path`
+    pub path: Box<[Box<str>]>,
 }
 
 /// The balancer of one version of an `ORIGINAL_DST` cluster.
@@ -127,7 +136,7 @@ impl LoadBalancer for Balancer {
 
 impl Options {
     /// Where a request is to go, in Envoy's order: filter state, metadata, header, the connection's own destination.
-    fn destination<'c>(&self, cx: &LbContext<'c>, env: &LbEnv) -> Option<Cow<'c, Address>> {
+    fn destination<'c>(&'c self, cx: &LbContext<'c>, env: &LbEnv) -> Option<Cow<'c, Address>> {
         let of_filters = cx
             .filter_state
             .and_then(|state| state.get_as::<AddressObject>(ORIGINAL_DST_ADDRESS));
@@ -150,17 +159,10 @@ impl Options {
         restored.then(|| Cow::Borrowed(&*connection.local_address))
     }
 
-    fn metadata_text<'c>(&self, cx: &LbContext<'c>) -> Option<&'c [u8]> {
-        let (namespace, path) = self.metadata.as_ref()?;
-        let found = cx.metadata?.namespace(namespace)?;
-        let mut path = path.iter();
-        let mut value: &Value = found.fields.get(&**path.next()?)?;
-        for key in path {
-            let Some(Kind::StructValue(inner)) = &value.kind else {
-                return None;
-            };
-            value = inner.fields.get(&**key)?;
-        }
+    fn metadata_text<'c>(&'c self, cx: &LbContext<'c>) -> Option<&'c [u8]> {
+        let MetadataKey { namespace, path } = self.metadata.as_ref()?;
+        let path = path.iter().map(|key| &**key);
+        let mut value = cx.metadata?.get(namespace, path)?;
         // Of a list, the first.
         if let Some(Kind::ListValue(list)) = &value.kind {
             value = list.values.first()?;

@@ -73,9 +73,18 @@ pub(super) fn balancing(fields: Fields, parts: &SharedParts, errors: &mut Errors
                     "cluster: load_balancing_policy cannot be combined with partial fields (zone_aware_lb_config, locality_weighted_lb_config, consistent_hashing_lb_config) of common_lb_config",
                 ));
             }
-            errors.nested("load_balancing_policy", |errors| {
+            let policy = errors.nested("load_balancing_policy", |errors| {
                 extension::first_of(list, parts, provided.as_ref(), errors)
-            })
+            });
+            if let (Some(provided), Some(policy)) = (&provided, &policy)
+                && !Arc::ptr_eq(provided, policy)
+            {
+                errors.push(ConfigError::new(
+                    "load_balancing_policy",
+                    "cluster manager: cluster provided LB not specified but the cluster's type provides one. Check cluster documentation.",
+                ));
+            }
+            policy
         }
         None => legacy::policy(lb_policy, lb_config, &common, provided, parts, errors)
             .map(|policy| subset::legacy(subset, policy, &common, lb_policy, errors)),

@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use nuncio_config::api::protobuf::ListValue;
+use nuncio_config::api::protobuf::{ListValue, Value};
 use nuncio_http::HeaderMap;
 use nuncio_sdk::metadata::DynamicMetadata;
 use nuncio_sdk::{ConnectionInfo, FilterState};
@@ -16,7 +16,10 @@ fn policy(options: Options) -> Arc<OriginalDst> {
 fn every_source() -> Options {
     Options {
         header: Some("x-to".into()),
-        metadata: Some(("ns".into(), ["to".into(), "host".into()].into())),
+        metadata: Some(MetadataKey {
+            namespace: "ns".into(),
+            path: ["to".into(), "host".into()].into(),
+        }),
         port: None,
         cleanup_interval: Duration::from_secs(5),
     }
