@@ -59,6 +59,7 @@ impl OnDemandHosts {
         }
         let host = Arc::new(Host::new(HostConfig {
             address: address.clone(),
+            additional: None,
             // As Envoy calls it.
             hostname: format!("{}{address}", self.cluster).into(),
             locality: Arc::default(),
