@@ -35,6 +35,7 @@ pub use extensions::http::header_formatters::preserve_case::v3 as preserve_case;
 pub use extensions::http::stateful_session::cookie::v3 as session_cookie;
 pub use extensions::http::stateful_session::envelope::v3 as session_envelope;
 pub use extensions::http::stateful_session::header::v3 as session_header;
+pub use extensions::internal_redirect::allow_listed_routes::v3 as allow_listed_routes;
 pub use extensions::load_balancing_policies::client_side_weighted_round_robin::v3 as client_side_weighted_round_robin;
 pub use extensions::load_balancing_policies::cluster_provided::v3 as cluster_provided;
 pub use extensions::load_balancing_policies::common::v3 as lb_common;

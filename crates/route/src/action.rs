@@ -8,8 +8,10 @@ use nuncio_access_log::{Format, Formatter};
 use nuncio_sdk::{ClusterId, PerFilterConfig};
 
 use crate::hash_policy::HashPolicy;
+use crate::internal_redirect::InternalRedirect;
 use crate::matchers::HeaderName;
 use crate::metadata_match::MetadataMatch;
+use crate::mirror::MirrorPolicy;
 use crate::mutations::HeaderMutations;
 use crate::regex::RegexRewrite;
 use crate::retry::RetryPolicy;
@@ -62,8 +64,21 @@ pub struct Forward {
     pub(crate) metadata_match: Option<Box<MetadataMatch>>,
     /// What hashing load balancers are told.
     pub hash_policy: Option<Box<HashPolicy>>,
+    /// What few routes have.
+    pub special: Option<Box<Special>>,
     pub(crate) path_rewrite: PathRewrite,
     pub(crate) host_rewrite: HostRewrite,
+}
+
+/// What few routes do with requests beside sending them to a cluster.
+#[derive(Debug)]
+pub struct Special {
+    /// `request_mirror_policies` of the route, else of the virtual host, else of the route configuration.
+    pub mirrors: Arc<[MirrorPolicy]>,
+    /// `internal_redirect_policy`
+    pub internal_redirect: Option<InternalRedirect>,
+    /// `hedge_policy.hedge_on_per_try_timeout` of the route, else of the virtual host.
+    pub hedge_on_per_try_timeout: bool,
 }
 
 impl Forward {

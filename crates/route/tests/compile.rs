@@ -19,8 +19,8 @@ use nuncio_config::api::route::route_action::{
 };
 use nuncio_config::api::route::weighted_cluster::ClusterWeight;
 use nuncio_config::api::route::{
-    DirectResponseAction, FilterConfig, HedgePolicy, Route, RouteAction, RouteConfiguration,
-    VirtualCluster, WeightedCluster,
+    DirectResponseAction, FilterConfig, Route, RouteAction, RouteConfiguration, VirtualCluster,
+    WeightedCluster,
 };
 
 /// All errors as text.
@@ -240,25 +240,25 @@ fn route_actions() {
         let mut upgrade = upgrade("CONNECT");
         upgrade.connect_config = Some(ConnectConfig {
             allow_post: true,
-            ..ConnectConfig::default()
+            proxy_protocol_config: Some(Default::default()),
         });
         action.upgrade_configs = vec![upgrade];
     });
     assert_eq!(
         route_errors(beyond),
-        ["route.upgrade_configs[0].connect_config.allow_post: unsupported: not implemented yet"]
+        [
+            "route.upgrade_configs[0].connect_config.proxy_protocol_config: unsupported: not implemented yet"
+        ]
     );
     let refused = with_action(|action| {
-        action.hedge_policy = Some(HedgePolicy::default());
         action.request_mirror_policies = vec![RequestMirrorPolicy::default()];
         action.hash_policy = vec![HashPolicy::default()];
     });
     assert_eq!(
         route_errors(refused),
         [
-            "route.request_mirror_policies: unsupported: not implemented yet",
-            "route.hedge_policy: unsupported: not implemented yet",
             "route.hash_policy[0]: value is required: policy_specifier",
+            "route.request_mirror_policies[0]: Exactly one of cluster or cluster_header in request mirror policy need to be specified",
         ]
     );
 }

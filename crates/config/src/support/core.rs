@@ -2,13 +2,18 @@
 
 use super::{
     Entry, Support::*, balancing::POLICIES, filters::PRESERVE_CASE, filters::SESSION_STATES,
-    message,
+    message, route::REDIRECT_PREDICATES,
 };
 
 /// What a `TypedExtensionConfig` holds, wherever it is.
 const EXTENSIONS: &[&str] = &{
-    const GROUPS: [&[&str]; 3] = [&POLICIES, &SESSION_STATES, &[PRESERVE_CASE]];
-    const COUNT: usize = POLICIES.len() + SESSION_STATES.len() + 1;
+    const GROUPS: [&[&str]; 4] = [
+        &POLICIES,
+        &SESSION_STATES,
+        &[PRESERVE_CASE],
+        &REDIRECT_PREDICATES,
+    ];
+    const COUNT: usize = POLICIES.len() + SESSION_STATES.len() + 1 + REDIRECT_PREDICATES.len();
     let mut all = [""; COUNT];
     let (mut group, mut next) = (0, 0);
     while group < GROUPS.len() {

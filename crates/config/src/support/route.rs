@@ -25,6 +25,17 @@ const OMIT_CANARY_HOSTS: &str =
 const OMIT_HOST_METADATA: &str =
     "envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig";
 
+const ALLOW_LISTED_ROUTES: &str =
+    "envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig";
+const PREVIOUS_ROUTES: &str =
+    "envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig";
+const SAFE_CROSS_SCHEME: &str =
+    "envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig";
+
+/// What `InternalRedirectPolicy.predicates` may hold.
+pub(super) const REDIRECT_PREDICATES: [&str; 3] =
+    [ALLOW_LISTED_ROUTES, PREVIOUS_ROUTES, SAFE_CROSS_SCHEME];
+
 pub(super) const MESSAGES: &[Entry] = &[
     message(
         "envoy.config.route.v3.RouteConfiguration",
@@ -44,6 +55,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("ignore_path_parameters_in_path_matching", Implemented),
             ("typed_per_filter_config", Extension(PER_FILTER)),
             ("metadata", Implemented),
+            ("request_mirror_policies", Implemented),
         ],
     ),
     message(
@@ -66,6 +78,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("per_request_buffer_limit_bytes", Implemented),
             ("request_body_buffer_limit", Implemented),
             ("metadata", Implemented),
+            ("request_mirror_policies", Implemented),
         ],
     ),
     message(
@@ -166,6 +179,49 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("retry_policy", Implemented),
             ("hash_policy", Implemented),
             ("metadata_match", Implemented),
+            ("request_mirror_policies", Implemented),
+            ("internal_redirect_policy", Implemented),
+            ("internal_redirect_action", Implemented),
+            ("max_internal_redirects", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.RouteAction.RequestMirrorPolicy",
+        &[
+            ("cluster", Implemented),
+            ("cluster_header", Implemented),
+            ("runtime_fraction", Implemented),
+            ("trace_sampled", Harmless("there is no tracing yet")),
+            ("disable_shadow_host_suffix_append", Implemented),
+            ("request_headers_mutations", Implemented),
+            ("host_rewrite_literal", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.InternalRedirectPolicy",
+        &[
+            ("max_internal_redirects", Implemented),
+            ("redirect_response_codes", Implemented),
+            ("predicates", Implemented),
+            ("allow_cross_scheme_redirect", Implemented),
+            ("response_headers_to_copy", Implemented),
+        ],
+    ),
+    message(ALLOW_LISTED_ROUTES, &[("allowed_route_names", Implemented)]),
+    message(PREVIOUS_ROUTES, &[]),
+    message(SAFE_CROSS_SCHEME, &[]),
+    message(
+        "envoy.config.route.v3.HedgePolicy",
+        &[
+            (
+                "initial_requests",
+                Harmless("Envoy 1.40 does not implement it either"),
+            ),
+            (
+                "additional_request_chance",
+                Harmless("Envoy 1.40 does not implement it either"),
+            ),
+            ("hedge_on_per_try_timeout", Implemented),
         ],
     ),
     message(

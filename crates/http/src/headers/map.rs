@@ -342,6 +342,13 @@ impl HeaderMap {
         removed
     }
 
+    /// Whether a header is there whose name is in `names`.
+    #[inline]
+    #[must_use]
+    pub fn contains_any(&self, names: KnownSet) -> bool {
+        self.present.meets(names)
+    }
+
     /// Removes all headers whose names are in `names`. Costs next to nothing when none is there.
     #[inline]
     pub fn remove_all(&mut self, names: KnownSet) {

@@ -13,7 +13,7 @@ mod request_id;
 pub(crate) mod response;
 pub(crate) mod stats;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use nuncio_sdk::{
     ConnectionInfo, DownstreamConnection, FactoryContext, HealthState, LocalFuture, NetworkFilter,
     NetworkFilterConfig, NetworkFilterFactory, Protocol, ServerContext,
 };
-use nuncio_stats::LocalGroup;
+use nuncio_stats::{Group, LocalGroup};
 use nuncio_upstream::{ClusterManager, WorkerClusters};
 use tokio::time::Instant;
 
@@ -36,6 +36,7 @@ use crate::stream::{ChainRef, Stream, chain_of};
 use accepted::Accepted;
 use config::{FilterChain, HcmConfig};
 use date::DateCache;
+use stats::OwnRequestStats;
 
 /// How many finished streams a worker keeps for reuse.
 const SPARE_STREAMS: usize = 128;
@@ -85,6 +86,8 @@ impl NetworkFilterConfig for Hcm {
                 .map(|group| group.local()),
             health: self.server.services.get().unwrap_or_default(),
             route_stats: RouteStatsCache::new(self.server.clone()),
+            own_requests: OnceCell::new(),
+            server: self.server.clone(),
             date: DateCache::default(),
             codec_stats: self.config.codec_stats.local(),
             http2_stats: self.config.http2_stats.local(),
@@ -111,6 +114,9 @@ pub(crate) struct WorkerHcm {
     pub(crate) http2_stats: LocalGroup,
     pub(crate) route_stats: RouteStatsCache,
     pub(crate) date: DateCache,
+    /// `http.async-client.`, from the first request on that the router makes itself.
+    own_requests: OnceCell<(Arc<Group>, LocalGroup)>,
+    pub(crate) server: Arc<ServerContext>,
     health: Arc<HealthState>,
     pub(crate) routes: Rc<WorkerRouteTable>,
     pub(crate) clusters: Rc<WorkerClusters>,
@@ -125,6 +131,18 @@ impl WorkerHcm {
     /// A uniform random number from 0 to 1.
     fn random_fraction(&self) -> f64 {
         (self.random() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Counts a request that the router makes itself.
+    pub(crate) fn count_own_request(&self) {
+        let new = || {
+            let stats = &self.server.stats;
+            let group = stats.group("http.async-client", OwnRequestStats::SCHEMA);
+            let local = group.local();
+            (group, local)
+        };
+        let (_, stats) = self.own_requests.get_or_init(new);
+        stats.inc(OwnRequestStats::RQ_TOTAL);
     }
 
     pub(crate) fn chain(&self, chain: ChainRef) -> &FilterChain {

@@ -93,6 +93,13 @@ stats_schema! {
 }
 
 stats_schema! {
+    /// `http.async-client.`
+    pub OwnRequestStats {
+        counters { rq_total }
+    }
+}
+
+stats_schema! {
     /// `listener.<address>.http.<stat_prefix>.`
     pub ListenerHttpStats {
         counters {

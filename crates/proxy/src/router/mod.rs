@@ -8,14 +8,20 @@
 //! - [`watch`]: how long an exchange lasts, and which side is slow;
 //! - [`retry`]: when a request is tried again;
 //! - [`try_time`]: how long one try may take;
+//! - [`special`]: what few requests need, and ordinary ones do not pay for;
+//! - [`redirect`]: redirects that the proxy follows itself;
+//! - [`shadow`]: copies of a request for other clusters;
 //! - [`route_stats`]: what is counted for virtual clusters and routes.
 
 mod balancing;
 mod exchange;
 mod outcome;
+mod redirect;
 mod request;
 mod retry;
 pub(crate) mod route_stats;
+mod shadow;
+mod special;
 mod try_time;
 mod watch;
 
@@ -37,6 +43,7 @@ use tokio::time::Instant;
 use exchange::Exchange;
 use retry::Retry;
 use route_stats::RouteGroups;
+use special::Special;
 use try_time::TryTime;
 use watch::Watch;
 
@@ -136,6 +143,8 @@ pub(crate) struct RouterState {
     retry: Option<Box<Retry>>,
     /// Present when a try may take less time than the whole.
     try_time: Option<Box<TryTime>>,
+    /// Present when there is something special about the request.
+    pub(crate) special: Option<Box<Special>>,
     /// The request has reached the router whole.
     end: bool,
     /// It ends with trailers.
@@ -166,6 +175,7 @@ impl RouterState {
             body,
             retry,
             try_time,
+            special,
             end,
             trailers,
             complete_at,
@@ -185,6 +195,7 @@ impl RouterState {
         body.release();
         *retry = None;
         *try_time = None;
+        *special = None;
         *end = false;
         *trailers = false;
         *complete_at = None;
@@ -194,6 +205,13 @@ impl RouterState {
         *informed = false;
         set_cookies.clear();
         *answers = false;
+    }
+
+    /// What outlives a redirect: what there is to remember, and the request's body.
+    pub(crate) fn take_for_redirect(&mut self) -> (Option<Box<Special>>, Buffer) {
+        let mut special = self.special.take();
+        let kept = special.as_mut().and_then(|special| special.kept.take());
+        (special, kept.map_or_else(Buffer::new, |kept| kept.body))
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {

@@ -316,14 +316,18 @@ impl Stream {
         }
         self.router.groups.count_timeout();
         if !matches!(&self.router.upstream, Upstream::Active(exchange) if exchange.has_started()) {
-            self.charge_code(504);
+            self.charge_code(self.timeout_status());
             if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
                 cluster.put_outlier_outcome(host, Outcome::Timeout, None);
             }
         }
         self.router_reply(
-            LocalReply::new(504, "upstream request timeout", "response_timeout")
-                .flags(ResponseFlags::UPSTREAM_REQUEST_TIMEOUT),
+            LocalReply::new(
+                self.timeout_status(),
+                self.timeout_text(),
+                "response_timeout",
+            )
+            .flags(ResponseFlags::UPSTREAM_REQUEST_TIMEOUT),
         );
     }
 

@@ -118,6 +118,7 @@ impl Stream {
             self.info.virtual_cluster_name = Some(virtual_cluster.name.clone());
         }
         strict_check(config, &self.request.headers)?;
+        self.note_special(forward);
         self.router.timeout = timeout(forward, config, &mut self.request.headers);
         self.router.try_time = TryTime::of(forward, &self.request.headers, self.router.timeout);
         self.prepare_retries(forward);
@@ -143,6 +144,9 @@ impl Stream {
         }
         self.try_upstream(route, forward)?;
         self.arm_timeout();
+        if self.router.special.is_some() {
+            self.mirror(forward);
+        }
         Ok(())
     }
 
@@ -292,6 +296,9 @@ impl Stream {
     /// A piece of the request's body has passed all filters.
     pub(crate) fn router_data(&mut self, data: &mut Buffer, end: bool) {
         self.note_router_end(end, false);
+        if self.router.special.is_some() {
+            self.copy_data(data, end);
+        }
         if let Some(retry) = &mut self.router.retry {
             let is_sent = matches!(self.router.upstream, Upstream::Active(_));
             let waiting = (!is_sent).then_some(&mut self.router.body);
@@ -312,6 +319,11 @@ impl Stream {
     /// The request's trailers have passed all filters.
     pub(crate) fn router_trailers(&mut self) {
         self.note_router_end(true, true);
+        if let Some(special) = &mut self.router.special {
+            for shadow in special.shadows.drain(..) {
+                shadow.send_trailers(&self.request.trailers);
+            }
+        }
         if let Upstream::Active(exchange) = &mut self.router.upstream {
             exchange.send_trailers(&self.request.trailers);
         }

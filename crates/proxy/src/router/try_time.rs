@@ -106,14 +106,14 @@ impl Stream {
             if self.retry_after(Failure::Timeout) {
                 return self.note_timeout_retry();
             }
-            self.charge_code(504);
+            self.charge_code(self.timeout_status());
         }
         let details = match idle {
             true => "upstream_per_try_idle_timeout",
             false => "upstream_per_try_timeout",
         };
         self.router_reply(
-            LocalReply::new(504, "upstream request timeout", details)
+            LocalReply::new(self.timeout_status(), self.timeout_text(), details)
                 .flags(ResponseFlags::UPSTREAM_REQUEST_TIMEOUT),
         );
     }

@@ -6,6 +6,7 @@
 mod chain;
 mod lane;
 mod log;
+mod recreate;
 mod reply;
 mod timers;
 
@@ -361,7 +362,11 @@ impl Stream {
         config
             .path
             .apply_to_host(headers, self.info.connection.local_address.port());
-        request::prepare(headers, &mut self.info, config, &self.hcm.routes);
+        // What was prepared once stays as it is, whatever the router has made of it.
+        let redirected = self.router.special.as_ref();
+        if !redirected.is_some_and(|special| special.is_redirected()) {
+            request::prepare(headers, &mut self.info, config, &self.hcm.routes);
+        }
         Ok(())
     }
 

@@ -5,22 +5,25 @@ use std::time::Duration;
 
 use nuncio_access_log::Formatter;
 use nuncio_config::api::core::RoutingPriority;
-use nuncio_config::api::route::RouteAction;
 use nuncio_config::api::route::route_action::upgrade_config::ConnectConfig;
 use nuncio_config::api::route::route_action::{
-    ClusterNotFoundResponseCode, HostRewriteSpecifier, InternalRedirectAction, UpgradeConfig,
+    ClusterNotFoundResponseCode, HostRewriteSpecifier, InternalRedirectAction, RequestMirrorPolicy,
+    UpgradeConfig,
 };
+use nuncio_config::api::route::{HedgePolicy, RouteAction};
 use nuncio_config::{ConfigError, api, convert};
 use nuncio_sdk::PerFilterConfig;
 
 use super::problems::Problems;
 use super::{Scope, cluster};
 use crate::action::{
-    Action, ClusterSpecifier, Forward, HostRewrite, MaxStreamDuration, PathRewrite,
+    Action, ClusterSpecifier, Forward, HostRewrite, MaxStreamDuration, PathRewrite, Special,
 };
 use crate::hash_policy::HashPolicy;
+use crate::internal_redirect::InternalRedirect;
 use crate::matchers::HeaderName;
 use crate::metadata_match;
+use crate::mirror::MirrorPolicy;
 use crate::regex::RegexRewrite;
 use crate::retry::RetryPolicy;
 
@@ -47,6 +50,7 @@ impl Forward {
             retry: None,
             metadata_match: None,
             hash_policy: None,
+            special: None,
             path_rewrite: PathRewrite::None,
             host_rewrite: HostRewrite::None,
         }
@@ -99,24 +103,9 @@ pub(super) fn forward(
         retry_policy_typed_config.is_some(),
         "retry_policy_typed_config",
     );
-    problems.refuse(
-        !request_mirror_policies.is_empty(),
-        "request_mirror_policies",
-    );
     problems.refuse(!rate_limits.is_empty(), "rate_limits");
     problems.refuse(include_vh_rate_limits.is_some(), "include_vh_rate_limits");
     problems.refuse(cors.is_some(), "cors");
-    problems.refuse(
-        internal_redirect_policy.is_some(),
-        "internal_redirect_policy",
-    );
-    let pass_through = InternalRedirectAction::PassThroughInternalRedirect as i32;
-    problems.refuse(
-        *internal_redirect_action != pass_through,
-        "internal_redirect_action",
-    );
-    problems.refuse(max_internal_redirects.is_some(), "max_internal_redirects");
-    problems.refuse(hedge_policy.is_some(), "hedge_policy");
 
     let metadata_match = metadata_match::from_config(metadata_match.as_ref());
     let cluster = cluster::compile(
@@ -198,6 +187,33 @@ pub(super) fn forward(
     forward.terminates_connect = connect.is_some();
     forward.terminates_post = connect.is_some_and(|connect| connect.allow_post);
     forward.append_x_forwarded_host = *append_x_forwarded_host;
+    let internal_redirect = match internal_redirect_policy {
+        Some(policy) => {
+            let policy = InternalRedirect::from_config(policy).map_err(|errors| {
+                let at = |error: ConfigError| error.within("internal_redirect_policy");
+                errors.into_iter().map(at).collect()
+            });
+            problems.take_all(policy)
+        }
+        // The older way to say it.
+        None if *internal_redirect_action
+            == InternalRedirectAction::HandleInternalRedirect as i32 =>
+        {
+            let max = max_internal_redirects.as_ref().map(|max| max.value);
+            Some(InternalRedirect::of_action(max))
+        }
+        None => None,
+    };
+    let own_mirrors = mirrors(request_mirror_policies, scope, problems);
+    let special = Special {
+        mirrors: own_mirrors.unwrap_or_else(|| scope.mirrors.clone()),
+        internal_redirect,
+        hedge_on_per_try_timeout: hedge_policy.as_ref().map_or(scope.hedges, hedges),
+    };
+    let any_special = !special.mirrors.is_empty()
+        || special.internal_redirect.is_some()
+        || special.hedge_on_per_try_timeout;
+    forward.special = any_special.then(|| Box::new(special));
     let rewrites = [
         !prefix_rewrite.is_empty(),
         regex_rewrite.is_some(),
@@ -220,6 +236,33 @@ pub(super) fn forward(
     }
     forward.host_rewrite = host_rewrite(host_rewrite_specifier.as_ref(), problems)?;
     Some(Action::Forward(Box::new(forward)))
+}
+
+/// `request_mirror_policies` of one level; `None` if there are none.
+pub(super) fn mirrors(
+    configs: &[RequestMirrorPolicy],
+    scope: &Scope<'_>,
+    problems: &mut Problems,
+) -> Option<Arc<[MirrorPolicy]>> {
+    let intern = |name: &str| {
+        if scope.validate_clusters && !(scope.cx.known_cluster)(name) {
+            let message = format!("route: unknown shadow cluster '{name}'");
+            return Err(ConfigError::new("", message));
+        }
+        Ok(scope.cx.factory.server.cluster_names.intern(name))
+    };
+    let mirrors = problems.take_all(MirrorPolicy::all_from_config(configs, &intern))?;
+    (!mirrors.is_empty()).then_some(mirrors)
+}
+
+/// `hedge_policy`: as in Envoy, nothing but `hedge_on_per_try_timeout` has an effect.
+pub(super) fn hedges(config: &HedgePolicy) -> bool {
+    let HedgePolicy {
+        initial_requests: _,
+        additional_request_chance: _,
+        hedge_on_per_try_timeout,
+    } = config;
+    *hedge_on_per_try_timeout
 }
 
 fn host_rewrite(

@@ -23,6 +23,7 @@ use nuncio_sdk::metadata::DynamicMetadata;
 use crate::action::Mutations;
 use crate::hosts::{Duplicate, HostIndex};
 use crate::matchers::HeaderName;
+use crate::mirror::MirrorPolicy;
 use crate::mutations::HeaderMutations;
 use crate::retry::RetryPolicy;
 use crate::table::{Route, RouteTable};
@@ -50,6 +51,10 @@ struct Scope<'a> {
     max_body: u32,
     /// The retry policy of the virtual host at hand.
     retry: Option<Arc<RetryPolicy>>,
+    /// The mirror policies of the virtual host at hand, or of the route configuration.
+    mirrors: Arc<[MirrorPolicy]>,
+    /// `hedge_policy.hedge_on_per_try_timeout` of the virtual host at hand.
+    hedges: bool,
     /// Routes of all virtual hosts so far.
     routes: Vec<Route>,
     /// Slots for entries given out so far.
@@ -100,10 +105,6 @@ pub fn compile(
         !cluster_specifier_plugins.is_empty(),
         "cluster_specifier_plugins",
     );
-    problems.refuse(
-        !request_mirror_policies.is_empty(),
-        "request_mirror_policies",
-    );
     problems.refuse(!route_specifiers.is_empty(), "route_specifiers");
 
     let mut scope = Scope {
@@ -114,9 +115,14 @@ pub fn compile(
             MAX_DIRECT_RESPONSE_BODY,
         ),
         retry: None,
+        mirrors: Arc::default(),
+        hedges: false,
         routes: Vec::with_capacity(configs.len()),
         entries: 0,
     };
+    if let Some(mirrors) = action::mirrors(request_mirror_policies, &scope, &mut problems) {
+        scope.mirrors = mirrors;
+    }
     let mutations = mutations(
         (request_headers_to_add, request_headers_to_remove),
         (response_headers_to_add, response_headers_to_remove),

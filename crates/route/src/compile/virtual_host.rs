@@ -7,7 +7,7 @@ use nuncio_config::{ConfigError, api};
 use nuncio_sdk::PerFilterConfig;
 
 use super::problems::Problems;
-use super::{Scope, filters, metadata_of, mutations, route};
+use super::{Scope, action, filters, metadata_of, mutations, route};
 use crate::index::{MIN_ROUTES, PathIndex};
 use crate::matchers::HeaderMatcher;
 use crate::retry::RetryPolicy;
@@ -56,11 +56,6 @@ pub(super) fn compile(
         retry_policy_typed_config.is_some(),
         "retry_policy_typed_config",
     );
-    problems.refuse(hedge_policy.is_some(), "hedge_policy");
-    problems.refuse(
-        !request_mirror_policies.is_empty(),
-        "request_mirror_policies",
-    );
     problems.refuse(!route_specifiers.is_empty(), "route_specifiers");
     if name.is_empty() {
         problems.add("name", "value length must be at least 1 characters");
@@ -108,6 +103,11 @@ pub(super) fn compile(
         });
         problems.take_all(policy).map(Arc::new)
     });
+    scope.hedges = hedge_policy.as_ref().is_some_and(action::hedges);
+    let of_configuration = scope.mirrors.clone();
+    if let Some(mirrors) = action::mirrors(request_mirror_policies, scope, problems) {
+        scope.mirrors = mirrors;
+    }
     let first = scope.routes.len();
     for (index, config) in routes.iter().enumerate() {
         problems.within(format_args!("routes[{index}]"), |problems| {
@@ -116,6 +116,7 @@ pub(super) fn compile(
             }
         });
     }
+    scope.mirrors = of_configuration;
     let compiled = &scope.routes[first..];
     let index = (compiled.len() >= MIN_ROUTES && problems.is_empty())
         .then(|| Box::new(PathIndex::new(compiled.iter().map(|route| &route.path))));

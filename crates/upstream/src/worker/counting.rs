@@ -144,6 +144,14 @@ impl WorkerCluster {
         count_host_timeout(host);
     }
 
+    /// The router has followed a redirect itself, or could not: `upstream_internal_redirect_succeeded_total`, `…_failed_total`.
+    pub fn on_internal_redirect(&self, followed: bool) {
+        self.stats().inc(match followed {
+            true => S::UPSTREAM_INTERNAL_REDIRECT_SUCCEEDED_TOTAL,
+            false => S::UPSTREAM_INTERNAL_REDIRECT_FAILED_TOTAL,
+        });
+    }
+
     /// A try's timeout is over: `upstream_rq_per_try_timeout`, and the host's `rq_timeout`.
     pub fn on_per_try_timeout(&self, host: Option<&WorkerHost>) {
         self.stats().inc(S::UPSTREAM_RQ_PER_TRY_TIMEOUT);

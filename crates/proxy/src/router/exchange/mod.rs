@@ -334,6 +334,9 @@ impl Stream {
                 if self.router.retry.is_some() && self.retry_after_answer(end_stream, now) {
                     return;
                 }
+                if self.router.special.is_some() && self.follow_redirect(end_stream, now) {
+                    return;
+                }
                 if self.refuse_handshake() {
                     return;
                 }

@@ -1,0 +1,249 @@
+//! Requests that are sent to another cluster, too (`RequestMirrorPolicy`).
+
+use std::sync::Arc;
+
+use nuncio_config::api::core::RuntimeFractionalPercent;
+use nuncio_config::api::mutation_rules::{HeaderMutation, header_mutation};
+use nuncio_config::api::route::route_action::RequestMirrorPolicy as Message;
+use nuncio_config::convert::{self, Fraction};
+use nuncio_config::{ConfigError, Within};
+use nuncio_http::{HeaderMap, Known};
+use nuncio_sdk::{ClusterId, StreamInfo};
+
+use crate::matchers::{HeaderName, StringMatcher};
+use crate::mutations::HeaderMutations;
+
+/// `RequestMirrorPolicy`
+#[derive(Debug)]
+pub struct MirrorPolicy {
+    cluster: MirrorCluster,
+    /// `runtime_fraction`; `None`: every request.
+    fraction: Option<Fraction>,
+    /// `disable_shadow_host_suffix_append`: the host stays as it is.
+    keeps_host: bool,
+    /// `host_rewrite_literal`
+    host: Option<Box<str>>,
+    mutations: Box<[Mutation]>,
+}
+
+#[derive(Debug)]
+enum MirrorCluster {
+    /// `cluster`
+    Named(ClusterId),
+    /// `cluster_header`: a request header names it.
+    Header(HeaderName),
+}
+
+/// Where a copy goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MirrorTarget<'a> {
+    /// To this cluster.
+    Id(ClusterId),
+    /// To the cluster of this name, which a request header gave.
+    Name(&'a str),
+}
+
+#[derive(Debug)]
+enum Mutation {
+    Change(HeaderMutations),
+    RemoveOnMatch(StringMatcher),
+}
+
+impl MirrorPolicy {
+    /// Where the copy of this request goes; `None` when the header that would tell is not there.
+    #[must_use]
+    pub fn target<'a>(&self, headers: &'a HeaderMap) -> Option<MirrorTarget<'a>> {
+        match &self.cluster {
+            MirrorCluster::Named(id) => Some(MirrorTarget::Id(*id)),
+            MirrorCluster::Header(name) => {
+                let name = headers.get_name(name.as_ref())?;
+                let name = std::str::from_utf8(name).ok()?;
+                (!name.is_empty()).then_some(MirrorTarget::Name(name))
+            }
+        }
+    }
+
+    /// Whether this request is mirrored; `random` is the stream's number.
+    #[must_use]
+    pub fn applies(&self, random: u64) -> bool {
+        self.fraction.is_none_or(|fraction| fraction.hit(random))
+    }
+
+    /// Makes the headers of the request, as they went to its own upstream, those of the copy.
+    pub fn finalize(&self, headers: &mut HeaderMap, info: &StreamInfo) {
+        for mutation in &self.mutations {
+            match mutation {
+                Mutation::Change(mutations) => mutations.apply_to_request(headers, info),
+                Mutation::RemoveOnMatch(matcher) => {
+                    headers.retain(|name, _| name.starts_with(b":") || !matcher.matches(name))
+                }
+            }
+        }
+        if let Some(host) = &self.host {
+            headers.set(Known::Authority, host.as_bytes());
+        } else if !self.keeps_host {
+            let host = headers.authority().unwrap_or_default();
+            let shadow = shadow_host(host);
+            headers.set(Known::Authority, &shadow);
+        }
+    }
+
+    /// Compiles policies; `intern` gives a cluster's number, or says why it may not be named.
+    ///
+    /// # Errors
+    /// Everything that is wrong, with paths relative to the message that has the policies.
+    pub(crate) fn all_from_config(
+        messages: &[Message],
+        intern: &dyn Fn(&str) -> Result<ClusterId, ConfigError>,
+    ) -> Result<Arc<[MirrorPolicy]>, Vec<ConfigError>> {
+        let mut errors = Vec::new();
+        let mut all = Vec::with_capacity(messages.len());
+        for (index, message) in messages.iter().enumerate() {
+            let policy = MirrorPolicy::from_config(message, intern);
+            match policy.within_index("request_mirror_policies", index) {
+                Ok(policy) => all.push(policy),
+                Err(error) => errors.push(error),
+            }
+        }
+        match errors.is_empty() {
+            true => Ok(all.into()),
+            false => Err(errors),
+        }
+    }
+
+    fn from_config(
+        message: &Message,
+        intern: &dyn Fn(&str) -> Result<ClusterId, ConfigError>,
+    ) -> Result<MirrorPolicy, ConfigError> {
+        let Message {
+            cluster,
+            cluster_header,
+            runtime_fraction,
+            // There is no tracing yet.
+            trace_sampled: _,
+            disable_shadow_host_suffix_append,
+            request_headers_mutations,
+            host_rewrite_literal,
+        } = message;
+        let cluster = match (cluster.is_empty(), cluster_header.is_empty()) {
+            (false, true) => MirrorCluster::Named(intern(cluster).within("cluster")?),
+            (true, false) => MirrorCluster::Header(HeaderName::of_request(cluster_header)),
+            (false, false) => {
+                let message = format!(
+                    "Only one of cluster '{cluster}' or cluster_header '{cluster_header}' in request mirror policy can be specified"
+                );
+                return Err(ConfigError::new("", message));
+            }
+            (true, true) => {
+                let message = "Exactly one of cluster or cluster_header in request mirror policy need to be specified";
+                return Err(ConfigError::new("", message));
+            }
+        };
+        let fraction = match runtime_fraction {
+            None => None,
+            Some(RuntimeFractionalPercent {
+                default_value,
+                // The key has no effect: there is no runtime layer that could set it.
+                runtime_key: _,
+            }) => {
+                let path = "runtime_fraction.default_value";
+                let Some(value) = default_value else {
+                    return Err(ConfigError::new(path, "value is required"));
+                };
+                Some(convert::fraction(value).within(path)?)
+            }
+        };
+        let mutations = request_headers_mutations.iter().enumerate();
+        let mutations = mutations.map(|(index, mutation)| {
+            mutation_from(mutation).within_index("request_headers_mutations", index)
+        });
+        Ok(MirrorPolicy {
+            cluster,
+            fraction,
+            keeps_host: *disable_shadow_host_suffix_append,
+            host: Some(host_rewrite_literal)
+                .filter(|host| !host.is_empty())
+                .map(|host| host.as_str().into()),
+            mutations: mutations.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn mutation_from(message: &HeaderMutation) -> Result<Mutation, ConfigError> {
+    let HeaderMutation { action } = message;
+    let (add, remove) = match action {
+        None => return Err(ConfigError::new("action", "value is required")),
+        Some(header_mutation::Action::Remove(name)) => (Vec::new(), vec![name.clone()]),
+        Some(header_mutation::Action::Append(option)) => (vec![option.clone()], Vec::new()),
+        Some(header_mutation::Action::RemoveOnMatch(config)) => {
+            let header_mutation::RemoveOnMatch { key_matcher } = config;
+            let path = "remove_on_match.key_matcher";
+            let Some(matcher) = key_matcher else {
+                return Err(ConfigError::new(path, "value is required"));
+            };
+            let matcher = StringMatcher::from_config(matcher).within(path)?;
+            return Ok(Mutation::RemoveOnMatch(matcher));
+        }
+    };
+    let mutations = HeaderMutations::from_config(&add, "append", &remove, "remove");
+    // There is one at most.
+    let mutations = mutations.map_err(|mut errors| errors.remove(0))?;
+    Ok(Mutation::Change(mutations))
+}
+
+/// `a:80` → `a-shadow:80`, so that the logs of the mirror tell what it was.
+fn shadow_host(host: &[u8]) -> Vec<u8> {
+    let port = port_start(host).unwrap_or(host.len());
+    let mut shadow = Vec::with_capacity(host.len() + 7);
+    shadow.extend_from_slice(&host[..port]);
+    shadow.extend_from_slice(b"-shadow");
+    shadow.extend_from_slice(&host[port..]);
+    shadow
+}
+
+/// Where the port begins, with its colon; not the last part of an address of IPv6.
+fn port_start(host: &[u8]) -> Option<usize> {
+    let colon = host.iter().rposition(|byte| *byte == b':')?;
+    let bracket = host.iter().rposition(|byte| *byte == b']');
+    let first = host.iter().position(|byte| *byte == b':')?;
+    let digits = &host[colon + 1..];
+    let is_port = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let is_host = match bracket {
+        Some(bracket) => bracket < colon,
+        None => first == colon,
+    };
+    (is_port && is_host).then_some(colon)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_suffix_comes_before_the_port() {
+        for (host, shadow) in [
+            ("a", "a-shadow"),
+            ("a:80", "a-shadow:80"),
+            ("[::1]", "[::1]-shadow"),
+            ("[::1]:80", "[::1]-shadow:80"),
+            ("1.2.3.4:5", "1.2.3.4-shadow:5"),
+        ] {
+            assert_eq!(shadow_host(host.as_bytes()), shadow.as_bytes(), "{host}");
+        }
+    }
+
+    #[test]
+    fn one_cluster_is_named() {
+        let intern = |_: &str| Err(ConfigError::new("", "unknown"));
+        let compile = |cluster: &str, header: &str| {
+            let message = Message {
+                cluster: cluster.into(),
+                cluster_header: header.into(),
+                ..Message::default()
+            };
+            MirrorPolicy::all_from_config(&[message], &intern).is_ok()
+        };
+        assert!(!compile("", "") && !compile("a", "b") && !compile("a", ""));
+        assert!(compile("", "b"));
+    }
+}
