@@ -1,12 +1,19 @@
-//! Messages that arrive inside `Any` and that nothing in the descriptor set imports.
+//! Messages that arrive inside `Any` and that nothing in the descriptor set imports, or that are contrib extensions of
+//! Envoy's, which the descriptor set leaves out.
 
 use crate::descriptors::{Field, Message, Model};
+
+/// Also in `src/contrib.rs`, as a message.
+const PEAK_EWMA: &str = "envoy.extensions.load_balancing_policies.peak_ewma.v3alpha.PeakEwma";
 
 const STRING: u8 = 9;
 const MESSAGE: u8 = 11;
 
-/// Adds the two `TypedStruct`s.
+/// Adds them.
 pub(crate) fn add(model: &mut Model) {
+    if !model.messages.iter().any(|m| m.name == PEAK_EWMA) {
+        model.messages.push(peak_ewma());
+    }
     for name in ["xds.type.v3.TypedStruct", "udpa.type.v1.TypedStruct"] {
         if model.messages.iter().any(|m| m.name == name) {
             continue;
@@ -19,6 +26,33 @@ pub(crate) fn add(model: &mut Model) {
             ],
             ..Message::default()
         });
+    }
+}
+
+fn peak_ewma() -> Message {
+    let message =
+        |name, json_name, number, type_name| field(name, json_name, number, MESSAGE, type_name);
+    const DURATION: &str = "google.protobuf.Duration";
+    Message {
+        name: PEAK_EWMA.into(),
+        fields: vec![
+            message("decay_time", "decayTime", 1, DURATION),
+            message("aggregation_interval", "aggregationInterval", 2, DURATION),
+            message(
+                "max_samples_per_host",
+                "maxSamplesPerHost",
+                3,
+                "google.protobuf.UInt32Value",
+            ),
+            message("default_rtt", "defaultRtt", 4, DURATION),
+            message(
+                "penalty_value",
+                "penaltyValue",
+                5,
+                "google.protobuf.DoubleValue",
+            ),
+        ],
+        ..Message::default()
     }
 }
 

@@ -6,6 +6,7 @@
 
 use envoy_types::pb::envoy::{config, extensions, r#type};
 
+pub use crate::contrib;
 pub use config::accesslog::v3 as access_log;
 pub use config::bootstrap::v3 as bootstrap;
 pub use config::cluster::v3 as cluster;
@@ -40,6 +41,7 @@ pub use extensions::load_balancing_policies::client_side_weighted_round_robin::v
 pub use extensions::load_balancing_policies::cluster_provided::v3 as cluster_provided;
 pub use extensions::load_balancing_policies::common::v3 as lb_common;
 pub use extensions::load_balancing_policies::least_request::v3 as least_request;
+pub use extensions::load_balancing_policies::load_aware_locality::v3 as load_aware_locality;
 pub use extensions::load_balancing_policies::maglev::v3 as maglev;
 pub use extensions::load_balancing_policies::override_host::v3 as override_host;
 pub use extensions::load_balancing_policies::random::v3 as random;

@@ -26,6 +26,7 @@ pub mod any;
 pub mod api;
 mod check;
 mod compatibility;
+pub mod contrib;
 pub mod convert;
 mod decode;
 mod diagnostic;

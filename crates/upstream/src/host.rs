@@ -12,6 +12,7 @@ use nuncio_route::MetadataMatch;
 use nuncio_sdk::metadata::DynamicMetadata;
 use tokio::time::Instant;
 
+use crate::lb::HostFeedback;
 use crate::outlier::HostMonitor;
 
 use addresses::AddressList;
@@ -239,6 +240,7 @@ pub struct Host {
     healthy_since: AtomicU64,
     stats: HostStats,
     outlier: OnceLock<Box<HostMonitor>>,
+    feedback: OnceLock<Box<HostFeedback>>,
 }
 
 /// What times of hosts are counted from.
@@ -247,7 +249,8 @@ fn base_time() -> Instant {
     *BASE
 }
 
-fn milliseconds(time: Instant) -> u64 {
+/// A moment on the scale on which hosts keep theirs.
+pub(crate) fn milliseconds(time: Instant) -> u64 {
     time.saturating_duration_since(base_time()).as_millis() as u64
 }
 
@@ -272,6 +275,7 @@ impl Host {
             healthy_since: AtomicU64::new(milliseconds(Instant::now())),
             stats: HostStats::default(),
             outlier: OnceLock::new(),
+            feedback: OnceLock::new(),
         }
     }
 
@@ -335,6 +339,13 @@ impl Host {
     /// Weight within its locality, 1 or more.
     pub fn weight(&self) -> u32 {
         self.weight.load(Relaxed)
+    }
+
+    /// Sets the weight, until discovery tells another; lists of the host must be built anew for balancers to see it. Whether
+    /// it is another one.
+    pub(crate) fn set_weight(&self, weight: u32) -> bool {
+        let weight = weight.max(1);
+        self.weight.swap(weight, Relaxed) != weight
     }
 
     /// Priority; 0 is the first choice.
@@ -410,6 +421,18 @@ impl Host {
     /// What outlier detection knows; `None` while it knows nothing.
     pub fn known_outlier_monitor(&self) -> Option<&HostMonitor> {
         self.outlier.get().map(|monitor| &**monitor)
+    }
+
+    /// What its answers tell, from now on at least.
+    #[inline]
+    pub(crate) fn feedback(&self) -> &HostFeedback {
+        self.feedback.get_or_init(Box::default)
+    }
+
+    /// What its answers have told; `None` while that is nothing.
+    #[inline]
+    pub(crate) fn known_feedback(&self) -> Option<&HostFeedback> {
+        self.feedback.get().map(|feedback| &**feedback)
     }
 
     /// Whether `config` describes this host: then [`Self::update`] is enough.

@@ -14,8 +14,9 @@ use nuncio_stats::Group;
 use crate::breaker::{Breakers, Thresholds};
 use crate::health::ImmediateFailures;
 use crate::host_set::PriorityOptions;
-use crate::lb::{LbPolicy, OverrideStatuses};
+use crate::lb::{LbPolicy, OverrideStatuses, Wanted};
 use crate::manager::Removal;
+use crate::orca::ReportedMetrics;
 use crate::outlier::Detector;
 
 /// How a cluster finds its hosts.
@@ -50,6 +51,10 @@ pub struct ClusterInfo {
     pub connect: Arc<ConnectOptions>,
     /// How hosts are chosen.
     pub lb: Arc<dyn LbPolicy>,
+    /// What the router tells of answers.
+    pub wanted: Wanted,
+    /// `lrs_report_endpoint_metrics`: what is summed up of hosts' load reports.
+    pub(crate) reported_metrics: Option<Box<ReportedMetrics>>,
     /// In which states a host may be asked for by its address.
     pub override_statuses: OverrideStatuses,
     /// `drop_overloads`: the share of requests that are refused.

@@ -20,6 +20,7 @@ mod info;
 pub mod lb;
 mod manager;
 mod on_demand;
+pub mod orca;
 pub mod outlier;
 mod pool;
 mod random;

@@ -15,8 +15,16 @@ const CLUSTER_PROVIDED: &str =
 const OVERRIDE_HOST: &str =
     "envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost";
 
+const CLIENT_SIDE: &str = "envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin";
+const WRR_LOCALITY: &str = "envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality";
+const PEAK_EWMA: &str = "envoy.extensions.load_balancing_policies.peak_ewma.v3alpha.PeakEwma";
+
+/// What out-of-band reports would be asked for with.
+const NO_OUT_OF_BAND: Support =
+    Harmless("has an effect only with enable_oob_load_report, which is refused");
+
 /// What `TypedExtensionConfig.typed_config` may hold in a list of policies.
-pub(super) const POLICIES: [&str; 8] = [
+pub(super) const POLICIES: [&str; 11] = [
     ROUND_ROBIN,
     LEAST_REQUEST,
     RANDOM,
@@ -25,6 +33,9 @@ pub(super) const POLICIES: [&str; 8] = [
     SUBSET,
     CLUSTER_PROVIDED,
     OVERRIDE_HOST,
+    CLIENT_SIDE,
+    WRR_LOCALITY,
+    PEAK_EWMA,
 ];
 
 const SLOW_START: &[(&str, Support)] = &[
@@ -198,6 +209,37 @@ pub(super) const MESSAGES: &[Entry] = &[
     message(
         "envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost.OverrideHostSource",
         &[("header", Implemented), ("metadata", Implemented)],
+    ),
+    message(
+        CLIENT_SIDE,
+        &[
+            ("enable_oob_load_report", Only(&["false"])),
+            ("oob_reporting_period", NO_OUT_OF_BAND),
+            ("oob_reporting_config", NO_OUT_OF_BAND),
+            ("blackout_period", Implemented),
+            ("weight_expiration_period", Implemented),
+            ("weight_update_period", Implemented),
+            ("error_utilization_penalty", Implemented),
+            ("metric_names_for_computing_utilization", Implemented),
+            ("slow_start_config", Implemented),
+        ],
+    ),
+    message(WRR_LOCALITY, &[("endpoint_picking_policy", Implemented)]),
+    message(
+        PEAK_EWMA,
+        &[
+            ("decay_time", Implemented),
+            ("default_rtt", Implemented),
+            ("penalty_value", Implemented),
+            (
+                "aggregation_interval",
+                Harmless("all workers measure together: there is nothing to aggregate"),
+            ),
+            (
+                "max_samples_per_host",
+                Harmless("each measurement becomes part of the average at once: none is kept"),
+            ),
+        ],
     ),
     message(
         "envoy.type.metadata.v3.MetadataKey",

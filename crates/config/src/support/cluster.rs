@@ -53,6 +53,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ),
             ("ignore_health_on_host_removal", Implemented),
             ("load_balancing_policy", Implemented),
+            ("lrs_report_endpoint_metrics", Implemented),
             ("health_checks", Implemented),
             ("outlier_detection", Implemented),
         ],

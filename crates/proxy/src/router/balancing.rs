@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nuncio_route::{LB_NAMESPACE, RouteEntry, merged_criteria};
 use nuncio_sdk::{LocalReply, ResponseFlags};
-use nuncio_upstream::lb::{LbContext, OverrideHost};
+use nuncio_upstream::lb::{Answered, LbContext, OverrideHost};
 use nuncio_upstream::{Host, WorkerCluster, WorkerHost};
+use tokio::time::Instant;
 
 use super::RouterConfig;
 use crate::stream::Stream;
@@ -54,6 +56,40 @@ impl Stream {
             attempted,
             max_reselections,
         })
+    }
+
+    /// A host has answered: balancers that learn from that are told.
+    #[inline]
+    pub(super) fn tell_answer(&mut self, now: Instant) {
+        self.tell_latency(Answered::Yes, now);
+        if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host)
+            && cluster.wants_load_reports()
+            && !self.router.reported
+        {
+            self.router.reported = cluster.on_load_report(host, &self.response.headers, now);
+        }
+    }
+
+    /// The answer has ended with trailers, in which there may be a load report, too.
+    #[inline]
+    pub(super) fn tell_trailers(&mut self, now: Instant) {
+        if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host)
+            && cluster.wants_load_reports()
+            && !self.router.reported
+        {
+            self.router.reported = cluster.on_load_report(host, &self.response.trailers, now);
+        }
+    }
+
+    /// How long the present try has taken, up to its answer or its failure.
+    #[inline]
+    pub(super) fn tell_latency(&self, answered: Answered, now: Instant) {
+        if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+            let sent = self.info.timing.first_upstream_tx;
+            cluster.on_latency(host, answered, now, || {
+                sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent))
+            });
+        }
     }
 
     /// `drop_overloads`: some requests are refused before a host is chosen.

@@ -157,6 +157,8 @@ pub(crate) struct RouterState {
     watch: Watch,
     /// A 1xx response has come.
     informed: bool,
+    /// A load report has come; only the first of a request counts.
+    reported: bool,
     /// Cookies that the hash policy has made, for the response of the upstream.
     set_cookies: Vec<String>,
     /// The local reply in the making is the router's: the route's header mutations apply to it.
@@ -183,6 +185,7 @@ impl RouterState {
             deadline,
             watch,
             informed,
+            reported,
             set_cookies,
             answers,
         } = self;
@@ -203,6 +206,7 @@ impl RouterState {
         *deadline = None;
         *watch = Watch::default();
         *informed = false;
+        *reported = false;
         set_cookies.clear();
         *answers = false;
     }

@@ -1,7 +1,10 @@
 //! What failures and successes of an upstream mean to the client and to the stats.
 
+use std::time::Duration;
+
 use nuncio_http::{HeaderMap, Known, grpc};
 use nuncio_sdk::{LocalReply, Protocol, ResponseFlags};
+use nuncio_upstream::lb::Answered;
 use nuncio_upstream::outlier::Outcome;
 use nuncio_upstream::{ClosedBy, CodeContext, ConnectFailure, FailureKind};
 use tokio::time::Instant;
@@ -114,6 +117,7 @@ impl Stream {
                 if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
                     cluster.on_host_error(host);
                     cluster.put_outlier_outcome(host, Outcome::ConnectFailed, None);
+                    cluster.on_latency(host, Answered::No, self.now, || Duration::ZERO);
                 }
                 if self.retry_after(Failure::Connect) {
                     return;
@@ -156,6 +160,9 @@ impl Stream {
             if owned && reset == Reset::ProtocolError {
                 cluster.on_protocol_error(host);
             }
+        }
+        if !started {
+            self.tell_latency(Answered::No, self.now);
         }
         if !started && self.retry_after(Failure::Reset(reset)) {
             return;
@@ -217,6 +224,7 @@ impl Stream {
                 cluster.on_close_notify();
             }
         }
+        self.tell_answer(now);
         self.info.response_code = Some(status);
         self.finalize_response();
     }
@@ -320,6 +328,7 @@ impl Stream {
             if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
                 cluster.put_outlier_outcome(host, Outcome::Timeout, None);
             }
+            self.tell_latency(Answered::No, now);
         }
         self.router_reply(
             LocalReply::new(

@@ -315,6 +315,7 @@ impl Stream {
             cluster.on_host_response(host, status);
             cluster.put_outlier_code(host, self.outlier_code(status));
         }
+        self.tell_answer(now);
         if let Some(time) = &mut self.router.try_time {
             time.disarm();
         }

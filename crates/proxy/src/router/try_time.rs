@@ -6,6 +6,7 @@ use nuncio_http::{HeaderMap, Known};
 use nuncio_route::Forward;
 use nuncio_sdk::{LocalReply, ResponseFlags};
 use nuncio_upstream::ClosedBy;
+use nuncio_upstream::lb::Answered;
 use nuncio_upstream::outlier::Outcome;
 use tokio::time::Instant;
 
@@ -103,6 +104,7 @@ impl Stream {
         }
         self.abandon_try();
         if !started {
+            self.tell_latency(Answered::No, self.now);
             if self.retry_after(Failure::Timeout) {
                 return self.note_timeout_retry();
             }

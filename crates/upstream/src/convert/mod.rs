@@ -32,6 +32,7 @@ use crate::info::{ClusterKind, HttpOptions, UpstreamProtocol};
 use crate::lb::original_dst::OriginalDst;
 use crate::lb::round_robin::RoundRobin;
 use crate::lb::{LbPolicy, OverrideStatuses};
+use crate::orca::MetricNames;
 use crate::outlier::Settings;
 
 pub(crate) use dns::DnsOptions;
@@ -70,6 +71,8 @@ pub(crate) struct ClusterSpec {
     /// `ignore_health_on_host_removal`
     pub(crate) ignore_health_on_removal: bool,
     pub(crate) metadata: Option<Arc<DynamicMetadata>>,
+    /// `lrs_report_endpoint_metrics`
+    pub(crate) reported_metrics: MetricNames,
 }
 
 /// Objects that all clusters with default options share.
@@ -180,10 +183,6 @@ pub(crate) fn compile(
         ),
         (!filters.is_empty(), "filters"),
         (lrs_server.is_some(), "lrs_server"),
-        (
-            !lrs_report_endpoint_metrics.is_empty(),
-            "lrs_report_endpoint_metrics",
-        ),
         (track_timeout_budgets, "track_timeout_budgets"),
         (upstream_config.is_some(), "upstream_config"),
         (track_cluster_stats.is_some(), "track_cluster_stats"),
@@ -362,6 +361,7 @@ pub(crate) fn compile(
         ignore_new_hosts,
         ignore_health_on_removal: ignore_health_on_host_removal,
         metadata,
+        reported_metrics: MetricNames::new(lrs_report_endpoint_metrics),
     })
 }
 

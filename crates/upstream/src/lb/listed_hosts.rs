@@ -10,7 +10,7 @@ use nuncio_net::Address;
 use nuncio_route::HashPolicy;
 use nuncio_stats::Group;
 
-use super::{LbContext, LbEnv, LbPolicy, LoadBalancer};
+use super::{LbContext, LbEnv, LbPolicy, Learner, LoadBalancer};
 use crate::host::Host;
 use crate::host_set::{Derived, PrioritySet};
 use crate::random::Random;
@@ -71,6 +71,10 @@ impl LbPolicy for ListedHosts {
 
     fn hash_policy(&self) -> Option<&HashPolicy> {
         self.fallback.hash_policy()
+    }
+
+    fn learner(&self) -> Option<&dyn Learner> {
+        self.fallback.learner()
     }
 }
 

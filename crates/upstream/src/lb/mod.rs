@@ -9,13 +9,16 @@
 //! * `weighted`: taking turns on a list, by weight, with slow start;
 //! * one module per policy.
 
+pub mod client_side;
 pub mod edf;
+mod feedback;
 pub mod hashing;
 pub mod least_request;
 pub mod listed_hosts;
 mod murmur;
 pub mod original_dst;
 mod override_host;
+pub mod peak_ewma;
 pub mod priority;
 pub mod random;
 pub mod round_robin;
@@ -42,6 +45,8 @@ use crate::host::{Host, Locality};
 use crate::host_set::{Derived, PrioritySet};
 use crate::random::Random;
 
+pub(crate) use feedback::HostFeedback;
+pub use feedback::{Answered, Learner, Wanted};
 pub(crate) use override_host::Overridden;
 pub use override_host::{OverrideHost, OverrideStatuses};
 pub use sources::{LocalityOptions, ZoneAwareOptions};
@@ -107,6 +112,11 @@ pub trait LbPolicy: Send + Sync + fmt::Debug + Any {
 
     /// The policy's own hash policy, which takes the place of the route's.
     fn hash_policy(&self) -> Option<&HashPolicy> {
+        None
+    }
+
+    /// What learns from the answers of hosts; `None` in most policies, whose requests then pay nothing for it.
+    fn learner(&self) -> Option<&dyn Learner> {
         None
     }
 }

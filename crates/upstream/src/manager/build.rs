@@ -16,6 +16,7 @@ use crate::dns::DnsHosts;
 use crate::host::HealthFlags;
 use crate::host_set::PrioritySet;
 use crate::info::{ClusterInfo, ClusterKind};
+use crate::orca::ReportedMetrics;
 use crate::stats::{ClusterStats as S, RemainingStats};
 
 /// What a version is made of beside its specification.
@@ -126,6 +127,10 @@ impl ClusterManager {
                     },
                 ))
             });
+        let reported_metrics = ReportedMetrics::new(spec.reported_metrics);
+        let learner = spec.lb.learner();
+        let mut wanted = learner.map(|learner| learner.wants()).unwrap_or_default();
+        wanted.reports |= reported_metrics.is_some();
         let is_default = spec.thresholds == <[Thresholds; 2]>::default();
         let outlier = spec
             .outlier
@@ -140,6 +145,8 @@ impl ClusterManager {
             http: spec.http,
             connect: spec.connect,
             lb: spec.lb,
+            wanted,
+            reported_metrics,
             override_statuses: spec.override_statuses,
             drop_overload: spec.drop_overload,
             priorities: spec.priorities,
@@ -211,6 +218,7 @@ impl ClusterManager {
             checkers: self.make_checkers(&info, spec.health_checks, serial),
             ignore_new_hosts: spec.ignore_new_hosts,
             sweeps: self.start_sweeps(&info, serial),
+            lessons: self.start_lessons(&info, serial),
             health_is_stale: false,
             info,
             hosts: change.hosts,

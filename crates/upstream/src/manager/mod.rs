@@ -4,6 +4,7 @@ mod admin;
 mod build;
 mod health;
 mod init;
+mod lessons;
 mod on_demand;
 mod outlier;
 mod removal;

@@ -1,6 +1,7 @@
 //! Outlier detection of all clusters: what workers report, and the sweeps.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use nuncio_event::clock;
 use nuncio_sdk::ClusterId;
@@ -12,10 +13,11 @@ use crate::info::ClusterInfo;
 use crate::outlier::{Detector, Ejection, OutlierEventLog, Settings};
 use crate::stats::OutlierStats;
 
-/// A task that sweeps one version's hosts, which ends with this.
+/// A task that looks at one version's hosts again and again, and ends with this.
 #[derive(Debug)]
 pub(super) struct Sweeps {
-    serial: u64,
+    /// The version's.
+    pub(super) serial: u64,
     task: AbortHandle,
 }
 
@@ -64,15 +66,28 @@ impl ClusterManager {
     /// Begins to sweep; nothing without outlier detection, or without a runtime (validation).
     pub(super) fn start_sweeps(&self, info: &ClusterInfo, serial: u64) -> Option<Sweeps> {
         let interval = info.outlier.as_ref()?.interval();
+        let id = info.id;
+        self.repeat(interval, serial, move |manager| {
+            manager.sweep_outliers(id, serial)
+        })
+    }
+
+    /// Makes `call` every `interval`; not without a runtime.
+    pub(super) fn repeat(
+        &self,
+        interval: Duration,
+        serial: u64,
+        call: impl Fn(&Self) + Send + 'static,
+    ) -> Option<Sweeps> {
         let runtime = tokio::runtime::Handle::try_current().ok()?;
-        let (manager, id) = (self.this.clone(), info.id);
+        let manager = self.this.clone();
         let task = runtime.spawn(async move {
             loop {
                 tokio::time::sleep(interval).await;
                 let Some(manager) = manager.upgrade() else {
                     return;
                 };
-                manager.sweep_outliers(id, serial);
+                call(&manager);
             }
         });
         Some(Sweeps {

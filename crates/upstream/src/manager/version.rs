@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use nuncio_event::clock;
 use nuncio_net::Address;
 
 use crate::convert::{EndpointAddress, EndpointSpec, LocalitySpec};
@@ -37,6 +38,8 @@ pub(super) struct Version {
     pub(super) ignore_new_hosts: bool,
     /// Sweeps for outliers again and again; dropping it ends that.
     pub(super) sweeps: Option<Sweeps>,
+    /// Learns from what workers have noted again and again; dropping it ends that.
+    pub(super) lessons: Option<Sweeps>,
     /// Health flags have changed since the host sets were built, and that is about to be shown.
     pub(super) health_is_stale: bool,
     /// Start-up does not wait for it.
@@ -62,6 +65,13 @@ impl Version {
     pub(super) fn set_hosts(&mut self, change: HostChange) -> bool {
         if !change.changed {
             return false;
+        }
+        let mut change = change;
+        // New hosts may have to be told their weights.
+        if let Some(learner) = self.info.lb.learner()
+            && learner.on_hosts(&change.hosts, clock::now())
+        {
+            change.hosts = Arc::new(change.hosts.rebuilt(self.info.priorities));
         }
         // What workers have come to need of the old hosts is made here for the new ones, so that none of them has to.
         if let Some(derived) = self.hosts.derived()

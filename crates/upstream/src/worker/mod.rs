@@ -2,6 +2,7 @@
 
 mod cluster;
 mod counting;
+mod feedback;
 mod host;
 
 use std::cell::{OnceCell, RefCell};

@@ -363,6 +363,7 @@ impl Stream {
                 }
             }
             Event::Trailers => {
+                self.tell_trailers(now);
                 self.on_upstream_end(now);
                 self.respond_trailers();
             }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use nuncio_config::api::client_side_weighted_round_robin::ClientSideWeightedRoundRobin as ClientSideMessage;
 use nuncio_config::api::cluster::{LoadBalancingPolicy, load_balancing_policy::Policy};
 use nuncio_config::api::cluster_provided::ClusterProvided;
+use nuncio_config::api::contrib::PeakEwma as PeakEwmaMessage;
 use nuncio_config::api::core::TypedExtensionConfig;
 use nuncio_config::api::least_request::{LeastRequest as LeastRequestMessage, least_request};
 use nuncio_config::api::maglev::Maglev as MaglevMessage;
@@ -16,12 +18,13 @@ use nuncio_config::api::random::Random as RandomMessage;
 use nuncio_config::api::ring_hash::{RingHash as RingHashMessage, ring_hash};
 use nuncio_config::api::round_robin::RoundRobin as RoundRobinMessage;
 use nuncio_config::api::subset::Subset as SubsetMessage;
+use nuncio_config::api::wrr_locality::WrrLocality;
 use nuncio_config::{ConfigError, any};
 
 use super::super::SharedParts;
 use super::super::util::Errors;
 use super::common::{at_least, balance_factor, double, hashing, locality, slow_start};
-use super::{not_provided, subset};
+use super::{learning, not_provided, subset};
 use crate::lb::LbPolicy;
 use crate::lb::hashing::maglev::{Maglev, is_prime};
 use crate::lb::hashing::ring::{HashFunction, RingHash};
@@ -111,6 +114,15 @@ fn make(
     } else if any::is::<OverrideHostMessage>(config) {
         let message = errors.take(any::unpack(config));
         message.and_then(|message| override_host(message, parts, errors))
+    } else if any::is::<ClientSideMessage>(config) {
+        let message = errors.take(any::unpack(config));
+        message.and_then(|message| learning::client_side(message, errors))
+    } else if any::is::<WrrLocality>(config) {
+        let message = errors.take(any::unpack(config));
+        message.and_then(|message| learning::wrr_locality(message, parts, errors))
+    } else if any::is::<PeakEwmaMessage>(config) {
+        let message = errors.take(any::unpack(config));
+        message.and_then(|message| learning::peak_ewma(message, errors))
     } else if any::is::<ClusterProvided>(config) {
         if provided.is_none() {
             errors.push(not_provided(""));

@@ -2,6 +2,7 @@
 
 mod common;
 mod extension;
+mod learning;
 mod legacy;
 mod subset;
 

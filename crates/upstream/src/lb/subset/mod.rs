@@ -12,7 +12,7 @@ use std::sync::Arc;
 use nuncio_route::{HashPolicy, MetadataMatch};
 use nuncio_stats::Group;
 
-use super::{LbPolicy, LoadBalancer};
+use super::{LbPolicy, Learner, LoadBalancer};
 use crate::host::Host;
 use crate::host_set::{Derived, PrioritySet};
 use crate::random::Random;
@@ -138,6 +138,10 @@ impl LbPolicy for Subset {
 
     fn hash_policy(&self) -> Option<&HashPolicy> {
         self.child.hash_policy()
+    }
+
+    fn learner(&self) -> Option<&dyn Learner> {
+        self.child.learner()
     }
 }
 

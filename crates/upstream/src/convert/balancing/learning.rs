@@ -1,0 +1,153 @@
+//! Policies that learn from the answers of hosts.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nuncio_config::api::client_side_weighted_round_robin::ClientSideWeightedRoundRobin as ClientSideMessage;
+use nuncio_config::api::contrib::PeakEwma as PeakEwmaMessage;
+use nuncio_config::api::protobuf;
+use nuncio_config::api::wrr_locality::WrrLocality;
+use nuncio_config::{ConfigError, Within, convert as value};
+
+use super::super::SharedParts;
+use super::super::util::Errors;
+use super::common::slow_start;
+use super::extension::{Made, first_of};
+use crate::lb::LocalityOptions;
+use crate::lb::client_side::ClientSideWeightedRoundRobin;
+use crate::lb::peak_ewma::PeakEwma;
+use crate::lb::round_robin::RoundRobin;
+use crate::orca::MetricNames;
+
+/// Envoy's shortest period between two updates of weights.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(100);
+
+fn duration(
+    message: Option<&protobuf::Duration>,
+    field: &str,
+    default: Duration,
+    errors: &mut Errors,
+) -> Duration {
+    let given = errors.take(value::opt_duration(message).within(field));
+    given.flatten().unwrap_or(default)
+}
+
+/// `client_side_weighted_round_robin`
+pub(super) fn client_side(message: ClientSideMessage, errors: &mut Errors) -> Made {
+    let ClientSideMessage {
+        enable_oob_load_report,
+        oob_reporting_period,
+        blackout_period,
+        weight_expiration_period,
+        weight_update_period,
+        error_utilization_penalty,
+        metric_names_for_computing_utilization,
+        slow_start_config,
+        oob_reporting_config,
+    } = message;
+    errors.refuse_if(
+        enable_oob_load_report.is_some_and(|on| on.value),
+        "enable_oob_load_report",
+    );
+    // Harmless: only for reports out of band.
+    let _ = (oob_reporting_period, oob_reporting_config);
+    let seconds = Duration::from_secs;
+    let update_period = duration(
+        weight_update_period.as_ref(),
+        "weight_update_period",
+        seconds(1),
+        errors,
+    );
+    let penalty = error_utilization_penalty.map_or(0.0, |penalty| penalty.value);
+    if !(penalty >= 0.0) {
+        errors.push(ConfigError::new(
+            "error_utilization_penalty",
+            "value must be greater than or equal to 0",
+        ));
+    }
+    Some(Arc::new(ClientSideWeightedRoundRobin {
+        blackout: duration(
+            blackout_period.as_ref(),
+            "blackout_period",
+            seconds(10),
+            errors,
+        ),
+        expiration: duration(
+            weight_expiration_period.as_ref(),
+            "weight_expiration_period",
+            seconds(180),
+            errors,
+        ),
+        update_period: update_period.max(SHORTEST_PERIOD),
+        error_penalty: f64::from(penalty),
+        metrics: MetricNames::new(metric_names_for_computing_utilization),
+        turns: RoundRobin {
+            localities: LocalityOptions::default(),
+            slow_start: slow_start(slow_start_config, errors),
+        },
+    }))
+}
+
+/// `wrr_locality`: the same, with weights of localities.
+pub(super) fn wrr_locality(message: WrrLocality, parts: &SharedParts, errors: &mut Errors) -> Made {
+    let WrrLocality {
+        endpoint_picking_policy,
+    } = message;
+    let Some(list) = endpoint_picking_policy else {
+        errors.push(ConfigError::new(
+            "endpoint_picking_policy",
+            "value is required",
+        ));
+        return None;
+    };
+    let child = errors.nested("endpoint_picking_policy", |errors| {
+        first_of(list, parts, None, errors)
+    })?;
+    let child = (&*child as &dyn Any).downcast_ref::<ClientSideWeightedRoundRobin>();
+    let Some(child) = child.cloned() else {
+        errors.push(ConfigError::new(
+            "endpoint_picking_policy",
+            "Currently WrrLocalityLoadBalancer only supports ClientSideWeightedRoundRobinLoadBalancer as its endpoint picking policy.",
+        ));
+        return None;
+    };
+    Some(Arc::new(ClientSideWeightedRoundRobin {
+        turns: RoundRobin {
+            localities: LocalityOptions::Weighted,
+            ..child.turns
+        },
+        ..child
+    }))
+}
+
+/// `peak_ewma`
+pub(super) fn peak_ewma(message: PeakEwmaMessage, errors: &mut Errors) -> Made {
+    let PeakEwmaMessage {
+        decay_time,
+        aggregation_interval,
+        max_samples_per_host,
+        default_rtt,
+        penalty_value,
+    } = message;
+    // Harmless: all workers measure together, at once.
+    let _ = (aggregation_interval, max_samples_per_host);
+    let defaults = PeakEwma::default();
+    let decay = duration(decay_time.as_ref(), "decay_time", defaults.decay, errors);
+    if decay < Duration::from_millis(1) {
+        errors.push(ConfigError::new(
+            "decay_time",
+            "value must be at least 1ms: averages would be forgotten at once",
+        ));
+    }
+    Some(Arc::new(PeakEwma {
+        decay,
+        default_latency: duration(
+            default_rtt.as_ref(),
+            "default_rtt",
+            defaults.default_latency,
+            errors,
+        ),
+        penalty: penalty_value.map_or(defaults.penalty, |penalty| penalty.value),
+    }))
+}
