@@ -1,6 +1,7 @@
 //! [`ClusterInfo`]: a cluster's configuration, checked and compiled; immutable and shared by all threads.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use nuncio_config::convert::Fraction;
@@ -58,7 +59,7 @@ pub struct ClusterInfo {
     /// In which states a host may be asked for by its address.
     pub override_statuses: OverrideStatuses,
     /// `drop_overloads`: the share of requests that are refused.
-    pub drop_overload: Option<Fraction>,
+    pub drop_overload: Option<DropOverload>,
     /// How priorities share the load.
     pub priorities: PriorityOptions,
     /// Limits, for the default and the high priority.
@@ -79,6 +80,17 @@ pub struct ClusterInfo {
     pub(crate) removal: Removal,
     /// Equal for versions between which open connections can stay in use.
     pub connection_hash: u64,
+}
+
+/// `ClusterLoadAssignment.Policy.DropOverload`
+#[derive(Debug)]
+pub struct DropOverload {
+    /// The share of requests that are refused.
+    pub share: Fraction,
+    /// `category`
+    pub category: Box<str>,
+    /// How many were refused, over all workers.
+    pub dropped: AtomicU64,
 }
 
 impl ClusterInfo {

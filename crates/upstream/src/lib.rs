@@ -18,6 +18,7 @@ mod host_list;
 mod host_set;
 mod info;
 pub mod lb;
+mod load_stats;
 mod manager;
 mod on_demand;
 pub mod orca;
@@ -35,7 +36,10 @@ pub use breaker::{
 pub use host::{Addresses, Health, HealthFlags, Host, HostConfig, HostStats, Locality};
 pub use host_list::HostList;
 pub use host_set::{Derived, HostSet, LocalityGroup, LocalityHosts, PriorityOptions, PrioritySet};
-pub use info::{ClusterInfo, ClusterKind, DEFAULT_IDLE_TIMEOUT, HttpOptions, UpstreamProtocol};
+pub use info::{
+    ClusterInfo, ClusterKind, DEFAULT_IDLE_TIMEOUT, DropOverload, HttpOptions, UpstreamProtocol,
+};
+pub use load_stats::{ClusterLoad, LoadStats, LocalityLoad};
 pub use manager::{
     ClusterManager, ClusterStatus, ConfigDump, DumpedCluster, HostStatus, InitPhase, InitStage,
     Origin,

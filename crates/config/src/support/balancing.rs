@@ -17,6 +17,8 @@ const OVERRIDE_HOST: &str =
 
 const CLIENT_SIDE: &str = "envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin";
 const WRR_LOCALITY: &str = "envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality";
+const LOAD_AWARE: &str =
+    "envoy.extensions.load_balancing_policies.load_aware_locality.v3.LoadAwareLocality";
 const PEAK_EWMA: &str = "envoy.extensions.load_balancing_policies.peak_ewma.v3alpha.PeakEwma";
 
 /// What out-of-band reports would be asked for with.
@@ -24,7 +26,7 @@ const NO_OUT_OF_BAND: Support =
     Harmless("has an effect only with enable_oob_load_report, which is refused");
 
 /// What `TypedExtensionConfig.typed_config` may hold in a list of policies.
-pub(super) const POLICIES: [&str; 11] = [
+pub(super) const POLICIES: [&str; 12] = [
     ROUND_ROBIN,
     LEAST_REQUEST,
     RANDOM,
@@ -35,6 +37,7 @@ pub(super) const POLICIES: [&str; 11] = [
     OVERRIDE_HOST,
     CLIENT_SIDE,
     WRR_LOCALITY,
+    LOAD_AWARE,
     PEAK_EWMA,
 ];
 
@@ -225,6 +228,20 @@ pub(super) const MESSAGES: &[Entry] = &[
         ],
     ),
     message(WRR_LOCALITY, &[("endpoint_picking_policy", Implemented)]),
+    message(
+        LOAD_AWARE,
+        &[
+            ("endpoint_picking_policy", Implemented),
+            ("weight_update_period", Implemented),
+            ("metric_names_for_computing_utilization", Implemented),
+            ("utilization_variance_threshold", Implemented),
+            ("smoothing_time_constant", Implemented),
+            ("remote_probe_fraction", Implemented),
+            ("weight_expiration_period", Implemented),
+            ("enable_oob_load_report", Only(&["false"])),
+            ("oob_reporting_period", NO_OUT_OF_BAND),
+        ],
+    ),
     message(
         PEAK_EWMA,
         &[

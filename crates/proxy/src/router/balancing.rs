@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use nuncio_route::{LB_NAMESPACE, RouteEntry, merged_criteria};
@@ -98,7 +99,8 @@ impl Stream {
         cluster: &WorkerCluster,
         config: &RouterConfig,
     ) -> Option<LocalReply> {
-        let share = cluster.info().drop_overload?;
+        let overload = cluster.info().drop_overload.as_ref()?;
+        let share = overload.share;
         let (text, details, header, flag) = if share.numerator >= share.denominator {
             (
                 "unconditional drop overload",
@@ -116,6 +118,7 @@ impl Stream {
         } else {
             return None;
         };
+        overload.dropped.fetch_add(1, Relaxed);
         self.charge_code(503);
         let reply = LocalReply::new(503, text, details).flags(flag);
         Some(match config.suppress_envoy_headers {

@@ -1,6 +1,7 @@
 //! `load_assignment`: endpoints by locality and priority.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use nuncio_config::api::core::{HealthStatus, Locality as LocalityMessage};
 use nuncio_config::api::endpoint::{
@@ -9,7 +10,7 @@ use nuncio_config::api::endpoint::{
     endpoint::{AdditionalAddress, HealthCheckConfig},
     lb_endpoint::HostIdentifier,
 };
-use nuncio_config::convert::{Fraction, fraction, u32_or};
+use nuncio_config::convert::{fraction, u32_or};
 use nuncio_config::{ConfigError, Within};
 use nuncio_net::Address;
 use nuncio_sdk::metadata::DynamicMetadata;
@@ -17,7 +18,7 @@ use nuncio_sdk::metadata::DynamicMetadata;
 use super::util::{self, Errors, Target};
 use crate::host::{HealthCheckTarget, HealthFlags, Locality};
 use crate::host_set::PriorityOptions;
-use crate::info::ClusterKind;
+use crate::info::{self, ClusterKind};
 
 /// Endpoints of one locality.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ pub(crate) enum EndpointAddress {
 pub(super) struct AssignmentOptions {
     pub(super) priorities: PriorityOptions,
     /// The share of requests to be dropped.
-    pub(super) drop_overload: Option<Fraction>,
+    pub(super) drop_overload: Option<info::DropOverload>,
 }
 
 /// The most priorities that Envoy allows (PGV: `priority` at most 128).
@@ -165,8 +166,7 @@ fn read_drop_overloads(
         ));
     }
     let Some(DropOverload {
-        // Harmless: names the drops in load reports, and there are none.
-        category: _,
+        category,
         drop_percentage,
     }) = overloads.first()
     else {
@@ -174,7 +174,12 @@ fn read_drop_overloads(
     };
     if let Some(percentage) = drop_percentage {
         let fraction = fraction(percentage).within("drop_overloads[0].drop_percentage");
-        options.drop_overload = errors.take(fraction).filter(|drop| drop.numerator > 0);
+        let share = errors.take(fraction).filter(|share| share.numerator > 0);
+        options.drop_overload = share.map(|share| info::DropOverload {
+            share,
+            category: category.as_str().into(),
+            dropped: AtomicU64::new(0),
+        });
     }
 }
 

@@ -21,14 +21,14 @@ use nuncio_config::api::cluster::{
         ClusterDiscoveryType, ClusterProtocolSelection, DiscoveryType, LbPolicy as PolicyKind,
     },
 };
-use nuncio_config::convert::Fraction;
 use nuncio_config::{ConfigError, Within, convert as value};
 use nuncio_net::ConnectOptions;
 use nuncio_sdk::metadata::DynamicMetadata;
 
 use crate::breaker::Thresholds;
+use crate::host::Locality;
 use crate::host_set::PriorityOptions;
-use crate::info::{ClusterKind, HttpOptions, UpstreamProtocol};
+use crate::info::{ClusterKind, DropOverload, HttpOptions, UpstreamProtocol};
 use crate::lb::original_dst::OriginalDst;
 use crate::lb::round_robin::RoundRobin;
 use crate::lb::{LbPolicy, OverrideStatuses};
@@ -61,7 +61,7 @@ pub(crate) struct ClusterSpec {
     pub(crate) connect: Arc<ConnectOptions>,
     pub(crate) lb: Arc<dyn LbPolicy>,
     pub(crate) override_statuses: OverrideStatuses,
-    pub(crate) drop_overload: Option<Fraction>,
+    pub(crate) drop_overload: Option<DropOverload>,
     pub(crate) priorities: PriorityOptions,
     pub(crate) thresholds: [Thresholds; 2],
     pub(crate) outlier: Option<Settings>,
@@ -81,6 +81,8 @@ pub(crate) struct SharedParts {
     pub(crate) http: Arc<HttpOptions>,
     pub(crate) connect: Arc<ConnectOptions>,
     pub(crate) round_robin: Arc<RoundRobin>,
+    /// Where this proxy is.
+    pub(crate) own: Locality,
 }
 
 /// Checks and compiles a cluster.

@@ -15,6 +15,7 @@ mod feedback;
 pub mod hashing;
 pub mod least_request;
 pub mod listed_hosts;
+pub mod load_aware;
 mod murmur;
 pub mod original_dst;
 mod override_host;

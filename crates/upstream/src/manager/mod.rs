@@ -122,12 +122,15 @@ impl ClusterManager {
             this: this.clone(),
             stats: server.stats.group("cluster_manager", ManagerStats::SCHEMA),
             server,
-            shared,
             workers: workers.clone(),
             main,
             outlier_log: OnceLock::new(),
             slot,
-            parts: SharedParts::default(),
+            parts: SharedParts {
+                own: shared.locality(),
+                ..SharedParts::default()
+            },
+            shared,
             resolver,
             no_version: Arc::from(""),
             state: Mutex::default(),

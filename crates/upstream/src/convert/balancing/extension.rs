@@ -8,6 +8,7 @@ use nuncio_config::api::cluster_provided::ClusterProvided;
 use nuncio_config::api::contrib::PeakEwma as PeakEwmaMessage;
 use nuncio_config::api::core::TypedExtensionConfig;
 use nuncio_config::api::least_request::{LeastRequest as LeastRequestMessage, least_request};
+use nuncio_config::api::load_aware_locality::LoadAwareLocality as LoadAwareMessage;
 use nuncio_config::api::maglev::Maglev as MaglevMessage;
 use nuncio_config::api::metadata::{MetadataKey, metadata_key::path_segment::Segment};
 use nuncio_config::api::override_host::{
@@ -120,6 +121,9 @@ fn make(
     } else if any::is::<WrrLocality>(config) {
         let message = errors.take(any::unpack(config));
         message.and_then(|message| learning::wrr_locality(message, parts, errors))
+    } else if any::is::<LoadAwareMessage>(config) {
+        let message = errors.take(any::unpack(config));
+        message.and_then(|message| learning::load_aware(message, parts, errors))
     } else if any::is::<PeakEwmaMessage>(config) {
         let message = errors.take(any::unpack(config));
         message.and_then(|message| learning::peak_ewma(message, errors))

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nuncio_config::api::client_side_weighted_round_robin::ClientSideWeightedRoundRobin as ClientSideMessage;
 use nuncio_config::api::contrib::PeakEwma as PeakEwmaMessage;
+use nuncio_config::api::load_aware_locality::LoadAwareLocality as LoadAwareMessage;
 use nuncio_config::api::protobuf;
 use nuncio_config::api::wrr_locality::WrrLocality;
 use nuncio_config::{ConfigError, Within, convert as value};
@@ -16,6 +17,7 @@ use super::common::slow_start;
 use super::extension::{Made, first_of};
 use crate::lb::LocalityOptions;
 use crate::lb::client_side::ClientSideWeightedRoundRobin;
+use crate::lb::load_aware::{LoadAwareLocality, LoadAwareOptions};
 use crate::lb::peak_ewma::PeakEwma;
 use crate::lb::round_robin::RoundRobin;
 use crate::orca::MetricNames;
@@ -118,6 +120,98 @@ pub(super) fn wrr_locality(message: WrrLocality, parts: &SharedParts, errors: &m
             ..child.turns
         },
         ..child
+    }))
+}
+
+/// `load_aware_locality`
+pub(super) fn load_aware(
+    message: LoadAwareMessage,
+    parts: &SharedParts,
+    errors: &mut Errors,
+) -> Made {
+    let LoadAwareMessage {
+        endpoint_picking_policy,
+        weight_update_period,
+        metric_names_for_computing_utilization,
+        utilization_variance_threshold,
+        smoothing_time_constant,
+        remote_probe_fraction,
+        weight_expiration_period,
+        enable_oob_load_report,
+        oob_reporting_period,
+    } = message;
+    errors.refuse_if(
+        enable_oob_load_report.is_some_and(|on| on.value),
+        "enable_oob_load_report",
+    );
+    // Harmless: only for reports out of band.
+    let _ = oob_reporting_period;
+    let seconds = Duration::from_secs;
+    let update_period = duration(
+        weight_update_period.as_ref(),
+        "weight_update_period",
+        seconds(1),
+        errors,
+    );
+    if update_period < SHORTEST_PERIOD {
+        errors.push(ConfigError::new(
+            "weight_update_period",
+            "weight_update_period must be at least 100ms",
+        ));
+    }
+    let smoothing = duration(
+        smoothing_time_constant.as_ref(),
+        "smoothing_time_constant",
+        seconds(5),
+        errors,
+    );
+    if smoothing.is_zero() {
+        errors.push(ConfigError::new(
+            "smoothing_time_constant",
+            "value must be greater than 0s",
+        ));
+    }
+    let variance_threshold = utilization_variance_threshold.map_or(0.1, |it| it.value);
+    if !(0.0..=1.0).contains(&variance_threshold) {
+        errors.push(ConfigError::new(
+            "utilization_variance_threshold",
+            "value must be inside range [0, 1]",
+        ));
+    }
+    let probe_fraction = remote_probe_fraction.map_or(0.03, |it| it.value);
+    if !(0.0..1.0).contains(&probe_fraction) {
+        errors.push(ConfigError::new(
+            "remote_probe_fraction",
+            "value must be inside range [0, 1)",
+        ));
+    }
+    let options = LoadAwareOptions {
+        update_period,
+        metrics: MetricNames::new(metric_names_for_computing_utilization),
+        variance_threshold,
+        smoothing,
+        probe_fraction,
+        expiration: duration(
+            weight_expiration_period.as_ref(),
+            "weight_expiration_period",
+            seconds(180),
+            errors,
+        ),
+    };
+    let Some(list) = endpoint_picking_policy else {
+        errors.push(ConfigError::new(
+            "endpoint_picking_policy",
+            "value is required",
+        ));
+        return None;
+    };
+    let child = errors.nested("endpoint_picking_policy", |errors| {
+        first_of(list, parts, None, errors)
+    })?;
+    Some(Arc::new(LoadAwareLocality {
+        child,
+        options,
+        own: parts.own.clone(),
     }))
 }
 
