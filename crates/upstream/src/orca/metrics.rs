@@ -30,7 +30,10 @@ enum Part {
     RequestCost(usize),
 }
 
-const MAPS: [(&str, fn(usize) -> Part); 3] = [
+type MakePart = fn(usize) -> Part;
+
+/// The maps of a report.
+const MAPS: [(&str, MakePart); 3] = [
     ("named_metrics.", Part::NamedMetrics),
     ("utilization.", Part::Utilization),
     ("request_cost.", Part::RequestCost),

@@ -62,7 +62,7 @@ pub(super) fn client_side(message: ClientSideMessage, errors: &mut Errors) -> Ma
         errors,
     );
     let penalty = error_utilization_penalty.map_or(0.0, |penalty| penalty.value);
-    if !(penalty >= 0.0) {
+    if penalty < 0.0 || penalty.is_nan() {
         errors.push(ConfigError::new(
             "error_utilization_penalty",
             "value must be greater than or equal to 0",
