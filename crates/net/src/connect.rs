@@ -16,16 +16,43 @@ use crate::stream::Stream;
 pub struct ConnectOptions {
     /// `source_address`: where to connect from.
     pub source: Option<Address>,
+    /// `extra_source_addresses`: where to connect from when `source` is of another family than the address to connect to,
+    /// and this one is not.
+    pub other_source: Option<Box<OtherSource>>,
     /// `freebind` of the source address.
     pub freebind: Option<bool>,
     /// `tcp_keepalive`
     pub keepalive: Option<Keepalive>,
-    /// `socket_options`: those of [`SocketState::PreBind`] are set before, those of
-    /// [`SocketState::Bound`] after the source address is bound, both before connecting; others have no
+    /// `socket_options`: those of [`SocketState::PreBind`] are set before the source address is bound; others have no
     /// moment here and are not set, as in Envoy.
     pub options: Vec<SocketOption>,
     /// Leaves small writes to Nagle's algorithm; off, as in Envoy.
     pub delay: bool,
+}
+
+/// A further source address (`core.v3.ExtraSourceAddress`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OtherSource {
+    /// `address`
+    pub address: Address,
+    /// `socket_options`, in the place of [`ConnectOptions::options`].
+    pub options: Vec<SocketOption>,
+}
+
+impl ConnectOptions {
+    /// Where to connect to `to` from, and the socket options to do it with (Envoy's default local address selector).
+    pub fn local_for(&self, to: &Address) -> (Option<&Address>, &[SocketOption]) {
+        let family = |address: &Address| address.ip().map(|ip| ip.is_ipv6());
+        let is_of_family = |source: &Address| family(source) == family(to);
+        match (&self.source, &self.other_source) {
+            (Some(source), Some(other))
+                if !is_of_family(source) && is_of_family(&other.address) =>
+            {
+                (Some(&other.address), &other.options)
+            }
+            (source, _) => (source.as_ref(), &self.options),
+        }
+    }
 }
 
 /// What went wrong, as far as callers tell it apart.
@@ -139,20 +166,22 @@ fn prepare(socket: &Socket, to: &Address, options: &ConnectOptions) -> Result<()
             socket.set_tcp_nodelay(true).map_err(refused())?;
         }
     }
-    let apply = |state| {
-        options
-            .options
-            .iter()
-            .filter(|option| option.state == state)
-            .try_for_each(|option| option.apply(socket))
-    };
-    apply(SocketState::PreBind).map_err(refused())?;
-    if let Some(source) = &options.source {
-        socket_address(source)
-            .and_then(|source| socket.bind(&source))
-            .map_err(ConnectError::of_kind(ConnectErrorKind::Bind))?;
+    // There are no meaningful options and sources for others, as in Envoy.
+    if !matches!(to, Address::Ip(_)) {
+        return Ok(());
     }
-    apply(SocketState::Bound).map_err(refused())
+    let (source, socket_options) = options.local_for(to);
+    socket_options
+        .iter()
+        .filter(|option| option.state == SocketState::PreBind)
+        .try_for_each(|option| option.apply(socket))
+        .map_err(refused())?;
+    match source {
+        None => Ok(()),
+        Some(source) => socket_address(source)
+            .and_then(|source| socket.bind(&source))
+            .map_err(ConnectError::of_kind(ConnectErrorKind::Bind)),
+    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ mod stream;
 mod sys;
 
 pub use address::{Address, AddressError, IpRange};
-pub use connect::{ConnectError, ConnectErrorKind, ConnectOptions, connect};
+pub use connect::{ConnectError, ConnectErrorKind, ConnectOptions, OtherSource, connect};
 pub use connection::{Connection, Traffic, TransportSocket, next_connection_id};
 pub use interfaces::interface_addresses;
 pub use listen::{BindError, ListenOptions, ListenSocket, Listener};

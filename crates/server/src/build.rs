@@ -109,6 +109,16 @@ pub(crate) fn build(
     {
         clusters.set_local_cluster(&manager.local_cluster_name);
     }
+    if let Some(manager) = &bootstrap.cluster_manager
+        && let Some(bind) = &manager.upstream_bind_config
+    {
+        errors.extend(
+            clusters
+                .set_bind_config(bind.clone())
+                .err()
+                .unwrap_or_default(),
+        );
+    }
     errors.extend(
         clusters
             .initialize(loaded.clusters(), false)

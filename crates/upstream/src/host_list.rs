@@ -99,6 +99,23 @@ impl HostList {
         }
     }
 
+    /// Whose turn comes after `ahead` others: `None` when nobody can tell, or it would be somebody's second.
+    pub(crate) fn peek(&self, ahead: usize) -> Option<&Arc<Host>> {
+        let List { hosts, turn, order } = &*self.0;
+        let turn = turn.load(Relaxed) + ahead as u64;
+        if ahead >= hosts.len() {
+            return None;
+        }
+        match order.get()? {
+            Order::Uneven => None,
+            Order::Plain => hosts.get((turn % hosts.len() as u64) as usize),
+            Order::Weighted(period) => {
+                let index = period.get((turn % period.len() as u64) as usize)?;
+                hosts.get(*index as usize)
+            }
+        }
+    }
+
     #[cold]
     fn begin(&self, seed: u64) -> &Order {
         // A list that goes on where an earlier one stopped has a turn already.
@@ -202,6 +219,18 @@ mod tests {
     fn weights_of_one_measure_are_plain() {
         assert!(list(&[6, 6, 6]).is_even());
         assert_eq!(turns(&list(&[6, 6, 6]), 4), [1, 2, 0, 1]);
+    }
+
+    #[test]
+    fn turns_can_be_told_ahead() {
+        for list in [list(&[1, 1, 1]), list(&[1, 2, 3])] {
+            assert!(list.peek(0).is_none(), "nobody has begun");
+            turns(&list, 1);
+            let told = [0, 1, 2].map(|ahead| crate::testing::port(list.peek(ahead).unwrap()));
+            let taken = turns(&list, 3);
+            assert_eq!(told.map(usize::from)[..], taken);
+            assert!(list.peek(3).is_none());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use nuncio_config::convert::Fraction;
+use nuncio_event::Instant;
 use nuncio_http::h1::H1Settings;
 use nuncio_http::h2::H2Settings;
 use nuncio_net::ConnectOptions;
@@ -19,6 +20,7 @@ use crate::lb::{LbPolicy, OverrideStatuses, Wanted};
 use crate::manager::Removal;
 use crate::orca::ReportedMetrics;
 use crate::outlier::Detector;
+use crate::random::Random;
 
 /// How a cluster finds its hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub struct ClusterInfo {
     pub http: Arc<HttpOptions>,
     /// Source address, keep-alive and socket options of connections; clusters without any share one object.
     pub connect: Arc<ConnectOptions>,
+    /// In which order the addresses of a host are tried.
+    pub families: FamilyOrder,
+    /// How connections are kept.
+    pub pools: PoolOptions,
     /// How hosts are chosen.
     pub lb: Arc<dyn LbPolicy>,
     /// What the router tells of answers.
@@ -100,6 +106,54 @@ impl ClusterInfo {
     }
 }
 
+/// How pools keep connections.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PoolOptions {
+    /// `preconnect_policy.per_upstream_preconnect_ratio`: streams that a pool is provisioned for, per stream that there is; 1
+    /// to 3.
+    pub preconnect: f32,
+    /// `preconnect_policy.predictive_preconnect_ratio`: the same for all pools of the cluster together, of which those of the
+    /// hosts next in turn connect; 1 to 3.
+    pub predictive_preconnect: f32,
+    /// `connection_pool_per_downstream_connection`
+    pub per_downstream: bool,
+    /// `close_connections_on_host_health_failure`: ends tunnels to a host that fails. All other connections to such a host are
+    /// drained in any case.
+    pub close_on_health_failure: bool,
+    /// `common_lb_config.close_connections_on_host_set_change`: all connections are drained.
+    pub drain_on_host_change: bool,
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        Self {
+            preconnect: 1.0,
+            predictive_preconnect: 1.0,
+            per_downstream: false,
+            close_on_health_failure: false,
+            drain_on_host_change: false,
+        }
+    }
+}
+
+/// `upstream_connection_options.happy_eyeballs_config`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FamilyOrder {
+    /// `first_address_family_version`; `None`: the family of the first address.
+    pub first_is_v6: Option<bool>,
+    /// `first_address_family_count`: so many of the first family come before one of the other; 1 unless told.
+    pub first_count: u32,
+}
+
+impl Default for FamilyOrder {
+    fn default() -> Self {
+        Self {
+            first_is_v6: None,
+            first_count: 1,
+        }
+    }
+}
+
 /// What a connection to an upstream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamProtocol {
@@ -138,6 +192,8 @@ pub struct HttpOptions {
     pub max_requests_per_connection: Option<u32>,
     /// `common_http_protocol_options.max_connection_duration`
     pub max_connection_duration: Option<Duration>,
+    /// `common_http_protocol_options.max_connection_duration_jitter`: up to so much is added, as a share of the duration.
+    pub max_connection_duration_jitter: f64,
     /// `common_http_protocol_options.max_stream_duration`: the router's to enforce.
     pub max_stream_duration: Option<Duration>,
 }
@@ -153,6 +209,19 @@ impl HttpOptions {
             Some(Protocol::Http10 | Protocol::Http11) | None => UpstreamProtocol::Http1,
         })
     }
+
+    /// When a connection that is made `now` is too old.
+    pub(crate) fn expiry(&self, now: Instant) -> Option<Instant> {
+        let duration = self.max_connection_duration?;
+        let jitter = match self.max_connection_duration_jitter {
+            0.0 => Duration::ZERO,
+            share => {
+                let random = Random::from_system().next() as f64 / u64::MAX as f64;
+                duration.mul_f64(share * random)
+            }
+        };
+        now.checked_add(duration)?.checked_add(jitter)
+    }
 }
 
 impl Default for HttpOptions {
@@ -165,6 +234,7 @@ impl Default for HttpOptions {
             idle_timeout: Some(DEFAULT_IDLE_TIMEOUT),
             max_requests_per_connection: None,
             max_connection_duration: None,
+            max_connection_duration_jitter: 0.0,
             max_stream_duration: None,
         }
     }

@@ -197,3 +197,20 @@ impl DnsResolver for Script {
         })
     }
 }
+
+/// A socket whose queue of connections is full, so that the next one hangs.
+pub(crate) fn full_socket() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
+    use std::net::{TcpListener, TcpStream};
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    // SAFETY-free way to a backlog of 0: listen again through the same descriptor.
+    rustix_listen(&socket);
+    let address = socket.local_addr().unwrap();
+    let wait = Duration::from_millis(50);
+    let streams = std::iter::from_fn(|| TcpStream::connect_timeout(&address, wait).ok());
+    let streams = streams.take(10).collect();
+    (socket, streams)
+}
+
+fn rustix_listen(socket: &std::net::TcpListener) {
+    socket2::SockRef::from(socket).listen(0).unwrap();
+}

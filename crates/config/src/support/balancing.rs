@@ -81,6 +81,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("ignore_new_hosts_until_first_hc", Implemented),
             ("consistent_hashing_lb_config", Implemented),
             ("override_host_status", Implemented),
+            ("close_connections_on_host_set_change", Implemented),
         ],
     ),
     message(

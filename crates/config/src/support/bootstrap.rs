@@ -53,6 +53,7 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             ("local_cluster_name", Implemented),
             ("outlier_detection", Implemented),
+            ("upstream_bind_config", Implemented),
         ],
     ),
     message(

@@ -47,10 +47,9 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("transport_socket", Implemented),
             ("metadata", Implemented),
             ("upstream_connection_options", Implemented),
-            (
-                "close_connections_on_host_health_failure",
-                Harmless("connections to a host that fails are drained in any case"),
-            ),
+            ("close_connections_on_host_health_failure", Implemented),
+            ("preconnect_policy", Implemented),
+            ("connection_pool_per_downstream_connection", Implemented),
             ("ignore_health_on_host_removal", Implemented),
             ("load_balancing_policy", Implemented),
             ("lrs_report_endpoint_metrics", Implemented),
@@ -110,7 +109,32 @@ pub(super) const MESSAGES: &[Entry] = &[
     ),
     message(
         "envoy.config.cluster.v3.UpstreamConnectionOptions",
-        &[("tcp_keepalive", Implemented)],
+        &[
+            ("tcp_keepalive", Implemented),
+            (
+                "set_local_interface_name_on_upstream_connections",
+                Harmless("nothing shows an interface's name"),
+            ),
+            ("happy_eyeballs_config", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.cluster.v3.UpstreamConnectionOptions.HappyEyeballsConfig",
+        &[
+            ("first_address_family_version", Implemented),
+            ("first_address_family_count", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.cluster.v3.Cluster.PreconnectPolicy",
+        &[
+            ("per_upstream_preconnect_ratio", Implemented),
+            ("predictive_preconnect_ratio", Implemented),
+            (
+                "preconnect_enabled_metadata",
+                Refused("every host is connected to ahead"),
+            ),
+        ],
     ),
     message(
         "envoy.config.cluster.v3.CircuitBreakers",
@@ -189,7 +213,12 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("address", Implemented),
             ("health_check_config", Implemented),
             ("hostname", Implemented),
+            ("additional_addresses", Implemented),
         ],
+    ),
+    message(
+        "envoy.config.endpoint.v3.Endpoint.AdditionalAddress",
+        &[("address", Implemented)],
     ),
     message(
         "envoy.config.endpoint.v3.Endpoint.HealthCheckConfig",

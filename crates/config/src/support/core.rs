@@ -5,15 +5,18 @@ use super::{
     message, route::REDIRECT_PREDICATES,
 };
 
+const LOCAL_ADDRESS_SELECTOR: &str =
+    "envoy.config.upstream.local_address_selector.v3.DefaultLocalAddressSelector";
+
 /// What a `TypedExtensionConfig` holds, wherever it is.
 const EXTENSIONS: &[&str] = &{
     const GROUPS: [&[&str]; 4] = [
         &POLICIES,
         &SESSION_STATES,
-        &[PRESERVE_CASE],
+        &[PRESERVE_CASE, LOCAL_ADDRESS_SELECTOR],
         &REDIRECT_PREDICATES,
     ];
-    const COUNT: usize = POLICIES.len() + SESSION_STATES.len() + 1 + REDIRECT_PREDICATES.len();
+    const COUNT: usize = POLICIES.len() + SESSION_STATES.len() + 2 + REDIRECT_PREDICATES.len();
     let mut all = [""; COUNT];
     let (mut group, mut next) = (0, 0);
     while group < GROUPS.len() {
@@ -126,8 +129,23 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("source_address", Implemented),
             ("freebind", Implemented),
             ("socket_options", Implemented),
+            ("extra_source_addresses", Implemented),
+            ("additional_source_addresses", Implemented),
+            (
+                "local_address_selector",
+                Extension(&[LOCAL_ADDRESS_SELECTOR]),
+            ),
+            (
+                "validate_network_namespaces",
+                Harmless("an address in a network namespace is refused"),
+            ),
         ],
     ),
+    message(
+        "envoy.config.core.v3.ExtraSourceAddress",
+        &[("address", Implemented), ("socket_options", Implemented)],
+    ),
+    message(LOCAL_ADDRESS_SELECTOR, &[]),
     message(
         "envoy.config.core.v3.SocketOption",
         &[

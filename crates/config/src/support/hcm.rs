@@ -148,6 +148,7 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             ("idle_timeout", Implemented),
             ("max_connection_duration", Implemented),
+            ("max_connection_duration_jitter", Implemented),
             ("max_headers_count", Implemented),
             ("max_response_headers_kb", Implemented),
             ("max_stream_duration", Implemented),

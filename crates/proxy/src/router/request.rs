@@ -183,8 +183,11 @@ impl Stream {
             );
         }
         let acquired = match self.ends_tunnel(forward) {
-            true => cluster.acquire_tcp(&host, priority),
-            false => cluster.acquire(&host, priority, self.info.protocol),
+            true => cluster.acquire_tcp(&self.info.connection, &host, priority),
+            false => {
+                let downstream = &self.info.connection;
+                cluster.acquire_for(downstream, &host, priority, self.info.protocol)
+            }
         };
         if !matches!(acquired, Acquire::PendingOverflow) {
             self.info.upstream.host = Some(host.clone());

@@ -1,54 +1,99 @@
-//! How connections are made.
+//! How connections are made, and when.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use nuncio_config::ConfigError;
 use nuncio_config::api::cluster::UpstreamConnectionOptions;
-use nuncio_config::api::core::{
-    BindConfig, SocketOption as OptionMessage, TcpKeepalive, TransportSocket, socket_option,
-    transport_socket::ConfigType,
+use nuncio_config::api::cluster::cluster::PreconnectPolicy;
+use nuncio_config::api::cluster::upstream_connection_options::{
+    FirstAddressFamilyVersion, HappyEyeballsConfig,
 };
+use nuncio_config::api::core::{
+    BindConfig, TcpKeepalive, TransportSocket, transport_socket::ConfigType,
+};
+use nuncio_config::api::protobuf::DoubleValue;
 use nuncio_config::api::raw_buffer::RawBuffer;
 use nuncio_config::{any, convert::u32_or};
-use nuncio_net::{ConnectOptions, Keepalive, SocketOption, SocketState};
+use nuncio_net::{ConnectOptions, Keepalive};
 
 use super::SharedParts;
-use super::util::{self, Errors, Target};
+use super::bind::bind_config;
+use super::util::Errors;
+use crate::info::{FamilyOrder, PoolOptions};
 
-/// `upstream_bind_config` and `upstream_connection_options`.
+/// How connections are made.
+pub(super) struct Connecting {
+    pub(super) connect: Arc<ConnectOptions>,
+    pub(super) families: FamilyOrder,
+}
+
+/// `upstream_bind_config` and `upstream_connection_options` of the cluster `name`.
 pub(super) fn options(
+    name: &str,
     bind: Option<BindConfig>,
     connection: Option<UpstreamConnectionOptions>,
     parts: &SharedParts,
     errors: &mut Errors,
-) -> Arc<ConnectOptions> {
-    let mut options = ConnectOptions::default();
-    if let Some(bind) = bind {
-        errors.nested("upstream_bind_config", |errors| {
-            bind_config(bind, &mut options, errors)
-        });
-    }
+) -> Connecting {
+    let bootstrap = parts.bind.get();
+    let mut families = FamilyOrder::default();
+    let mut options = match bind {
+        Some(bind) => errors.nested("upstream_bind_config", |errors| {
+            bind_config(&format!("Cluster {name}"), bind, bootstrap, errors)
+        }),
+        None => bootstrap
+            .map(|it| (*it.options).clone())
+            .unwrap_or_default(),
+    };
     if let Some(connection) = connection {
         let UpstreamConnectionOptions {
             tcp_keepalive,
-            set_local_interface_name_on_upstream_connections,
+            // Harmless: nothing here shows an interface's name.
+            set_local_interface_name_on_upstream_connections: _,
             happy_eyeballs_config,
         } = connection;
-        errors.nested("upstream_connection_options", |errors| {
-            errors.refuse_if(
-                set_local_interface_name_on_upstream_connections,
-                "set_local_interface_name_on_upstream_connections",
-            );
-            errors.refuse_if(happy_eyeballs_config.is_some(), "happy_eyeballs_config");
-        });
         options.keepalive = tcp_keepalive.map(keepalive);
+        if let Some(HappyEyeballsConfig {
+            first_address_family_version,
+            first_address_family_count,
+        }) = happy_eyeballs_config
+        {
+            families.first_is_v6 =
+                match FirstAddressFamilyVersion::try_from(first_address_family_version) {
+                    Ok(FirstAddressFamilyVersion::V4) => Some(false),
+                    Ok(FirstAddressFamilyVersion::V6) => Some(true),
+                    // What is no IP version counts as none, as in Envoy.
+                    _ => None,
+                };
+            families.first_count = u32_or(first_address_family_count.as_ref(), 1);
+        }
     }
-    if options == ConnectOptions::default() {
-        parts.connect.clone()
-    } else {
-        Arc::new(options)
+    let connect = [&parts.connect]
+        .into_iter()
+        .chain(bootstrap.map(|it| &it.options))
+        .find(|shared| ***shared == options)
+        .cloned();
+    Connecting {
+        connect: connect.unwrap_or_else(|| Arc::new(options)),
+        families,
     }
+}
+
+/// `preconnect_policy`
+pub(super) fn preconnect(message: PreconnectPolicy, pools: &mut PoolOptions, errors: &mut Errors) {
+    let PreconnectPolicy {
+        per_upstream_preconnect_ratio,
+        predictive_preconnect_ratio,
+        preconnect_enabled_metadata,
+    } = message;
+    errors.refuse_if(
+        preconnect_enabled_metadata.is_some(),
+        "preconnect_enabled_metadata",
+    );
+    // The rules of the message allow 1 to 3.
+    let ratio = |value: Option<DoubleValue>| value.map_or(1.0, |it| it.value as f32);
+    pools.preconnect = ratio(per_upstream_preconnect_ratio);
+    pools.predictive_preconnect = ratio(predictive_preconnect_ratio);
 }
 
 fn keepalive(message: TcpKeepalive) -> Keepalive {
@@ -65,91 +110,6 @@ fn keepalive(message: TcpKeepalive) -> Keepalive {
         time: positive(keepalive_time).map(seconds),
         interval: positive(keepalive_interval).map(seconds),
     }
-}
-
-fn bind_config(message: BindConfig, options: &mut ConnectOptions, errors: &mut Errors) {
-    let BindConfig {
-        source_address,
-        freebind,
-        socket_options,
-        extra_source_addresses,
-        #[expect(deprecated, reason = "refused")]
-        additional_source_addresses,
-        local_address_selector,
-        validate_network_namespaces,
-    } = message;
-    errors.refuse_if(!extra_source_addresses.is_empty(), "extra_source_addresses");
-    errors.refuse_if(
-        !additional_source_addresses.is_empty(),
-        "additional_source_addresses",
-    );
-    errors.refuse_if(local_address_selector.is_some(), "local_address_selector");
-    errors.refuse_if(validate_network_namespaces, "validate_network_namespaces");
-    if let Some(source) = source_address {
-        let source = util::socket_address(source, false).map_err(|e| e.within("source_address"));
-        if let Some(Target::Literal(address)) = errors.take(source) {
-            options.source = Some(address);
-        }
-    }
-    options.freebind = freebind.map(|freebind| freebind.value);
-    for (index, option) in socket_options.into_iter().enumerate() {
-        let option = errors.nested(&format!("socket_options[{index}]"), |e| {
-            socket_option(option, e)
-        });
-        options.options.extend(option);
-    }
-}
-
-fn socket_option(message: OptionMessage, errors: &mut Errors) -> Option<SocketOption> {
-    let OptionMessage {
-        description,
-        level,
-        name,
-        state,
-        r#type,
-        ip_version,
-        value,
-    } = message;
-    errors.refuse_if(ip_version != 0, "ip_version");
-    // An option for datagram sockets alone is not for these.
-    if r#type.is_some_and(|kind| kind.stream.is_none() && kind.datagram.is_some()) {
-        return None;
-    }
-    let state = match state {
-        0 => SocketState::PreBind,
-        1 => SocketState::Bound,
-        2 => SocketState::Listening,
-        other => {
-            errors.push(ConfigError::new(
-                "state",
-                format!("unknown enum value {other}"),
-            ));
-            return None;
-        }
-    };
-    let number = |value: i64, field: &str| {
-        i32::try_from(value).map_err(|_| ConfigError::new(field, "value is out of range"))
-    };
-    let level = errors.take(number(level, "level"))?;
-    let name = errors.take(number(name, "name"))?;
-    let value = match value {
-        None => {
-            errors.push(ConfigError::new("value", "value is required"));
-            return None;
-        }
-        Some(socket_option::Value::IntValue(value)) => errors
-            .take(number(value, "int_value"))?
-            .to_ne_bytes()
-            .to_vec(),
-        Some(socket_option::Value::BufValue(value)) => value,
-    };
-    Some(SocketOption {
-        description,
-        level,
-        name,
-        value,
-        state,
-    })
 }
 
 /// `transport_socket`: plain text is the only one so far.

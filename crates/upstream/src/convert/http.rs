@@ -229,10 +229,9 @@ fn common_options(message: &CommonOptions, draft: &mut Draft, errors: &mut Error
         headers_with_underscores_action: _,
         max_requests_per_connection,
     } = message;
-    errors.refuse_if(
-        max_connection_duration_jitter.is_some(),
-        "max_connection_duration_jitter",
-    );
+    // Unlike in Envoy 1.40, which takes no notice of it upstream.
+    options.max_connection_duration_jitter =
+        max_connection_duration_jitter.map_or(0.0, |percent| percent.value / 100.0);
     if let Some(timeout) = errors.take(
         value::timeout(idle_timeout.as_ref(), Some(DEFAULT_IDLE_TIMEOUT)).within("idle_timeout"),
     ) {

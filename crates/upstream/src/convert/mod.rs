@@ -2,6 +2,7 @@
 //! here, and no message is seen behind this module.
 
 mod balancing;
+mod bind;
 mod connection;
 mod dns;
 mod endpoints;
@@ -12,7 +13,7 @@ mod original_dst;
 mod outlier;
 mod util;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nuncio_config::api::cluster::{
@@ -28,13 +29,16 @@ use nuncio_sdk::metadata::DynamicMetadata;
 use crate::breaker::Thresholds;
 use crate::host::Locality;
 use crate::host_set::PriorityOptions;
-use crate::info::{ClusterKind, DropOverload, HttpOptions, UpstreamProtocol};
+use crate::info::{
+    ClusterKind, DropOverload, FamilyOrder, HttpOptions, PoolOptions, UpstreamProtocol,
+};
 use crate::lb::original_dst::OriginalDst;
 use crate::lb::round_robin::RoundRobin;
 use crate::lb::{LbPolicy, OverrideStatuses};
 use crate::orca::MetricNames;
 use crate::outlier::Settings;
 
+pub(crate) use bind::BootstrapBind;
 pub(crate) use dns::DnsOptions;
 pub(crate) use endpoints::{EndpointAddress, EndpointSpec, LocalitySpec};
 pub(crate) use util::Errors;
@@ -59,6 +63,8 @@ pub(crate) struct ClusterSpec {
     pub(crate) per_connection_buffer_limit: u32,
     pub(crate) http: Arc<HttpOptions>,
     pub(crate) connect: Arc<ConnectOptions>,
+    pub(crate) families: FamilyOrder,
+    pub(crate) pools: PoolOptions,
     pub(crate) lb: Arc<dyn LbPolicy>,
     pub(crate) override_statuses: OverrideStatuses,
     pub(crate) drop_overload: Option<DropOverload>,
@@ -79,7 +85,10 @@ pub(crate) struct ClusterSpec {
 #[derive(Debug, Default)]
 pub(crate) struct SharedParts {
     pub(crate) http: Arc<HttpOptions>,
+    /// Of clusters without any, unless the bootstrap says something.
     pub(crate) connect: Arc<ConnectOptions>,
+    /// `cluster_manager.upstream_bind_config`, for clusters that have none.
+    pub(crate) bind: OnceLock<BootstrapBind>,
     pub(crate) round_robin: Arc<RoundRobin>,
     /// Where this proxy is.
     pub(crate) own: Locality,
@@ -188,17 +197,10 @@ pub(crate) fn compile(
         (track_timeout_budgets, "track_timeout_budgets"),
         (upstream_config.is_some(), "upstream_config"),
         (track_cluster_stats.is_some(), "track_cluster_stats"),
-        (preconnect_policy.is_some(), "preconnect_policy"),
-        (
-            connection_pool_per_downstream_connection,
-            "connection_pool_per_downstream_connection",
-        ),
         (queuing_policies.is_some(), "queuing_policies"),
     ] {
         errors.refuse_if(set, field);
     }
-    // Harmless: connections to a host that fails are drained in any case.
-    let _ = close_connections_on_host_health_failure;
 
     if name.is_empty() {
         errors.push(ConfigError::new(
@@ -247,6 +249,19 @@ pub(crate) fn compile(
     let ignore_new_hosts = common_lb_config
         .as_ref()
         .is_some_and(|common| common.ignore_new_hosts_until_first_hc);
+    let mut pools = PoolOptions {
+        per_downstream: connection_pool_per_downstream_connection,
+        close_on_health_failure: close_connections_on_host_health_failure,
+        drain_on_host_change: common_lb_config
+            .as_ref()
+            .is_some_and(|common| common.close_connections_on_host_set_change),
+        ..PoolOptions::default()
+    };
+    if let Some(policy) = preconnect_policy {
+        errors.nested("preconnect_policy", |errors| {
+            connection::preconnect(policy, &mut pools, errors);
+        });
+    }
     let policy_kind = PolicyKind::try_from(lb_policy).ok();
     let original_dst = (kind == Some(ClusterKind::OriginalDst)).then(|| {
         let fields = original_dst::Fields {
@@ -283,7 +298,8 @@ pub(crate) fn compile(
             outlier::settings(message, errors)
         })
     });
-    let connect = connection::options(
+    let connection::Connecting { connect, families } = connection::options(
+        &name,
         upstream_bind_config,
         upstream_connection_options,
         parts,
@@ -353,6 +369,8 @@ pub(crate) fn compile(
         per_connection_buffer_limit,
         http: http.unwrap_or_else(|| parts.http.clone()),
         connect,
+        families,
+        pools,
         lb,
         override_statuses,
         drop_overload,

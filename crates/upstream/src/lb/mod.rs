@@ -145,6 +145,18 @@ pub trait LoadBalancer {
         let _ = host;
         false
     }
+
+    /// The host that will be chosen after `ahead` others, as far as that can be told, for connections that are made ahead
+    /// (Envoy's `peekAnotherHost`).
+    fn peek<'a>(
+        &mut self,
+        hosts: &'a Arc<PrioritySet>,
+        ahead: usize,
+        env: &LbEnv,
+    ) -> Option<&'a Arc<Host>> {
+        let _ = (hosts, ahead, env);
+        None
+    }
 }
 
 /// What balancers of one cluster on one worker have at hand.

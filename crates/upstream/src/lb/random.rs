@@ -1,6 +1,7 @@
 //! `RANDOM`: any host. Weights of hosts do not count, as in Envoy; those of localities do.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::sources::{LocalityOptions, Sources};
@@ -22,7 +23,10 @@ impl LbPolicy for Random {
     }
 
     fn build(self: Arc<Self>, _: &RandomNumbers) -> Box<dyn LoadBalancer> {
-        Box::new(Balancer(Sources::new(self.localities)))
+        Box::new(Balancer {
+            sources: Sources::new(self.localities),
+            drawn: VecDeque::new(),
+        })
     }
 
     fn same_as(&self, other: &dyn LbPolicy) -> bool {
@@ -30,7 +34,11 @@ impl LbPolicy for Random {
     }
 }
 
-struct Balancer(Sources);
+struct Balancer {
+    sources: Sources,
+    /// Numbers of requests to come, drawn when somebody wanted to know.
+    drawn: VecDeque<u64>,
+}
 
 impl LoadBalancer for Balancer {
     fn choose<'a>(
@@ -40,9 +48,27 @@ impl LoadBalancer for Balancer {
         env: &LbEnv,
     ) -> Option<Cow<'a, Arc<Host>>> {
         choose_untried(cx, |_| {
-            let list = self.0.choose(hosts, env)?;
-            list.get((env.random.next() % list.len().max(1) as u64) as usize)
+            let list = self.sources.choose(hosts, env)?;
+            let drawn = self.drawn.pop_front();
+            let number = drawn.unwrap_or_else(|| env.random.next());
+            list.get((number % list.len().max(1) as u64) as usize)
         })
+    }
+
+    fn peek<'a>(
+        &mut self,
+        hosts: &'a Arc<PrioritySet>,
+        ahead: usize,
+        env: &LbEnv,
+    ) -> Option<&'a Arc<Host>> {
+        let list = self.sources.choose(hosts, env)?;
+        if ahead >= list.len() {
+            return None;
+        }
+        while self.drawn.len() <= ahead {
+            self.drawn.push_back(env.random.next());
+        }
+        list.get((self.drawn[ahead] % list.len() as u64) as usize)
     }
 }
 
@@ -51,7 +77,7 @@ mod tests {
     use super::*;
     use crate::host::HealthFlags;
     use crate::lb::testing::{env, one_priority, picks};
-    use crate::testing::host;
+    use crate::testing::{host, port};
 
     #[test]
     fn every_host_is_chosen_about_as_often() {
@@ -63,6 +89,17 @@ mod tests {
             let count = picked.iter().filter(|&&p| p == port).count();
             assert!((900..1100).contains(&count), "{port}: {count}");
         }
+    }
+
+    #[test]
+    fn choices_can_be_told_ahead() {
+        let env = env(5);
+        let hosts = one_priority((0..4).map(|p| host(p, 1, HealthFlags::NONE)));
+        let mut balancer = Arc::new(Random::default()).build(&env.random);
+        let told = [2, 0, 1].map(|ahead| port(balancer.peek(&hosts, ahead, &env).unwrap()));
+        assert!(balancer.peek(&hosts, 4, &env).is_none());
+        let picked = picks(&mut *balancer, &hosts, &env, 3);
+        assert_eq!([told[1], told[2], told[0]][..], picked);
     }
 
     #[test]

@@ -54,6 +54,19 @@ impl LoadBalancer for Balancer {
     ) -> Option<Cow<'a, Arc<Host>>> {
         choose_untried(cx, |_| self.choose_once(hosts, env))
     }
+
+    /// Known where turns are taken on the list itself.
+    fn peek<'a>(
+        &mut self,
+        hosts: &'a Arc<PrioritySet>,
+        ahead: usize,
+        env: &LbEnv,
+    ) -> Option<&'a Arc<Host>> {
+        if self.newcomers.now(hosts).is_some() {
+            return None;
+        }
+        self.sources.choose(hosts, env)?.peek(ahead)
+    }
 }
 
 impl Balancer {

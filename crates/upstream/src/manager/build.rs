@@ -144,6 +144,8 @@ impl ClusterManager {
             per_connection_buffer_limit: spec.per_connection_buffer_limit,
             http: spec.http,
             connect: spec.connect,
+            families: spec.families,
+            pools: spec.pools,
             lb: spec.lb,
             wanted,
             reported_metrics,

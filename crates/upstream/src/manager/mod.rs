@@ -18,12 +18,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use nuncio_config::ConfigError;
 use nuncio_config::api::cluster::Cluster;
+use nuncio_config::api::core::BindConfig;
 use nuncio_event::{Dispatchers, MainDispatcher, Slot, main_queue};
 use nuncio_sdk::{ClusterId, ServerContext};
 use nuncio_stats::Group;
 use prost::Message;
 
-use crate::convert::{self, SharedParts};
+use crate::convert::{self, BootstrapBind, SharedParts};
 use crate::dns::DnsResolver;
 use crate::host_set::PrioritySet;
 use crate::info::ClusterInfo;
@@ -159,6 +160,21 @@ impl ClusterManager {
     /// [`Self::initialize`], which finds it missing if it is.
     pub fn set_local_cluster(&self, name: &str) {
         self.shared.set_local_cluster(name);
+    }
+
+    /// `cluster_manager.upstream_bind_config`, for clusters without one of their own; before [`Self::initialize`].
+    ///
+    /// # Errors
+    /// Everything that is wrong, with complete paths.
+    pub fn set_bind_config(&self, message: BindConfig) -> Result<(), Vec<ConfigError>> {
+        let bind = BootstrapBind::new(message).map_err(|errors| {
+            let path = "cluster_manager.upstream_bind_config";
+            let errors = errors.into_iter().map(|error| error.within(path));
+            errors.collect::<Vec<_>>()
+        })?;
+        // The first one holds: there is one bootstrap.
+        let _ = self.parts.bind.set(bind);
+        Ok(())
     }
 
     /// Adds the bootstrap's clusters, given with their index in `static_resources.clusters`, and begins to bring them up.
@@ -373,7 +389,8 @@ impl ClusterManager {
         }
     }
 
-    fn show_health(&self, id: ClusterId) {
+    /// Sorts the hosts by health anew and tells the workers.
+    pub(crate) fn show_health(&self, id: ClusterId) {
         let mut state = self.state();
         let Some(version) = state
             .clusters

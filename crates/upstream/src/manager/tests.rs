@@ -92,7 +92,7 @@ fn all_errors_are_reported_with_their_places() {
     let manager = manager();
     let mut bad = static_cluster("a", &at(&[1]));
     bad.lb_policy = 6;
-    bad.connection_pool_per_downstream_connection = true;
+    bad.queuing_policies = Some(Default::default());
     let twice = static_cluster("b", &[]);
     let name = cluster("c", DiscoveryType::Static, vec![endpoint("a.name", 80)]);
     let errors = manager
@@ -101,9 +101,7 @@ fn all_errors_are_reported_with_their_places() {
     let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(shown.len(), 4, "{shown:#?}");
     assert!(
-        shown[0].starts_with(
-            "static_resources.clusters[0].connection_pool_per_downstream_connection: unsupported"
-        ),
+        shown[0].starts_with("static_resources.clusters[0].queuing_policies: unsupported"),
         "{shown:#?}"
     );
     assert!(

@@ -11,8 +11,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use nuncio_event::{Instant, Timer};
-use nuncio_net::{Address, ConnectError, ConnectErrorKind, ConnectOptions, Connection, Stream};
+use nuncio_net::{Address, ConnectError, ConnectErrorKind, ConnectOptions, Connection};
 
+use super::eyeballs::{NoConnection, connect_first};
 use super::{ClientConnection, ClosedBy, Counters, Pool, http2};
 use crate::breaker::Resource;
 use crate::info::{ClusterInfo, UpstreamProtocol};
@@ -90,11 +91,8 @@ impl ConnectFailure {
         let errno = error.error.raw_os_error();
         match error.kind {
             ConnectErrorKind::Bind => {
-                let source = options
-                    .source
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
+                let (source, _) = options.local_for(to);
+                let source = source.map(ToString::to_string).unwrap_or_default();
                 Self::new(
                     FailureKind::LocalConnectionFailure,
                     format!("failed to bind to {source}: {text}"),
@@ -150,15 +148,19 @@ impl Pool {
     pub(super) fn create_connections(self: &Rc<Self>) {
         // Envoy's limit per occasion.
         for _ in 0..3 {
-            let waiting = self.waiters.borrow().len() as u64;
-            if waiting <= self.connecting_capacity.get() || !self.create_connection() {
+            let wanted = self.has_unserved_waiters() || self.wants_spare_connection();
+            if !wanted || !self.create_connection() {
                 return;
             }
         }
     }
 
+    fn has_unserved_waiters(&self) -> bool {
+        self.waiters.borrow().len() as u64 > self.connecting_capacity.get()
+    }
+
     /// Whether another one may be tried.
-    fn create_connection(self: &Rc<Self>) -> bool {
+    pub(super) fn create_connection(self: &Rc<Self>) -> bool {
         let Counters {
             stats,
             breakers,
@@ -169,7 +171,7 @@ impl Pool {
         if !allowed {
             stats.inc(S::UPSTREAM_CX_OVERFLOW);
             // Without any connection nobody would ever serve those who wait.
-            if self.connections.get() > 0 {
+            if self.connections.get() > 0 || self.waiters.borrow().is_empty() {
                 return false;
             }
             breakers.take_beyond(self.priority, Resource::Connections, gauges);
@@ -223,7 +225,11 @@ impl Pool {
         self.host.stats().cx_connect_fail.fetch_add(1, Relaxed);
         self.connection_is_gone(by, false);
         self.fail_waiters(failure);
-        self.after_loss();
+        // Nothing is made ahead of a request: that would fail, too, again and again.
+        if self.has_unserved_waiters() {
+            self.create_connections();
+        }
+        self.retire_if_unused();
     }
 }
 
@@ -262,12 +268,7 @@ async fn connect(attempt: Attempt, info: Arc<ClusterInfo>) {
         return;
     };
     let started = Instant::now();
-    let result = connect_in_time(&pool, &info).await.and_then(|stream| {
-        let to = pool.host.address();
-        let local = stream.local_address();
-        let local = local.map_err(|e| ConnectFailure::of(&e.into(), to, &info.connect))?;
-        Ok(Connection::raw(stream, local, to.clone()))
-    });
+    let result = connect_in_time(&pool, &info).await;
     let now = Instant::now();
     drop(pool);
     let Some(pool) = attempt.finish() else {
@@ -288,18 +289,32 @@ async fn connect(attempt: Attempt, info: Arc<ClusterInfo>) {
     }
 }
 
-async fn connect_in_time(pool: &Pool, info: &ClusterInfo) -> Result<Stream, ConnectFailure> {
+async fn connect_in_time(pool: &Pool, info: &ClusterInfo) -> Result<Connection, ConnectFailure> {
     let mut timer = Timer::new();
     timer.set_timeout(Some(info.connect_timeout));
-    let mut connecting = pin!(nuncio_net::connect(pool.host.address(), &info.connect));
+    let addresses = pool.host.addresses();
+    let stats = &pool.counters.stats;
+    let count_attempt = || {
+        stats.inc(S::UPSTREAM_CX_TOTAL);
+        pool.host.stats().cx_total.fetch_add(1, Relaxed);
+    };
+    let connecting = connect_first(&addresses, info.families, &info.connect, count_attempt);
+    let mut connecting = pin!(connecting);
+    let failure = |error: ConnectError, to: &Address| {
+        if error.kind == ConnectErrorKind::Bind {
+            stats.inc(S::BIND_ERRORS);
+        }
+        ConnectFailure::of(&error, to, &info.connect)
+    };
     poll_fn(|cx| {
         if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
-            return Poll::Ready(result.map_err(|error| {
-                if error.kind == ConnectErrorKind::Bind {
-                    pool.counters.stats.inc(S::BIND_ERRORS);
-                }
-                ConnectFailure::of(&error, pool.host.address(), &info.connect)
-            }));
+            return Poll::Ready(match result {
+                Ok((stream, to)) => match stream.local_address() {
+                    Ok(local) => Ok(Connection::raw(stream, local, to)),
+                    Err(error) => Err(failure(error.into(), &to)),
+                },
+                Err(NoConnection { error, to }) => Err(failure(error, &to)),
+            });
         }
         timer
             .poll_expired(cx)

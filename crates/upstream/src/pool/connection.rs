@@ -79,9 +79,7 @@ impl ClientConnection {
             opened: now,
             idle_since: now,
             idle_timeout: options.idle_timeout,
-            expires: options
-                .max_connection_duration
-                .and_then(|d| now.checked_add(d)),
+            expires: options.expiry(now),
             parked: false,
             buffered: Buffered::default(),
             io,

@@ -60,7 +60,10 @@ impl Pool {
     pub(super) fn acquire_http1(self: &Rc<Self>) -> Acquire {
         match self.take_idle() {
             Some(connection) => match self.attach(connection) {
-                Ok(connection) => Acquire::Ready(self.lease(connection)),
+                Ok(connection) => {
+                    self.after_begin();
+                    Acquire::Ready(self.lease(connection))
+                }
                 Err(connection) => {
                     self.put_back(connection);
                     Acquire::Overflow
@@ -103,6 +106,7 @@ impl Pool {
         if connection.begin_request() {
             self.counters.stats.inc(S::UPSTREAM_CX_MAX_REQUESTS);
         }
+        self.remember_tunnel(&connection);
         Ok(PooledConnection::new(connection, self.clone()))
     }
 
@@ -177,6 +181,7 @@ impl Pool {
         active: bool,
     ) {
         self.connection_is_gone(by, active);
+        self.forget_tunnel(connection.id);
         connection.buffered.clear(&self.counters.stats);
         self.record_life(connection.opened(), connection.requests);
         drop(connection);

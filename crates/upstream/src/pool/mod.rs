@@ -1,17 +1,20 @@
 //! Connection pools: one per worker, host, priority and protocol. See `LIFECYCLE.md`.
 //!
 //! - this file: what all pools do: the line of those who wait, budgets, the counting of connections and requests;
-//! - [`connect`] makes connections, [`pending`] is a place in line;
+//! - [`connect`] makes connections ([`eyeballs`]: to one of several addresses), [`preconnect`] says when to make them ahead, [`pending`] is a place in line;
 //! - [`http1`], [`connection`], [`sweep`]: connections that serve one request at a time, or one tunnel;
 //! - [`http2`]: connections that serve many.
 
 mod buffered;
 mod connect;
 mod connection;
+pub(crate) mod eyeballs;
 mod http1;
 mod http2;
 mod pending;
+mod preconnect;
 mod sweep;
+mod tunnels;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -32,11 +35,13 @@ pub use connect::{ConnectFailure, FailureKind};
 pub use connection::{ClientConnection, ClosedBy, PooledConnection};
 pub use http2::{PooledStream, Received, StreamReset};
 pub use pending::PendingConnection;
+pub(crate) use preconnect::Load;
 pub(crate) use sweep::Sweeper;
 
 use http1::Http1Connections;
 use http2::Http2Connections;
 use pending::Waiter;
+use tunnels::Tunnels;
 
 /// The right to send one request to a host.
 #[derive(Debug)]
@@ -144,10 +149,13 @@ pub(crate) struct Pool {
     /// All: being made, idle and busy.
     connections: Cell<usize>,
     draining: Cell<bool>,
+    /// [`PoolOptions::preconnect`](crate::info::PoolOptions).
+    preconnect: Cell<f32>,
     /// Counts as one of `max_connection_pools`.
     live: Cell<bool>,
     http1: Http1Connections,
     http2: Http2Connections,
+    tunnels: Tunnels,
 }
 
 impl Pool {
@@ -164,6 +172,7 @@ impl Pool {
             priority,
             protocol,
             counters,
+            preconnect: Cell::new(info.pools.preconnect),
             info: RefCell::new(info),
             waiters: RefCell::default(),
             connecting_capacity: Cell::new(0),
@@ -172,6 +181,7 @@ impl Pool {
             live: Cell::new(false),
             http1: Http1Connections::new(sweeper),
             http2: Http2Connections::default(),
+            tunnels: Tunnels::default(),
         }
     }
 
@@ -192,12 +202,8 @@ impl Pool {
             gauges,
             ..
         } = &*self.counters;
-        if !self.live.get() {
-            if !breakers.try_take(self.priority, Resource::Pools, gauges) {
-                stats.inc(S::UPSTREAM_CX_POOL_OVERFLOW);
-                return Acquire::NoPool;
-            }
-            self.live.set(true);
+        if !self.come_to_life() {
+            return Acquire::NoPool;
         }
         if !breakers.try_take(self.priority, Resource::Pending, gauges) {
             stats.inc(S::UPSTREAM_RQ_PENDING_OVERFLOW);
@@ -211,6 +217,24 @@ impl Pool {
         self.waiters.borrow_mut().push_back(waiter.clone());
         self.create_connections();
         Acquire::Pending(PendingConnection::new(self.clone(), waiter))
+    }
+
+    /// The pool counts as one from now on, if there may be one more.
+    fn come_to_life(&self) -> bool {
+        let Counters {
+            stats,
+            breakers,
+            gauges,
+            ..
+        } = &*self.counters;
+        if !self.live.get() {
+            if !breakers.try_take(self.priority, Resource::Pools, gauges) {
+                stats.inc(S::UPSTREAM_CX_POOL_OVERFLOW);
+                return false;
+            }
+            self.live.set(true);
+        }
+        true
     }
 
     /// Counts a request that has got its connection, if the budget of requests allows it.
@@ -299,6 +323,7 @@ impl Pool {
 
     /// Connections made from now on follow `info`.
     pub(crate) fn set_info(&self, info: &Arc<ClusterInfo>) {
+        self.preconnect.set(info.pools.preconnect);
         *self.info.borrow_mut() = info.clone();
     }
 

@@ -1,5 +1,6 @@
 //! Pools over real sockets, with upstreams that misbehave in one way each.
 
+mod ahead;
 mod http2;
 
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::lb::LbContext;
 use crate::manager::{ClusterManager, Origin};
-use crate::testing::{manager, run, run_paused, static_cluster, until};
+use crate::testing::{full_socket, manager, run, run_paused, static_cluster, until};
 use crate::worker::{WorkerCluster, WorkerHost};
 
 const P: Priority = Priority::Default;
@@ -250,23 +251,6 @@ fn a_refused_connection_fails_all_who_wait() {
         assert_eq!(stats.gauge(S::UPSTREAM_CX_ACTIVE), 0);
         assert_eq!(host.host().stats().cx_connect_fail.load(Relaxed), 2);
     });
-}
-
-/// A socket whose queue of connections is full, so that the next one hangs.
-fn full_socket() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
-    use std::net::{TcpListener, TcpStream};
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    // SAFETY-free way to a backlog of 0: listen again through the same descriptor.
-    rustix_listen(&socket);
-    let address = socket.local_addr().unwrap();
-    let wait = Duration::from_millis(50);
-    let streams = std::iter::from_fn(|| TcpStream::connect_timeout(&address, wait).ok());
-    let streams = streams.take(10).collect();
-    (socket, streams)
-}
-
-fn rustix_listen(socket: &std::net::TcpListener) {
-    socket2::SockRef::from(socket).listen(0).unwrap();
 }
 
 #[test]

@@ -7,17 +7,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
-use nuncio_sdk::Protocol;
+use nuncio_sdk::{ConnectionInfo, Protocol};
 use nuncio_stats::LocalGroup;
 
 use super::host::WorkerHost;
 use crate::breaker::{Priority, Resource, Taken};
 use crate::host::Host;
 use crate::host_set::PrioritySet;
-use crate::info::{ClusterInfo, UpstreamProtocol};
+use crate::info::{ClusterInfo, PoolOptions, UpstreamProtocol};
 use crate::lb::{LbContext, LbEnv, LoadBalancer, LocalCluster, Overridden};
 use crate::manager::Snapshot;
-use crate::pool::{Acquire, Counters, Pool, Sweeper};
+use crate::pool::{Acquire, Counters, Load, Pool, Sweeper};
 use crate::random::Random;
 use crate::stats::ClusterStats as S;
 
@@ -122,30 +122,43 @@ impl WorkerCluster {
             self.counters.stats.inc(S::UPSTREAM_CX_NONE_HEALTHY);
             return None;
         };
-        let key = Arc::as_ptr(&host);
-        if let Some(known) = chosen.get(&key) {
-            return Some(known.clone());
-        }
-        let new = Rc::new(WorkerHost::new(host.into_owned()));
-        chosen.insert(key, new.clone());
-        Some(new)
+        Some(as_seen_here(chosen, host))
     }
 
     /// Asks for a connection to `host`, which [`Self::choose_host`] gave, or for a stream of one, for a request that came by
-    /// `downstream`. With an idle connection at hand this costs a few dozen nanoseconds: no syscall, no allocation, no timer.
+    /// `protocol`. With an idle connection at hand this costs a few dozen nanoseconds: no syscall, no allocation, no timer.
     #[inline]
     pub fn acquire(
         &self,
         host: &Rc<WorkerHost>,
         priority: Priority,
-        downstream: Option<Protocol>,
+        protocol: Option<Protocol>,
     ) -> Acquire {
-        self.acquire_speaking(host, priority, self.info.http.protocol_for(downstream))
+        let protocol = self.info.http.protocol_for(protocol);
+        self.acquire_speaking(host, priority, protocol, None)
     }
 
-    /// Asks for a connection to `host` that no codec touches: what ends a CONNECT tunnel.
-    pub fn acquire_tcp(&self, host: &Rc<WorkerHost>, priority: Priority) -> Acquire {
-        self.acquire_speaking(host, priority, UpstreamProtocol::Tcp)
+    /// The same for a request of the connection `downstream`.
+    #[inline]
+    pub fn acquire_for(
+        &self,
+        downstream: &Rc<ConnectionInfo>,
+        host: &Rc<WorkerHost>,
+        priority: Priority,
+        protocol: Option<Protocol>,
+    ) -> Acquire {
+        let protocol = self.info.http.protocol_for(protocol);
+        self.acquire_speaking(host, priority, protocol, Some(downstream))
+    }
+
+    /// Asks for a connection to `host` that no codec touches: what ends a CONNECT tunnel of the connection `downstream`.
+    pub fn acquire_tcp(
+        &self,
+        downstream: &Rc<ConnectionInfo>,
+        host: &Rc<WorkerHost>,
+        priority: Priority,
+    ) -> Acquire {
+        self.acquire_speaking(host, priority, UpstreamProtocol::Tcp, Some(downstream))
     }
 
     #[inline]
@@ -154,18 +167,72 @@ impl WorkerCluster {
         host: &Rc<WorkerHost>,
         priority: Priority,
         protocol: UpstreamProtocol,
+        downstream: Option<&Rc<ConnectionInfo>>,
     ) -> Acquire {
-        let make = || {
-            Pool::new(
-                host.host().clone(),
-                priority,
-                protocol,
-                self.counters.clone(),
-                self.info.clone(),
-                self.hosts.sweeper.clone(),
-            )
-        };
+        let owner = downstream.filter(|_| self.info.pools.per_downstream);
+        if self.info.pools.predictive_preconnect > 1.0 {
+            self.preconnect(priority, protocol, owner);
+        }
+        if let Some(owner) = owner {
+            return self.own_pool(host, priority, protocol, owner).acquire();
+        }
+        let make = || self.make_pool(host, priority, protocol);
         host.pool(priority, protocol, make).acquire()
+    }
+
+    #[cold]
+    fn own_pool(
+        &self,
+        host: &WorkerHost,
+        priority: Priority,
+        protocol: UpstreamProtocol,
+        owner: &Rc<ConnectionInfo>,
+    ) -> Rc<Pool> {
+        let make = || self.make_pool(host, priority, protocol);
+        host.own_pool(owner, priority, protocol, make)
+    }
+
+    #[cold]
+    fn make_pool(&self, host: &WorkerHost, priority: Priority, protocol: UpstreamProtocol) -> Pool {
+        Pool::new(
+            host.host().clone(),
+            priority,
+            protocol,
+            self.counters.clone(),
+            self.info.clone(),
+            self.hosts.sweeper.clone(),
+        )
+    }
+
+    /// A request is about to begin: connections are made to the hosts whose turn comes next (Envoy's `maybePreconnect`). Looks
+    /// at the pools of all hosts.
+    #[cold]
+    fn preconnect(
+        &self,
+        priority: Priority,
+        protocol: UpstreamProtocol,
+        owner: Option<&Rc<ConnectionInfo>>,
+    ) {
+        let ratio = self.info.pools.predictive_preconnect;
+        // Envoy's limit per occasion.
+        for ahead in 0..3 {
+            if !self.hosts.load().wants_connection(ratio, 1) {
+                return;
+            }
+            let Some(host) = self.hosts.peek(ahead) else {
+                return;
+            };
+            let pool = match owner {
+                Some(owner) => self.own_pool(&host, priority, protocol, owner),
+                None => {
+                    let make = || self.make_pool(&host, priority, protocol);
+                    host.pool(priority, protocol, make).clone()
+                }
+            };
+            if !pool.preconnect(ratio) {
+                return;
+            }
+        }
     }
 
     /// Takes the right to retry from the budget of retries; `None` (counted in `upstream_rq_retry_overflow`) when it is used
@@ -201,7 +268,7 @@ impl WorkerCluster {
                 env.local.clone(),
             ));
         }
-        self.hosts.set_hosts(&snapshot.hosts);
+        self.hosts.set_hosts(&snapshot.hosts, snapshot.info.pools);
         if Arc::ptr_eq(&self.info, &snapshot.info) {
             return None;
         }
@@ -222,10 +289,46 @@ impl WorkerCluster {
     }
 }
 
+/// The host as this worker sees it from now on.
+#[inline]
+fn as_seen_here(
+    chosen: &mut HashMap<*const Host, Rc<WorkerHost>>,
+    host: Cow<'_, Arc<Host>>,
+) -> Rc<WorkerHost> {
+    let key = Arc::as_ptr(&host);
+    if let Some(known) = chosen.get(&key) {
+        return known.clone();
+    }
+    let new = Rc::new(WorkerHost::new(host.into_owned()));
+    chosen.insert(key, new.clone());
+    new
+}
+
 impl Hosts {
+    /// The host whose turn comes after `ahead` others, if that is known.
+    fn peek(&self, ahead: usize) -> Option<Rc<WorkerHost>> {
+        let mut state = self.state.borrow_mut();
+        let State {
+            hosts,
+            balancer,
+            chosen,
+        } = &mut *state;
+        let host = balancer.peek(hosts, ahead, &self.env)?;
+        Some(as_seen_here(chosen, Cow::Borrowed(host)))
+    }
+
+    /// What all connections have to do.
+    fn load(&self) -> Load {
+        let mut load = Load::default();
+        for host in self.state.borrow().chosen.values() {
+            host.add_load(&mut load);
+        }
+        load
+    }
+
     /// Connections to hosts that are gone are drained, and to those that fail now, as in Envoy: other connections may fare
     /// better. The others, and the balancer's cursors, stay.
-    fn set_hosts(&self, hosts: &Arc<PrioritySet>) {
+    fn set_hosts(&self, hosts: &Arc<PrioritySet>, options: PoolOptions) {
         let mut gone = Vec::new();
         let mut state = self.state.borrow_mut();
         if Arc::ptr_eq(&state.hosts, hosts) {
@@ -240,7 +343,11 @@ impl Hosts {
             } = &mut *state;
             gone.extend(chosen.extract_if(|at, host| {
                 let is_gone = !present.contains(at) && !balancer.keeps(host.host());
-                is_gone || host.fails_now()
+                let fails = host.fails_now();
+                if fails && options.close_on_health_failure {
+                    host.end_tunnels();
+                }
+                is_gone || fails || options.drain_on_host_change
             }));
         }
         drop(state);

@@ -1,25 +1,69 @@
 //! A host as one worker sees it.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use nuncio_net::Address;
-use nuncio_sdk::UpstreamHost;
+use nuncio_sdk::{ConnectionInfo, UpstreamHost};
 
 use crate::breaker::Priority;
 use crate::host::{HealthFlags, Host};
 use crate::info::{ClusterInfo, UpstreamProtocol};
-use crate::pool::Pool;
+use crate::pool::{Load, Pool};
 
 /// One host and this worker's pools to it.
 pub struct WorkerHost {
     host: Arc<Host>,
     /// Its failure has been seen.
     failed: Cell<bool>,
-    /// By priority, then by protocol.
-    pools: [[OnceCell<Rc<Pool>>; UpstreamProtocol::COUNT]; 2],
+    pools: Pools,
+    /// `connection_pool_per_downstream_connection`
+    own: RefCell<OwnPools>,
+}
+
+/// Pools by priority, then by protocol.
+#[derive(Default)]
+struct Pools([[OnceCell<Rc<Pool>>; UpstreamProtocol::COUNT]; 2]);
+
+impl Pools {
+    #[inline]
+    fn get(
+        &self,
+        priority: Priority,
+        protocol: UpstreamProtocol,
+        make: impl FnOnce() -> Pool,
+    ) -> &Rc<Pool> {
+        self.0[priority.index()][protocol.index()].get_or_init(|| Rc::new(make()))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Rc<Pool>> {
+        let pools = self.0.as_flattened().iter();
+        pools.filter_map(OnceCell::get)
+    }
+}
+
+/// The pools of downstream connections that have some of their own.
+#[derive(Default)]
+struct OwnPools(HashMap<u64, (Weak<ConnectionInfo>, Pools)>);
+
+impl OwnPools {
+    fn of(&mut self, owner: &Rc<ConnectionInfo>) -> &Pools {
+        if !self.0.contains_key(&owner.id) {
+            // Those whose owners are gone serve nobody any more. In Envoy they stay until they idle out.
+            let gone = self.0.extract_if(|_, (owner, _)| owner.strong_count() == 0);
+            for (_, (_, pools)) in gone {
+                pools.iter().for_each(Pool::drain);
+            }
+        }
+        let (_, pools) = self
+            .0
+            .entry(owner.id)
+            .or_insert_with(|| (Rc::downgrade(owner), Pools::default()));
+        pools
+    }
 }
 
 impl fmt::Debug for WorkerHost {
@@ -35,7 +79,8 @@ impl WorkerHost {
         Self {
             failed: Cell::new(has_failed(&host)),
             host,
-            pools: Default::default(),
+            pools: Pools::default(),
+            own: RefCell::default(),
         }
     }
 
@@ -58,7 +103,29 @@ impl WorkerHost {
         protocol: UpstreamProtocol,
         make: impl FnOnce() -> Pool,
     ) -> &Rc<Pool> {
-        self.pools[priority.index()][protocol.index()].get_or_init(|| Rc::new(make()))
+        self.pools.get(priority, protocol, make)
+    }
+
+    /// The pool that serves nobody but `owner`.
+    pub(super) fn own_pool(
+        &self,
+        owner: &Rc<ConnectionInfo>,
+        priority: Priority,
+        protocol: UpstreamProtocol,
+        make: impl FnOnce() -> Pool,
+    ) -> Rc<Pool> {
+        let mut own = self.own.borrow_mut();
+        own.of(owner).get(priority, protocol, make).clone()
+    }
+
+    /// What all pools have to do.
+    pub(super) fn add_load(&self, load: &mut Load) {
+        self.each_pool(|pool| *load += pool.load());
+    }
+
+    /// The host fails: tunnels to it end.
+    pub(super) fn end_tunnels(&self) {
+        self.each_pool(|pool| pool.end_tunnels());
     }
 
     pub(super) fn set_info(&self, info: &Arc<ClusterInfo>) {
@@ -69,9 +136,11 @@ impl WorkerHost {
         self.each_pool(Pool::drain);
     }
 
-    fn each_pool(&self, call: impl Fn(&Rc<Pool>)) {
-        let pools = self.pools.as_flattened().iter();
-        pools.filter_map(OnceCell::get).for_each(call);
+    fn each_pool(&self, mut call: impl FnMut(&Rc<Pool>)) {
+        self.pools.iter().for_each(&mut call);
+        for (_, pools) in self.own.borrow().0.values() {
+            pools.iter().for_each(&mut call);
+        }
     }
 }
 

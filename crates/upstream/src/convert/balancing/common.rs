@@ -76,11 +76,10 @@ pub(super) fn common(message: Option<CommonLbConfig>, errors: &mut Errors) -> Co
     }
     // Harmless: changes of health are shown to the workers at once, many together as one update.
     let _ = update_merge_window;
-    // Read beside the health checks, which it is about.
-    let _ = ignore_new_hosts_until_first_hc;
-    errors.refuse_if(
+    // Read beside the health checks and the connections, which they are about.
+    let _ = (
+        ignore_new_hosts_until_first_hc,
         close_connections_on_host_set_change,
-        "close_connections_on_host_set_change",
     );
     common.hashing = consistent_hashing_lb_config.map(|message| {
         let LegacyHashing {

@@ -139,8 +139,13 @@ impl Client {
         }
     }
 
+    /// Streams that it has, or has promised.
+    pub(super) fn in_use(&self) -> u32 {
+        self.streams.get() + self.reserved.get()
+    }
+
     /// How many more streams it takes now.
-    fn unused(&self) -> u32 {
+    pub(super) fn unused(&self) -> u32 {
         let reserved = self.reserved.get();
         let by_limit = self.limit.get().saturating_sub(self.streams.get());
         by_limit.min(self.remaining.get()).saturating_sub(reserved)

@@ -90,9 +90,7 @@ impl Driver {
             look_for_idle: options
                 .idle_timeout
                 .and_then(|timeout| now.checked_add(timeout)),
-            expires: options
-                .max_connection_duration
-                .and_then(|limit| now.checked_add(limit)),
+            expires: options.expiry(now),
             keepalive,
             random,
         }

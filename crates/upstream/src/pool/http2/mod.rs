@@ -41,6 +41,19 @@ impl Http2Connections {
         }
     }
 
+    /// Streams in use or promised, and how many more there may be.
+    pub(super) fn load(&self) -> (u64, u64) {
+        let (mut active, mut unused) = (0, 0);
+        for client in self.ready.borrow().iter() {
+            active += u64::from(client.in_use());
+            unused += u64::from(client.unused());
+        }
+        for client in self.others.borrow().iter() {
+            active += u64::from(client.in_use());
+        }
+        (active, unused)
+    }
+
     /// Moves a connection from where it was to where it belongs now.
     fn transfer(&self, client: &Rc<Client>, from: State, to: State) {
         let (from, to) = (self.list(from), self.list(to));
@@ -72,7 +85,10 @@ impl Pool {
                 return self.queue();
             };
             match client.attach() {
-                Attached::Stream(stream) => return Acquire::Ready(Lease::Http2(stream)),
+                Attached::Stream(stream) => {
+                    self.after_begin();
+                    return Acquire::Ready(Lease::Http2(stream));
+                }
                 Attached::Overflow => return Acquire::Overflow,
                 // It is not among the ready ones any more.
                 Attached::Unusable => {}
