@@ -79,6 +79,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("request_body_buffer_limit", Implemented),
             ("metadata", Implemented),
             ("request_mirror_policies", Implemented),
+            ("hedge_policy", Implemented),
         ],
     ),
     message(
@@ -183,6 +184,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("internal_redirect_policy", Implemented),
             ("internal_redirect_action", Implemented),
             ("max_internal_redirects", Implemented),
+            ("hedge_policy", Implemented),
         ],
     ),
     message(

@@ -9,12 +9,14 @@
 //! - [`retry`]: when a request is tried again;
 //! - [`try_time`]: how long one try may take;
 //! - [`special`]: what few requests need, and ordinary ones do not pay for;
+//! - [`hedge`]: tries that go on beside the next one;
 //! - [`redirect`]: redirects that the proxy follows itself;
 //! - [`shadow`]: copies of a request for other clusters;
 //! - [`route_stats`]: what is counted for virtual clusters and routes.
 
 mod balancing;
 mod exchange;
+mod hedge;
 mod outcome;
 mod redirect;
 mod request;

@@ -55,6 +55,14 @@ impl Reset {
     }
 }
 
+/// What a client is told of an exchange that has ended before its response.
+pub(super) fn reset_status(reset: Reset) -> u16 {
+    match reset {
+        Reset::ProtocolError => 502,
+        _ => 503,
+    }
+}
+
 /// Whether an upstream tells that it will close the connection.
 fn says_close(headers: &HeaderMap) -> bool {
     [Known::Connection, Known::ProxyConnection]
@@ -123,6 +131,10 @@ impl Stream {
                     return;
                 }
                 self.charge_code(503);
+                if self.awaits_more() {
+                    self.router.upstream = Upstream::Waiting;
+                    return;
+                }
                 let reason = &self.info.upstream.transport_failure_reason;
                 let details = match reason.is_empty() {
                     true => kind.as_details().to_owned(),
@@ -167,6 +179,11 @@ impl Stream {
         if !started && self.retry_after(Failure::Reset(reset)) {
             return;
         }
+        if !started && self.awaits_more() {
+            self.charge_code(reset_status(reset));
+            self.router.upstream = Upstream::Waiting;
+            return;
+        }
         self.router.deadline = None;
         if started {
             // Envoy counts this for gRPC only.
@@ -180,12 +197,16 @@ impl Stream {
             reply.details = format!("upstream_reset_after_response_started{{{details}}}").into();
             return self.router_reply(reply);
         }
-        let status = if reset == Reset::ProtocolError {
-            502
-        } else {
-            503
-        };
-        self.charge_code(status);
+        self.charge_code(reset_status(reset));
+        self.reply_after_reset(reset);
+    }
+
+    /// No answer will come any more.
+    pub(super) fn reply_after_reset(&mut self, reset: Reset) {
+        self.router.deadline = None;
+        let attempts = self.info.upstream.attempt_count;
+        let (reason, details) = reset.text();
+        let status = reset_status(reset);
         self.router_reply(reset_reply(status, attempts, reason, details, reset.flag()));
     }
 
@@ -319,11 +340,20 @@ impl Stream {
             return;
         }
         self.router.deadline = None;
-        if let Some(cluster) = &self.router.cluster {
-            cluster.on_timeout(self.router.host.as_deref());
+        self.time_out_hedged();
+        let (in_flight, started) = match &self.router.upstream {
+            Upstream::Connecting(_) => (true, false),
+            Upstream::Active(exchange) => (true, exchange.has_started()),
+            // Between two tries nothing is under way.
+            Upstream::None | Upstream::Waiting | Upstream::Done => (false, false),
+        };
+        if in_flight {
+            if let Some(cluster) = &self.router.cluster {
+                cluster.on_timeout(self.router.host.as_deref());
+            }
+            self.router.groups.count_timeout();
         }
-        self.router.groups.count_timeout();
-        if !matches!(&self.router.upstream, Upstream::Active(exchange) if exchange.has_started()) {
+        if in_flight && !started {
             self.charge_code(self.timeout_status());
             if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
                 cluster.put_outlier_outcome(host, Outcome::Timeout, None);

@@ -217,6 +217,8 @@ impl Stream {
     pub(super) fn tell_timeout(&mut self, forward: &Forward, elapsed: Duration) {
         let whole = self.router.timeout;
         let one = self.router.try_time.as_ref().and_then(|time| time.whole());
+        // A try that takes too long goes on.
+        let one = one.filter(|_| !self.hedges());
         let Some(timeout) = one.or(whole) else { return };
         let left = whole.map_or(timeout, |whole| whole.saturating_sub(elapsed).min(timeout));
         // Zero would be "no limit".

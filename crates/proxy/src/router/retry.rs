@@ -162,7 +162,7 @@ impl Retry {
             }
     }
 
-    fn wants_after_answer(&self, status: u16, headers: &HeaderMap) -> bool {
+    pub(super) fn wants_after_answer(&self, status: u16, headers: &HeaderMap) -> bool {
         if headers.contains(Known::XEnvoyRatelimited) {
             return self.on.has(RetryOn::ENVOY_RATELIMITED);
         }
@@ -349,27 +349,60 @@ impl Stream {
             Decision::Exhausted => {
                 self.info
                     .set_flag(ResponseFlags::UPSTREAM_RETRY_LIMIT_EXCEEDED);
-                self.router.retry = None;
+                self.forget_retry();
                 false
             }
             Decision::Overflow => {
                 self.info.set_flag(ResponseFlags::UPSTREAM_OVERFLOW);
-                self.router.retry = None;
+                self.forget_retry();
                 false
             }
             Decision::Again => {
-                let now = self.now;
-                if let Some(retry) = &mut self.router.retry {
-                    let wait = reset.unwrap_or_else(|| retry.backoff());
-                    retry.next_try = Some(now + wait);
-                }
-                if let Some(cluster) = &self.router.cluster {
-                    cluster.on_retry(code, reset.is_some());
-                }
-                self.router.groups.count_retry();
+                self.plan_try(code, reset);
                 if code.is_none() {
                     self.router.upstream = Upstream::Waiting;
                 }
+                true
+            }
+        }
+    }
+
+    /// There is no try left. Tries that are under way are still judged by the policy.
+    fn forget_retry(&mut self) {
+        if !self.hedges() {
+            self.router.retry = None;
+        }
+    }
+
+    fn plan_try(&mut self, code: Option<u16>, reset: Option<Duration>) {
+        let now = self.now;
+        if let Some(retry) = &mut self.router.retry {
+            let wait = reset.unwrap_or_else(|| retry.backoff());
+            retry.next_try = Some(now + wait);
+        }
+        if let Some(cluster) = &self.router.cluster {
+            cluster.on_retry(code, reset.is_some());
+        }
+        self.router.groups.count_retry();
+    }
+
+    /// The present try has taken too long, and another one is made beside it, whatever the policy says of failures. Returns
+    /// whether there will be one.
+    pub(super) fn retry_beside(&mut self) -> bool {
+        match self.decide(true) {
+            Decision::Final => false,
+            Decision::Exhausted => {
+                self.info
+                    .set_flag(ResponseFlags::UPSTREAM_RETRY_LIMIT_EXCEEDED);
+                false
+            }
+            Decision::Overflow => {
+                self.info.set_flag(ResponseFlags::UPSTREAM_OVERFLOW);
+                false
+            }
+            Decision::Again => {
+                self.plan_try(None, None);
+                self.note_timeout_retry();
                 true
             }
         }

@@ -4,6 +4,7 @@ use nuncio_buffer::Buffer;
 use nuncio_http::{HeaderMap, Known, KnownSet};
 use nuncio_route::Forward;
 
+use super::hedge::Hedged;
 use super::redirect::Redirects;
 use super::shadow::Shadow;
 use crate::stream::Stream;
@@ -25,6 +26,8 @@ pub(crate) struct Special {
     pub(super) shadows: Vec<Shadow>,
     /// A try that takes too long goes on beside the next one.
     pub(super) hedges: bool,
+    /// Such tries.
+    pub(super) hedged: Vec<Hedged>,
     /// A timeout is answered with 204 (`x-envoy-upstream-rq-timeout-alt-response`).
     pub(super) alt_response: bool,
 }

@@ -95,6 +95,9 @@ impl Stream {
     }
 
     fn on_try_timeout(&mut self, idle: bool, started: bool) {
+        if self.hedges() {
+            return self.on_soft_timeout(started);
+        }
         if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
             match idle {
                 true => cluster.on_per_try_idle_timeout(Some(host)),
@@ -132,7 +135,7 @@ impl Stream {
     }
 
     /// The next try says why it is made, if the route wants that.
-    fn note_timeout_retry(&mut self) {
+    pub(super) fn note_timeout_retry(&mut self) {
         if let Some(route) = &self.router.route
             && route.include_is_timeout_retry_header()
         {

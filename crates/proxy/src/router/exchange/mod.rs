@@ -170,7 +170,12 @@ impl Exchange {
     }
 
     /// One round: sends what waits, and takes what has come as far as there is `room`.
-    fn step(&mut self, cx: &mut Context<'_>, room: Room, response: &mut Message) -> Step {
+    pub(super) fn step(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: Room,
+        response: &mut Message,
+    ) -> Step {
         each!(&mut self.codec, it => it.step(cx, room, response))
     }
 }
@@ -194,7 +199,7 @@ struct Wire {
 
 /// What the client takes of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
+pub(super) enum Room {
     /// Nothing.
     None,
     /// Events.
@@ -204,7 +209,7 @@ enum Room {
 }
 
 /// What a round with the upstream brought.
-enum Step {
+pub(super) enum Step {
     /// Nothing to do until the loop hears of something.
     Wait,
     /// Bytes moved.
@@ -226,9 +231,12 @@ impl Stream {
         now: Instant,
     ) -> bool {
         let mut progress = false;
+        if self.router.special.is_some() {
+            progress = self.poll_hedged(cx, now);
+        }
         if let Upstream::Connecting(pending) = &mut self.router.upstream {
             match pending.poll(cx) {
-                Poll::Pending => return false,
+                Poll::Pending => return progress,
                 Poll::Ready(Ok(lease)) => {
                     self.attach_holding(lease);
                     progress = true;
@@ -331,25 +339,13 @@ impl Stream {
     fn on_upstream_event(&mut self, event: Event, now: Instant) {
         match event {
             Event::Headers { end_stream } => {
+                if self.router.special.is_some() {
+                    return self.on_special_headers(end_stream, now);
+                }
                 if self.router.retry.is_some() && self.retry_after_answer(end_stream, now) {
                     return;
                 }
-                if self.router.special.is_some() && self.follow_redirect(end_stream, now) {
-                    return;
-                }
-                if self.refuse_handshake() {
-                    return;
-                }
-                if self.opens_tunnel()
-                    && let Upstream::Active(exchange) = &mut self.router.upstream
-                {
-                    exchange.open_tunnel();
-                }
-                self.on_upstream_headers(now);
-                if end_stream {
-                    self.on_upstream_end(now);
-                }
-                self.respond_headers(end_stream);
+                self.take_answer(end_stream, now);
             }
             Event::Data { end_stream } => {
                 let mut data = std::mem::take(&mut self.response.data);
@@ -371,6 +367,23 @@ impl Stream {
                 unreachable!("handled by the caller, or told as a failure")
             }
         }
+    }
+
+    /// The response that has come is the client's.
+    pub(super) fn take_answer(&mut self, end: bool, now: Instant) {
+        if self.refuse_handshake() {
+            return;
+        }
+        if self.opens_tunnel()
+            && let Upstream::Active(exchange) = &mut self.router.upstream
+        {
+            exchange.open_tunnel();
+        }
+        self.on_upstream_headers(now);
+        if end {
+            self.on_upstream_end(now);
+        }
+        self.respond_headers(end);
     }
 
     /// The response is complete: its connection goes back to the pool, if both sides are done with it.
@@ -401,6 +414,7 @@ impl Stream {
         self.router.retry = None;
         self.router.try_time = None;
         self.router.body.clear();
+        self.abandon_hedged();
         match std::mem::replace(&mut self.router.upstream, Upstream::Done) {
             Upstream::None | Upstream::Done | Upstream::Waiting => {}
             // Dropping it leaves the queue; the connection in the making goes to whom it may serve.
