@@ -7,11 +7,12 @@ use nuncio_config::api::access_log as api;
 use nuncio_config::api::access_log::access_log_filter::FilterSpecifier;
 use nuncio_config::api::access_log::comparison_filter::Op;
 use nuncio_config::api::{matcher, route, types};
-use nuncio_config::convert::{self, Fraction};
+use nuncio_config::convert;
 use nuncio_config::{ConfigError, Within};
 use nuncio_http::grpc::Code;
 use nuncio_http::{HeaderMap, Known};
 use nuncio_sdk::metadata::DynamicMetadata;
+use nuncio_sdk::runtime::{RuntimeFraction, RuntimeInteger};
 use nuncio_sdk::{AccessLogType, FactoryContext, LogContext, ResponseFlags};
 
 use crate::formatter::grpc_status;
@@ -43,7 +44,7 @@ pub enum Filter {
     /// `runtime_filter`: a share of the streams, the same for one `x-request-id` unless it is to be random.
     Runtime {
         /// How many.
-        share: Fraction,
+        share: RuntimeFraction,
         /// Never look at the request id.
         independent: bool,
     },
@@ -74,10 +75,10 @@ pub enum Filter {
 }
 
 /// `ComparisonFilter`
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Comparison {
     op: Op,
-    value: u64,
+    value: RuntimeInteger,
 }
 
 /// A value of the metadata, and what to do when it is not there.
@@ -89,7 +90,10 @@ pub struct MetadataFilter {
 }
 
 impl Comparison {
-    fn new(config: Option<&api::ComparisonFilter>) -> Result<Comparison, ConfigError> {
+    fn new(
+        config: Option<&api::ComparisonFilter>,
+        cx: &FactoryContext<'_>,
+    ) -> Result<Comparison, ConfigError> {
         let Some(api::ComparisonFilter { op, value }) = config else {
             return Err(ConfigError::new("comparison", "value is required"));
         };
@@ -98,23 +102,25 @@ impl Comparison {
         let Some(value) = value else {
             return Err(ConfigError::new("comparison.value", "value is required"));
         };
-        // The runtime has no values yet, so the key finds nothing and the default counts.
         let nuncio_config::api::core::RuntimeUInt32 {
             default_value,
-            runtime_key: _,
+            runtime_key,
         } = value;
         Ok(Comparison {
             op,
-            value: u64::from(*default_value),
+            value: cx
+                .server
+                .runtime()
+                .integer(runtime_key, u64::from(*default_value)),
         })
     }
 
-    fn holds(self, value: u64) -> bool {
+    fn holds(&self, value: u64) -> bool {
         match self.op {
-            Op::Eq => value == self.value,
-            Op::Ge => value >= self.value,
-            Op::Le => value <= self.value,
-            Op::Ne => value != self.value,
+            Op::Eq => value == self.value.get(),
+            Op::Ge => value >= self.value.get(),
+            Op::Le => value <= self.value.get(),
+            Op::Ne => value != self.value.get(),
         }
     }
 }
@@ -137,12 +143,12 @@ impl Filter {
         };
         match specifier {
             FilterSpecifier::StatusCodeFilter(api::StatusCodeFilter { comparison }) => {
-                Comparison::new(comparison.as_ref())
+                Comparison::new(comparison.as_ref(), cx)
                     .map(Filter::StatusCode)
                     .within("status_code_filter")
             }
             FilterSpecifier::DurationFilter(api::DurationFilter { comparison }) => {
-                Comparison::new(comparison.as_ref())
+                Comparison::new(comparison.as_ref(), cx)
                     .map(Filter::Duration)
                     .within("duration_filter")
             }
@@ -150,7 +156,7 @@ impl Filter {
                 Ok(Filter::NotHealthCheck)
             }
             FilterSpecifier::TraceableFilter(api::TraceableFilter {}) => Ok(Filter::Traceable),
-            FilterSpecifier::RuntimeFilter(filter) => runtime(filter).within("runtime_filter"),
+            FilterSpecifier::RuntimeFilter(filter) => runtime(filter, cx).within("runtime_filter"),
             FilterSpecifier::AndFilter(api::AndFilter { filters }) => {
                 all(filters, cx).map(Filter::And).within("and_filter")
             }
@@ -251,8 +257,7 @@ fn all(
         .collect()
 }
 
-fn runtime(config: &api::RuntimeFilter) -> Result<Filter, ConfigError> {
-    // The runtime has no values yet, so the key finds nothing and the configured share counts.
+fn runtime(config: &api::RuntimeFilter, cx: &FactoryContext<'_>) -> Result<Filter, ConfigError> {
     let api::RuntimeFilter {
         runtime_key,
         percent_sampled,
@@ -268,7 +273,7 @@ fn runtime(config: &api::RuntimeFilter) -> Result<Filter, ConfigError> {
     let share =
         convert::fraction(percent_sampled.as_ref().unwrap_or(&none)).within("percent_sampled")?;
     Ok(Filter::Runtime {
-        share,
+        share: cx.server.runtime().fraction(runtime_key, share),
         independent: *use_independent_randomness,
     })
 }

@@ -62,6 +62,11 @@ impl Params {
         self.0.len()
     }
 
+    /// Names and values, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// The name and value of the first parameter.
     pub(crate) fn first(&self) -> Option<(&str, &str)> {
         let (name, value) = self.0.first()?;

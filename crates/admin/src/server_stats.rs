@@ -50,25 +50,6 @@ stats_schema! {
     }
 }
 
-stats_schema! {
-    /// `runtime.`
-    pub RuntimeSchema {
-        counters {
-            deprecated_feature_use,
-            load_error,
-            load_success,
-            override_dir_exists,
-            override_dir_not_exists,
-        }
-        gauges {
-            admin_overrides_active,
-            deprecated_feature_seen_since_process_start,
-            num_keys,
-            num_layers,
-        }
-    }
-}
-
 /// `days_until_first_cert_expiring` without certificates: the largest number that Envoy's 32 bits hold.
 const NO_CERTIFICATE: u64 = u32::MAX as u64;
 
@@ -78,8 +59,6 @@ pub struct ServerStats {
     workers: Vec<Arc<Group>>,
     all_workers: Arc<Group>,
     main_thread: Arc<Group>,
-    /// Kept so that it is shown.
-    _runtime: Arc<Group>,
     state: Arc<ServerState>,
     connections: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -101,10 +80,6 @@ impl ServerStats {
                 server.stats.group(prefix, WorkerWatchdogSchema::SCHEMA)
             })
             .collect();
-        let runtime = server.stats.group("runtime", RuntimeSchema::SCHEMA);
-        // What Envoy's loader counts while it starts without layers.
-        runtime.add(RuntimeSchema::LOAD_SUCCESS, 2);
-        runtime.add(RuntimeSchema::OVERRIDE_DIR_NOT_EXISTS, 2);
         let set = |gauge, value| group.gauge_set(gauge, value);
         set(ServerSchema::CONCURRENCY, server.concurrency as u64);
         set(ServerSchema::HOT_RESTART_EPOCH, restart_epoch.into());
@@ -117,7 +92,6 @@ impl ServerStats {
             main_thread: server
                 .stats
                 .group("main_thread", WorkerWatchdogSchema::SCHEMA),
-            _runtime: runtime,
             state,
             connections: Box::new(connections),
         };

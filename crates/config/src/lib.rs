@@ -44,9 +44,11 @@ mod suggest;
 mod support;
 mod suspects;
 mod wire;
+mod yaml_value;
 
 pub use compatibility::render_compatibility;
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::Document;
 pub use error::{ConfigError, Within};
 pub use load::{Judgement, LoadedBootstrap, Sources, fuzz_one, judge_bootstrap, load_bootstrap};
+pub use yaml_value::yaml_value;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuncio_access_log::{Format, Formatter};
+use nuncio_sdk::runtime::RuntimeInteger;
 use nuncio_sdk::{ClusterId, PerFilterConfig};
 
 use crate::hash_policy::HashPolicy;
@@ -128,8 +129,10 @@ pub(crate) struct Cluster {
 #[derive(Debug)]
 pub(crate) struct Weighted {
     pub(crate) choices: Box<[Choice]>,
-    /// Sum of all weights; above 0.
+    /// Sum of all weights, as far as the runtime changes none (`runtime_key_prefix`); above 0.
     pub(crate) total: u32,
+    /// The runtime may change weights.
+    pub(crate) by_runtime: bool,
     /// A request header whose number takes the place of the random one.
     pub(crate) header: Option<HeaderName>,
     /// The hash by the route's hash policy takes the place of the random number, if there is one.
@@ -139,7 +142,7 @@ pub(crate) struct Weighted {
 pub(crate) struct Choice {
     /// Named or by header.
     pub(crate) cluster: ClusterSpecifier,
-    pub(crate) weight: u32,
+    pub(crate) weight: RuntimeInteger,
     pub(crate) mutations: Option<Box<Mutations>>,
     /// Per-filter configurations of all levels, if this one has any.
     pub(crate) filters: Option<Arc<[PerFilterConfig]>>,
@@ -161,17 +164,21 @@ impl fmt::Debug for Choice {
 }
 
 impl Weighted {
-    /// The choice that a number falls to.
-    pub(crate) fn choose(&self, number: u64) -> usize {
-        let selected = (number % u64::from(self.total)) as u32;
-        let mut end = 0;
-        self.choices
-            .iter()
-            .position(|choice| {
-                end += choice.weight;
-                selected < end
-            })
-            .unwrap_or(self.choices.len() - 1)
+    /// The choice that a number falls to; `None` when the runtime has taken all weight away.
+    pub(crate) fn choose(&self, number: u64) -> Option<usize> {
+        let weight = |choice: &Choice| choice.weight.get();
+        let total = match self.by_runtime {
+            false => u64::from(self.total),
+            true => self.choices.iter().map(weight).fold(0, u64::saturating_add),
+        };
+        let selected = number.checked_rem(total)?;
+        let mut end: u64 = 0;
+        let found = self.choices.iter().position(|choice| {
+            end = end.saturating_add(weight(choice));
+            selected < end
+        });
+        // Weights may change while they are added up.
+        Some(found.unwrap_or(self.choices.len() - 1))
     }
 }
 

@@ -118,6 +118,8 @@ pub struct RetryPolicy {
     pub host_attempts: u32,
     /// `retry_back_off`: the first wait is random below this; the bound doubles each time, up to `max_interval`.
     pub base_interval: Duration,
+    /// Nothing was configured: the runtime may have another `base_interval`, and `max_interval` is ten times that.
+    pub back_off_is_default: bool,
     /// See `base_interval`.
     pub max_interval: Duration,
     /// `rate_limited_retry_back_off`: headers that tell when to come back.
@@ -156,6 +158,7 @@ impl Default for RetryPolicy {
             avoid_metadata: Vec::new(),
             host_attempts: 1,
             base_interval: BASE_INTERVAL,
+            back_off_is_default: true,
             max_interval: BASE_INTERVAL * 10,
             reset_headers: Box::default(),
             max_reset: MAX_RESET,
@@ -285,6 +288,7 @@ impl RetryPolicy {
         };
         let base = duration("base_interval", base_interval.as_ref());
         let max = duration("max_interval", max_interval.as_ref());
+        self.back_off_is_default = false;
         // Envoy counts in milliseconds, and at least one.
         self.base_interval = base.unwrap_or(BASE_INTERVAL).max(Duration::from_millis(1));
         self.max_interval = max.unwrap_or(self.base_interval * 10);

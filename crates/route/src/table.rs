@@ -4,10 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use nuncio_config::convert::Fraction;
 use nuncio_http::grpc::is_grpc_request;
 use nuncio_http::{HeaderMap, Known, NameRef};
 use nuncio_sdk::metadata::DynamicMetadata;
+use nuncio_sdk::runtime::RuntimeFraction;
 use nuncio_sdk::{PerFilterConfig, StreamInfo};
 
 use crate::action::{Action, Mutations};
@@ -115,7 +115,7 @@ pub(crate) struct BodyLimits {
 /// What a route asks of a request beside its path.
 #[derive(Default)]
 pub(crate) struct Conditions {
-    pub(crate) fraction: Option<Fraction>,
+    pub(crate) fraction: Option<RuntimeFraction>,
     pub(crate) grpc: bool,
     pub(crate) headers: Box<[HeaderMatcher]>,
     pub(crate) query: Box<[QueryParameterMatcher]>,
@@ -130,7 +130,7 @@ impl Conditions {
     fn hold(&self, headers: &HeaderMap, info: &StreamInfo, random: u64) -> bool {
         // No transport socket of this proxy asks for a client certificate yet.
         const NO_CERTIFICATE: bool = false;
-        self.fraction.is_none_or(|fraction| fraction.hit(random))
+        (self.fraction.as_ref()).is_none_or(|fraction| fraction.hit(random))
             && (!self.grpc || is_grpc_request(headers))
             && all_headers_match(&self.headers, headers)
             && self

@@ -79,7 +79,7 @@ impl WorkerRouteTable {
                     }),
                     None => None,
                 };
-                let choice = weighted.choose(given.unwrap_or(random));
+                let choice = weighted.choose(given.unwrap_or(random))?;
                 (
                     route.first_entry + choice as u32,
                     Some(choice),

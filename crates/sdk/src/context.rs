@@ -9,6 +9,7 @@ use nuncio_stats::Store;
 
 use crate::cluster::ClusterNames;
 use crate::registry::Extensions;
+use crate::runtime::Runtime;
 
 /// Who this proxy is (`Node` of the bootstrap, completed by the command line).
 #[derive(Clone, Debug, Default)]
@@ -86,6 +87,11 @@ pub struct ServerContext {
 }
 
 impl ServerContext {
+    /// The runtime: a service, which the server installs first of all; without one no key has a value.
+    pub fn runtime(&self) -> Arc<Runtime> {
+        self.services.get().unwrap_or_default()
+    }
+
     /// The service of this type, which the server installs before it builds what needs it.
     ///
     /// # Panics

@@ -21,6 +21,7 @@ pub mod network;
 pub mod registry;
 pub mod reply;
 pub mod route;
+pub mod runtime;
 pub mod stream_info;
 
 pub use access_log::{AccessLogFactory, AccessLogType, AccessLogger, LogContext};
@@ -38,6 +39,7 @@ pub use network::{DownstreamConnection, NetworkFilter, NetworkFilterConfig, Netw
 pub use registry::Extensions;
 pub use reply::LocalReply;
 pub use route::{PerFilterConfig, RouteConfig, RouteView};
+pub use runtime::Runtime;
 pub use stream_info::{
     Protocol, StreamInfo, Timing, UpstreamHost, UpstreamInfo, UpstreamOverrideHost,
 };

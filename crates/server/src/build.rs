@@ -10,7 +10,7 @@ use nuncio_config::{ConfigError, Diagnostic, LoadedBootstrap};
 use nuncio_downstream::{ListenerManager, ManagerOptions, Origin, UpdateError};
 use nuncio_event::Dispatchers;
 use nuncio_route::matchers::{HeaderMatcher, MetadataMatcher};
-use nuncio_sdk::{Extensions, FactoryContext, HealthState, LocalInfo, ServerContext};
+use nuncio_sdk::{Extensions, FactoryContext, HealthState, LocalInfo, Runtime, ServerContext};
 use nuncio_stats::{StatsConfig, Store};
 use nuncio_upstream::ClusterManager;
 use nuncio_upstream::dns::{DnsResolver, SystemResolver};
@@ -87,6 +87,13 @@ pub(crate) fn build(
         concurrency: options.concurrency,
         services: Default::default(),
     });
+    // First, for everything below may be configured with keys.
+    let cluster = &context.local_info.cluster;
+    let runtime = Runtime::new(bootstrap.layered_runtime.clone(), cluster, &context.stats);
+    context.services.insert(runtime.clone());
+    if !validating {
+        tokio::spawn(async move { runtime.watch_links().await });
+    }
     context.services.insert(logs.clone());
     context.services.insert(Arc::<HealthState>::default());
     context.services.insert(Arc::new(filter_matchers()));

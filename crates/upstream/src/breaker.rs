@@ -14,6 +14,10 @@ use nuncio_stats::{GaugeSlot, Group, LocalGroup};
 
 use crate::stats::{ClusterStats, RemainingStats};
 
+mod overrides;
+
+pub(crate) use overrides::overridden;
+
 /// `core.v3.RoutingPriority`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Priority {

@@ -1,7 +1,7 @@
 //! [`ClusterInfo`]: a cluster's configuration, checked and compiled; immutable and shared by all threads.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::time::Duration;
 
 use nuncio_config::convert::Fraction;
@@ -66,6 +66,8 @@ pub struct ClusterInfo {
     pub override_statuses: OverrideStatuses,
     /// `drop_overloads`: the share of requests that are refused.
     pub drop_overload: Option<DropOverload>,
+    /// `upstream.maintenance_mode.<name>` of the runtime: percent of the requests that are refused.
+    pub maintenance_percent: AtomicU8,
     /// How priorities share the load.
     pub priorities: PriorityOptions,
     /// Limits, for the default and the high priority.

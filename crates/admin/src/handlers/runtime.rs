@@ -1,9 +1,6 @@
-//! `/runtime`: the layers of the bootstrap. They have no values yet (the configuration refuses them).
+//! `/runtime`: the layers of the bootstrap and their values, and `/runtime_modify`, which overrides them.
 
-use nuncio_config::api::bootstrap::LayeredRuntime;
-use nuncio_config::api::bootstrap::runtime_layer::LayerSpecifier;
 use nuncio_config::json::quoted;
-use prost::Message;
 
 use crate::request::Request;
 use crate::response::Response;
@@ -11,18 +8,37 @@ use crate::thread::Admin;
 
 /// `/runtime`
 pub(crate) fn runtime(admin: &Admin, _: &Request) -> Response {
-    let mut out = String::from("{\n \"entries\": {},\n \"layers\": [");
-    let layers = layers(admin);
-    for (index, layer) in layers.layers.iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        out.push_str(&format!("{comma}\n  {}", quoted(&layer.name)));
-    }
-    out.push_str(if layers.layers.is_empty() {
-        "]\n}\n"
-    } else {
-        "\n ]\n}\n"
-    });
-    Response::json(out)
+    let snapshot = admin.context.server.runtime().snapshot();
+    let list = |texts: &mut dyn Iterator<Item = &str>, indent: &str| {
+        let lines: Vec<_> = texts
+            .map(|text| format!("\n{indent} {}", quoted(text)))
+            .collect();
+        match lines.is_empty() {
+            true => "[]".to_owned(),
+            false => format!("[{}\n{indent}]", lines.join(",")),
+        }
+    };
+    let entries: Vec<_> = snapshot
+        .entries()
+        .map(|(key, values)| {
+            // As Envoy has it, an empty text sets nothing.
+            let last = values.iter().rfind(|value| !value.is_empty());
+            format!(
+                "\n  {}: {{\n   \"final_value\": {},\n   \"layer_values\": {}\n  }}",
+                quoted(key),
+                quoted(last.unwrap_or(&"")),
+                list(&mut values.iter().copied(), "   "),
+            )
+        })
+        .collect();
+    let entries = match entries.is_empty() {
+        true => "{}".to_owned(),
+        false => format!("{{{}\n }}", entries.join(",")),
+    };
+    let layers = list(&mut snapshot.layers(), " ");
+    Response::json(format!(
+        "{{\n \"entries\": {entries},\n \"layers\": {layers}\n}}\n"
+    ))
 }
 
 /// `/runtime_modify`
@@ -35,27 +51,8 @@ pub(crate) fn modify(admin: &Admin, request: &Request) -> Response {
              use an empty value to remove a previously added override",
         );
     }
-    let layers = layers(admin).layers;
-    let is_admin =
-        |layer: Option<LayerSpecifier>| matches!(layer, Some(LayerSpecifier::AdminLayer(_)));
-    if layers
-        .into_iter()
-        .any(|layer| is_admin(layer.layer_specifier))
-    {
-        // Taking a value that nothing reads would be a lie.
-        return Response::error(501, "runtime values are not supported yet");
+    match admin.context.server.runtime().modify(request.params.iter()) {
+        Ok(()) => Response::text("OK\n"),
+        Err(error) => Response::error(503, error),
     }
-    Response::error(503, "No admin layer specified")
-}
-
-/// What is wanted of an `envoy.config.bootstrap.v3.Bootstrap`; the rest may be large.
-#[derive(Clone, PartialEq, Message)]
-struct WithRuntime {
-    #[prost(message, optional, tag = "17")]
-    layered_runtime: Option<LayeredRuntime>,
-}
-
-fn layers(admin: &Admin) -> LayeredRuntime {
-    let bootstrap = WithRuntime::decode(&*admin.context.bootstrap).unwrap_or_default();
-    bootstrap.layered_runtime.unwrap_or_default()
 }

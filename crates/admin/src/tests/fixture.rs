@@ -11,7 +11,7 @@ use nuncio_config::api::core::Node;
 use nuncio_config::{LoadedBootstrap, Sources, load_bootstrap};
 use nuncio_downstream::ListenersView;
 use nuncio_event::Dispatchers;
-use nuncio_sdk::{Extensions, FactoryContext, LocalInfo, ServerContext};
+use nuncio_sdk::{Extensions, FactoryContext, LocalInfo, Runtime, ServerContext};
 use nuncio_stats::Store;
 use nuncio_upstream::ClusterManager;
 use prost::Message;
@@ -74,6 +74,10 @@ impl Fixture {
         let flush = FlushOptions::default();
         let logs = Arc::new(AccessLogManager::new(&server.stats, 1, flush));
         server.services.insert(logs.clone());
+        let layers = loaded.whole().layered_runtime;
+        server
+            .services
+            .insert(Runtime::new(layers, "", &server.stats));
         let cx = FactoryContext {
             server: &server,
             stat_prefix: "",

@@ -92,7 +92,16 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             ("name", Implemented),
             ("static_layer", Implemented),
+            ("disk_layer", Implemented),
             ("admin_layer", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.bootstrap.v3.RuntimeLayer.DiskLayer",
+        &[
+            ("symlink_root", Implemented),
+            ("subdirectory", Implemented),
+            ("append_service_cluster", Implemented),
         ],
     ),
     message("envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer", &[]),

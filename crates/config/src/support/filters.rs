@@ -93,34 +93,13 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("downstream_nodes", Implemented),
             ("max_active_faults", Implemented),
             ("response_rate_limit", Implemented),
-            (
-                "delay_percent_runtime",
-                Harmless("runtime values are refused: the configured value is in force"),
-            ),
-            (
-                "abort_percent_runtime",
-                Harmless("runtime values are refused: the configured value is in force"),
-            ),
-            (
-                "delay_duration_runtime",
-                Harmless("runtime values are refused: the configured value is in force"),
-            ),
-            (
-                "abort_http_status_runtime",
-                Harmless("runtime values are refused: the configured value is in force"),
-            ),
-            (
-                "max_active_faults_runtime",
-                Harmless("runtime values are refused: the configured value is in force"),
-            ),
-            (
-                "response_rate_limit_percent_runtime",
-                Harmless("runtime values are refused: the configured value is in force"),
-            ),
-            (
-                "abort_grpc_status_runtime",
-                Harmless("runtime values are refused: the configured value is in force"),
-            ),
+            ("delay_percent_runtime", Implemented),
+            ("abort_percent_runtime", Implemented),
+            ("delay_duration_runtime", Implemented),
+            ("abort_http_status_runtime", Implemented),
+            ("max_active_faults_runtime", Implemented),
+            ("response_rate_limit_percent_runtime", Implemented),
+            ("abort_grpc_status_runtime", Implemented),
             ("disable_downstream_cluster_stats", Implemented),
             ("filter_metadata", Implemented),
         ],

@@ -305,10 +305,7 @@ pub(super) const MESSAGES: &[Entry] = &[
                 "total_weight",
                 Harmless("Envoy ignores it too: the sum of the weights counts"),
             ),
-            (
-                "runtime_key_prefix",
-                Harmless("names runtime values, and those are refused"),
-            ),
+            ("runtime_key_prefix", Implemented),
             ("header_name", Implemented),
             ("use_hash_policy", Implemented),
         ],

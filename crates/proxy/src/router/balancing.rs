@@ -8,6 +8,7 @@ use std::time::Duration;
 use nuncio_route::{LB_NAMESPACE, RouteEntry, merged_criteria};
 use nuncio_sdk::{LocalReply, ResponseFlags};
 use nuncio_upstream::lb::{Answered, LbContext, OverrideHost};
+use nuncio_upstream::stats::ClusterStats;
 use nuncio_upstream::{Host, WorkerCluster, WorkerHost};
 use tokio::time::Instant;
 
@@ -93,13 +94,25 @@ impl Stream {
         }
     }
 
-    /// `drop_overloads`: some requests are refused before a host is chosen.
+    /// Maintenance mode and `drop_overloads`: some requests are refused before a host is chosen.
     pub(super) fn drop_overload(
         &mut self,
         cluster: &WorkerCluster,
         config: &RouterConfig,
     ) -> Option<LocalReply> {
-        let overload = cluster.info().drop_overload.as_ref()?;
+        let info = cluster.info();
+        let maintenance = info.maintenance_percent.load(Relaxed);
+        if maintenance > 0 && self.hcm.clusters.random().next() % 100 < u64::from(maintenance) {
+            self.charge_code(503);
+            info.stats.inc(ClusterStats::UPSTREAM_RQ_MAINTENANCE_MODE);
+            let reply = LocalReply::new(503, "maintenance mode", "maintenance_mode")
+                .flags(ResponseFlags::UPSTREAM_OVERFLOW);
+            return Some(match config.suppress_envoy_headers {
+                true => reply,
+                false => reply.header("x-envoy-overloaded", "true"),
+            });
+        }
+        let overload = info.drop_overload.as_ref()?;
         let share = overload.share;
         let (text, details, header, flag) = if share.numerator >= share.denominator {
             (

@@ -38,6 +38,7 @@ use nuncio_config::api::router::Router;
 use nuncio_config::{ConfigError, any};
 use nuncio_http::Known;
 use nuncio_route::{Forward, RouteEntry};
+use nuncio_sdk::runtime::RuntimeInteger;
 use nuncio_sdk::{FactoryContext, HttpFilter, HttpFilterConfig, HttpFilterFactory};
 use nuncio_upstream::{PendingConnection, Priority, WorkerCluster, WorkerHost};
 use tokio::time::Instant;
@@ -65,6 +66,10 @@ pub(crate) struct RouterConfig {
     strict_check_headers: Vec<Known>,
     /// `x-envoy-expected-rq-timeout-ms` of the request is its timeout.
     respect_expected_rq_timeout: bool,
+    /// `upstream.use_retry` of the runtime: percent of the retries that are made.
+    use_retry: RuntimeInteger,
+    /// `upstream.base_retry_backoff_ms`: the first wait before a retry, where a route does not say.
+    retry_base_ms: RuntimeInteger,
 }
 
 struct Terminal(Arc<RouterConfig>);
@@ -98,8 +103,9 @@ impl HttpFilterFactory for RouterFactory {
     fn create(
         &self,
         config: &Any,
-        _: &FactoryContext<'_>,
+        cx: &FactoryContext<'_>,
     ) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
+        let runtime = cx.server.runtime();
         let config: Router = any::unpack(config)?;
         let strict = config
             .strict_check_headers
@@ -110,6 +116,8 @@ impl HttpFilterFactory for RouterFactory {
             suppress_envoy_headers: config.suppress_envoy_headers,
             strict_check_headers: strict.collect(),
             respect_expected_rq_timeout: config.respect_expected_rq_timeout,
+            use_retry: runtime.integer("upstream.use_retry", 100),
+            retry_base_ms: runtime.integer("upstream.base_retry_backoff_ms", 25),
         }))))
     }
 }

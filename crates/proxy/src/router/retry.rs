@@ -11,6 +11,7 @@ use nuncio_sdk::ResponseFlags;
 use nuncio_upstream::{ClosedBy, Host, Priority, Taken, WorkerCluster, WorkerHost};
 use tokio::time::Instant;
 
+use super::RouterConfig;
 use super::outcome::Reset;
 use super::{Upstream, number, priority};
 use crate::stream::Stream;
@@ -39,6 +40,8 @@ pub(super) struct Retry {
     taken: Option<Taken>,
     /// Bound of the next random wait.
     next_wait: Duration,
+    /// It doubles up to this.
+    max_wait: Duration,
     /// When the next try begins.
     next_try: Option<Instant>,
 }
@@ -69,7 +72,12 @@ enum Decision {
 
 impl Retry {
     /// For a request on this route; `None` when nothing asks for retries.
-    fn new(forward: &Forward, headers: &HeaderMap, limit: usize) -> Option<Box<Retry>> {
+    fn new(
+        forward: &Forward,
+        headers: &HeaderMap,
+        limit: usize,
+        config: &RouterConfig,
+    ) -> Option<Box<Retry>> {
         let text = |name| headers.get(name).and_then(|v| std::str::from_utf8(v).ok());
         let asked = [Known::XEnvoyRetryOn, Known::XEnvoyRetryGrpcOn];
         let asked = asked.into_iter().filter_map(text).map(RetryOn::parse);
@@ -82,6 +90,13 @@ impl Retry {
             return None;
         }
         let policy = forward.retry.clone().unwrap_or_default();
+        let waits = match policy.back_off_is_default {
+            true => {
+                let base = Duration::from_millis(config.retry_base_ms.get().clamp(1, 1_000_000));
+                (base, base * 10)
+            }
+            false => (policy.base_interval, policy.max_interval),
+        };
         if !policy.request_headers.is_empty()
             && !policy.request_headers.iter().any(|it| it.matches(headers))
         {
@@ -106,7 +121,8 @@ impl Retry {
             begun: false,
             tried: Vec::new(),
             taken: None,
-            next_wait: policy.base_interval,
+            next_wait: waits.0,
+            max_wait: waits.1,
             next_try: None,
             policy,
         }))
@@ -216,7 +232,7 @@ impl Retry {
     /// A random wait, whose bound doubles each time.
     fn backoff(&mut self) -> Duration {
         let bound = self.next_wait;
-        self.next_wait = (bound * 2).min(self.policy.max_interval);
+        self.next_wait = (bound * 2).min(self.max_wait);
         bound.mul_f64(rand::random())
     }
 
@@ -236,7 +252,12 @@ impl Stream {
             return;
         }
         let limit = self.request_limit as usize;
-        self.router.retry = Retry::new(forward, &self.request.headers, limit);
+        self.router.retry = Retry::new(
+            forward,
+            &self.request.headers,
+            limit,
+            &self.hcm.chain(self.chain).router,
+        );
     }
 
     /// A host for this try: one that the policy does not avoid, if that is found in time.
@@ -427,6 +448,10 @@ impl Stream {
         retry.taken = None;
         match cluster.take_retry(retry.priority) {
             Some(taken) => {
+                let share = self.hcm.chain(self.chain).router.use_retry.get();
+                if share < 100 && self.hcm.clusters.random().next() % 100 >= share {
+                    return Decision::Final;
+                }
                 retry.taken = Some(taken);
                 Decision::Again
             }

@@ -5,6 +5,7 @@ use nuncio_config::api::route::route_action::ClusterSpecifier as Config;
 use nuncio_config::api::route::weighted_cluster::cluster_weight::HostRewriteSpecifier;
 use nuncio_config::api::route::weighted_cluster::{ClusterWeight, RandomValueSpecifier};
 use nuncio_sdk::PerFilterConfig;
+use nuncio_sdk::runtime::RuntimeInteger;
 
 use super::problems::Problems;
 use super::{Scope, filters, mutations};
@@ -96,8 +97,7 @@ fn weighted(
     let WeightedCluster {
         clusters,
         total_weight: _,
-        // There is no runtime layer that could set the keys.
-        runtime_key_prefix: _,
+        runtime_key_prefix,
         random_value_specifier,
     } = config;
     if clusters.is_empty() {
@@ -106,11 +106,19 @@ fn weighted(
     }
     let choices = clusters.iter().enumerate().filter_map(|(index, config)| {
         problems.within(format_args!("clusters[{index}]"), |problems| {
-            choice(config, metadata_match, above, scope, problems)
+            choice(
+                config,
+                runtime_key_prefix,
+                metadata_match,
+                above,
+                scope,
+                problems,
+            )
         })
     });
     let choices: Box<[Choice]> = choices.collect();
-    let sum: u64 = choices.iter().map(|choice| u64::from(choice.weight)).sum();
+    let weights = choices.iter().map(|choice| choice.weight.get());
+    let sum = weights.fold(0, u64::saturating_add);
     let total = u32::try_from(sum).unwrap_or_default();
     if sum > u64::from(u32::MAX) {
         let message = format!(
@@ -132,6 +140,7 @@ fn weighted(
     (total > 0).then_some(Weighted {
         choices,
         total,
+        by_runtime: !runtime_key_prefix.is_empty(),
         header,
         by_hash,
     })
@@ -139,6 +148,7 @@ fn weighted(
 
 fn choice(
     config: &ClusterWeight,
+    runtime_key_prefix: &str,
     route_match: Option<&MetadataMatch>,
     above: &[PerFilterConfig],
     scope: &Scope<'_>,
@@ -199,7 +209,14 @@ fn choice(
     };
     Some(Choice {
         cluster,
-        weight: weight.value,
+        weight: match runtime_key_prefix.is_empty() {
+            true => RuntimeInteger::fixed(u64::from(weight.value)),
+            false => {
+                let key = format!("{runtime_key_prefix}.{name}");
+                let runtime = scope.cx.factory.server.runtime();
+                runtime.integer(&key, u64::from(weight.value))
+            }
+        },
         mutations,
         filters: filters::added_to(above, own),
         host_rewrite,

@@ -5,6 +5,7 @@ use nuncio_config::api::route::route_match::{
     ConnectMatcher, GrpcRouteMatchOptions, PathSpecifier, TlsContextMatchOptions,
 };
 use nuncio_config::{api, convert};
+use nuncio_sdk::Runtime;
 
 use super::problems::Problems;
 use crate::matchers::{CookieMatcher, HeaderMatcher, MetadataMatcher, QueryParameterMatcher};
@@ -15,6 +16,7 @@ use crate::table::Conditions;
 /// Compiles what a route matches: its path, and what else must hold.
 pub(super) fn compile(
     config: &RouteMatch,
+    runtime: &Runtime,
     problems: &mut Problems,
 ) -> Option<(PathMatcher, Option<Box<Conditions>>)> {
     let RouteMatch {
@@ -36,15 +38,15 @@ pub(super) fn compile(
     let mut conditions = Conditions::default();
     if let Some(api::core::RuntimeFractionalPercent {
         default_value,
-        runtime_key: _,
+        runtime_key,
     }) = runtime_fraction
     {
-        // The key has no effect: there is no runtime layer that could set it.
         match default_value {
             None => problems.add("runtime_fraction.default_value", "value is required"),
             Some(value) => {
-                conditions.fraction =
-                    problems.take("runtime_fraction.default_value", convert::fraction(value));
+                conditions.fraction = problems
+                    .take("runtime_fraction.default_value", convert::fraction(value))
+                    .map(|share| runtime.fraction(runtime_key, share));
             }
         }
     }

@@ -50,7 +50,9 @@ pub(super) fn compile(
             problems.add("match", "value is required");
             None
         }
-        Some(config) => problems.within("match", |problems| matching::compile(config, problems)),
+        Some(config) => problems.within("match", |problems| {
+            matching::compile(config, &scope.cx.factory.server.runtime(), problems)
+        }),
     };
     let levels = filters.as_deref().unwrap_or(above);
     let action = match action {

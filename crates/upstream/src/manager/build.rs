@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
 use std::time::SystemTime;
 
 use nuncio_config::api::cluster::Cluster;
@@ -10,7 +11,7 @@ use prost::Message;
 
 use super::version::{self, Version};
 use super::{ClusterManager, Entry, Origin, Removal};
-use crate::breaker::{Breakers, Priority, Thresholds};
+use crate::breaker::{self, Breakers, Priority, Thresholds};
 use crate::convert::ClusterSpec;
 use crate::dns::DnsHosts;
 use crate::host::HealthFlags;
@@ -118,8 +119,9 @@ impl ClusterManager {
             .cloned()
             .unwrap_or_else(|| {
                 let prefix = stats.prefix().clone();
+                let snapshot = self.runtime.snapshot();
                 Arc::new(Breakers::new(
-                    &spec.thresholds,
+                    &breaker::overridden(&spec.thresholds, &name, &snapshot),
                     &*stats,
                     |priority: Priority| {
                         let prefix = format!("{prefix}.circuit_breakers.{}", priority.as_str());
@@ -151,6 +153,7 @@ impl ClusterManager {
             reported_metrics,
             override_statuses: spec.override_statuses,
             drop_overload: spec.drop_overload,
+            maintenance_percent: AtomicU8::new(0),
             priorities: spec.priorities,
             thresholds: (!is_default).then(|| Box::new(spec.thresholds)),
             immediate_failures: (!spec.health_checks.is_empty())
@@ -166,6 +169,7 @@ impl ClusterManager {
             ),
             connection_hash,
         });
+        self.apply_runtime(&info);
         let nothing = PrioritySet::empty();
         let before = before.map_or(&nothing, |old| &*old.hosts);
         for (gone, flags) in [

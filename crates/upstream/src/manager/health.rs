@@ -152,7 +152,7 @@ impl ClusterManager {
             state.init.remove(id);
         }
         self.advance(state);
-        Some(next.wait)
+        Some(self.bounded_interval(next.wait))
     }
 
     fn on_immediate_failure(&self, id: ClusterId, host: &Arc<Host>) {

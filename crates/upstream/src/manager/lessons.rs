@@ -12,7 +12,11 @@ impl ClusterManager {
     pub(super) fn start_lessons(&self, info: &ClusterInfo, serial: u64) -> Option<Sweeps> {
         let period = info.lb.learner()?.period()?;
         let id = info.id;
-        self.repeat(period, serial, move |manager| manager.learn(id, serial))
+        self.repeat(
+            move || period,
+            serial,
+            move |manager| manager.learn(id, serial),
+        )
     }
 
     fn learn(&self, id: ClusterId, serial: u64) {

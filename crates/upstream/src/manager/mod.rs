@@ -9,6 +9,7 @@ mod on_demand;
 mod outlier;
 mod removal;
 mod resolved;
+mod runtime;
 mod shared;
 mod version;
 
@@ -20,7 +21,7 @@ use nuncio_config::ConfigError;
 use nuncio_config::api::cluster::Cluster;
 use nuncio_config::api::core::BindConfig;
 use nuncio_event::{Dispatchers, MainDispatcher, Slot, main_queue};
-use nuncio_sdk::{ClusterId, ServerContext};
+use nuncio_sdk::{ClusterId, Runtime, ServerContext};
 use nuncio_stats::Group;
 use prost::Message;
 
@@ -63,6 +64,7 @@ pub struct ClusterManager {
     slot: Slot<WorkerClusters>,
     stats: Arc<Group>,
     parts: SharedParts,
+    runtime: Arc<Runtime>,
     /// What workers report, in order; run by the runtime on which the manager was made.
     main: MainDispatcher,
     outlier_log: OnceLock<Arc<dyn OutlierEventLog>>,
@@ -119,8 +121,10 @@ impl ClusterManager {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(queue.run());
         }
-        Arc::new_cyclic(|this| Self {
+        let runtime = server.runtime();
+        let manager = Arc::new_cyclic(|this| Self {
             this: this.clone(),
+            runtime: runtime.clone(),
             stats: server.stats.group("cluster_manager", ManagerStats::SCHEMA),
             server,
             workers: workers.clone(),
@@ -135,7 +139,9 @@ impl ClusterManager {
             resolver,
             no_version: Arc::from(""),
             state: Mutex::default(),
-        })
+        });
+        manager.follow_runtime();
+        manager
     }
 
     /// The slot in which each worker finds its [`WorkerClusters`].
@@ -436,10 +442,7 @@ impl ClusterManager {
         let Some(version) = entry.warming.take() else {
             return;
         };
-        version
-            .info
-            .breakers
-            .set_thresholds(&version.info.thresholds(), &*version.info.stats);
+        self.limit(&version.info);
         version.show_membership();
         entry.active = Some(*version);
         self.show(state, id);

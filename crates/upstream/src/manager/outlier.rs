@@ -54,28 +54,32 @@ impl ClusterManager {
                 }
             });
         };
-        Arc::new(Detector::new(
+        let detector = Detector::new(
             settings,
             name.clone(),
             stats,
             Box::new(report),
             self.outlier_log.get().cloned(),
-        ))
+        );
+        detector.on_runtime(&self.runtime.snapshot());
+        Arc::new(detector)
     }
 
     /// Begins to sweep; nothing without outlier detection, or without a runtime (validation).
     pub(super) fn start_sweeps(&self, info: &ClusterInfo, serial: u64) -> Option<Sweeps> {
-        let interval = info.outlier.as_ref()?.interval();
+        let detector = info.outlier.clone()?;
         let id = info.id;
-        self.repeat(interval, serial, move |manager| {
-            manager.sweep_outliers(id, serial)
-        })
+        self.repeat(
+            move || detector.interval(),
+            serial,
+            move |manager| manager.sweep_outliers(id, serial),
+        )
     }
 
-    /// Makes `call` every `interval`; not without a runtime.
+    /// Makes `call` after each `interval`, which may change; not without a runtime.
     pub(super) fn repeat(
         &self,
-        interval: Duration,
+        interval: impl Fn() -> Duration + Send + 'static,
         serial: u64,
         call: impl Fn(&Self) + Send + 'static,
     ) -> Option<Sweeps> {
@@ -83,7 +87,7 @@ impl ClusterManager {
         let manager = self.this.clone();
         let task = runtime.spawn(async move {
             loop {
-                tokio::time::sleep(interval).await;
+                tokio::time::sleep(interval()).await;
                 let Some(manager) = manager.upgrade() else {
                     return;
                 };

@@ -1,15 +1,16 @@
 //! [`Detector`]: ejects hosts and lets them back.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
 use nuncio_event::Instant;
+use nuncio_sdk::runtime::Snapshot;
 use nuncio_stats::{CounterSlot, Group};
 
 use super::event_log::{Action, Event, OutlierEventLog, Rates};
-use super::monitor::{Ejections, HostMonitor, Outcome};
+use super::monitor::{Ejections, HostMonitor, Limits, Outcome};
 use super::sweep::ejection_threshold;
 use super::{Ejection, RateOf, Settings};
 use crate::host::{HealthFlags, Host};
@@ -21,7 +22,11 @@ pub(crate) type Report = Box<dyn Fn(Arc<Host>, Ejection) + Send + Sync>;
 
 /// The outlier detection of one version of a cluster. Workers report results, the main thread decides.
 pub struct Detector {
-    settings: Settings,
+    configured: Settings,
+    /// With what the runtime changes of it; written and read by the main thread.
+    current: RwLock<Settings>,
+    /// What workers need of it.
+    limits: Limits,
     cluster: Arc<str>,
     stats: Arc<Group>,
     report: Report,
@@ -79,7 +84,7 @@ impl fmt::Debug for Detector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Detector")
             .field("cluster", &self.cluster)
-            .field("settings", &self.settings)
+            .field("settings", &self.configured)
             .finish_non_exhaustive()
     }
 }
@@ -93,7 +98,9 @@ impl Detector {
         log: Option<Arc<dyn OutlierEventLog>>,
     ) -> Self {
         Self {
-            settings,
+            limits: Limits::new(&settings),
+            current: RwLock::new(settings.clone()),
+            configured: settings,
             cluster,
             stats,
             report,
@@ -102,9 +109,20 @@ impl Detector {
         }
     }
 
+    /// The runtime has changed.
+    pub(crate) fn on_runtime(&self, snapshot: &Snapshot) {
+        let settings = self.configured.overridden(snapshot);
+        self.limits.set(&settings);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    fn settings(&self) -> RwLockReadGuard<'_, Settings> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How often [`Self::sweep`] is to be called.
     pub(crate) fn interval(&self) -> Duration {
-        self.settings.interval
+        self.settings().interval
     }
 
     /// What the hosts' success rates were in the last interval.
@@ -114,7 +132,7 @@ impl Detector {
 
     /// A worker: the upstream has answered, or a status stands for its failure.
     pub(crate) fn put_code(&self, host: &Arc<Host>, code: u16) {
-        let found = host.outlier_monitor().on_code(code, &self.settings);
+        let found = host.outlier_monitor().on_code(code, &self.limits);
         for ejection in found.into_iter().flatten() {
             (self.report)(host.clone(), ejection);
         }
@@ -123,11 +141,11 @@ impl Detector {
     /// A worker: something else than a status has happened; `code` is the status that the client gets for it, where that is
     /// not the usual one.
     pub(crate) fn put_outcome(&self, host: &Arc<Host>, outcome: Outcome, code: Option<u16>) {
-        if self.settings.split_external_local_origin_errors {
+        if self.configured.split_external_local_origin_errors {
             let success = outcome == Outcome::ConnectSuccess;
             let found = host
                 .outlier_monitor()
-                .on_local_origin(success, &self.settings);
+                .on_local_origin(success, &self.limits);
             if let Some(ejection) = found {
                 (self.report)(host.clone(), ejection);
             }
@@ -149,7 +167,7 @@ impl Detector {
         let known = host
             .health_flags()
             .intersects(HealthFlags::DEGRADED_OUTLIER_DETECTION);
-        if self.settings.detect_degraded_hosts && !known {
+        if self.configured.detect_degraded_hosts && !known {
             (self.report)(host.clone(), Ejection::Degraded);
         }
     }
@@ -197,7 +215,7 @@ impl Detector {
     }
 
     fn sweep_rates(&self, of: RateOf, hosts: &PrioritySet, now: Instant) -> bool {
-        let settings = &self.settings;
+        let settings = self.settings();
         let summary = &self.summaries[of.index()];
         summary.set(Summary::UNKNOWN);
         let (for_rate, for_failures) = (
@@ -280,7 +298,7 @@ impl Detector {
         rates: Rates,
         now: Instant,
     ) -> bool {
-        let settings = &self.settings;
+        let settings = self.settings();
         self.stats.inc(detected(ejection));
         let active = hosts.hosts().filter(|host| is_ejected(host)).count();
         let percent = (active + 1) as f64 * 100.0 / hosts.len().max(1) as f64;
@@ -341,7 +359,7 @@ impl Detector {
     }
 
     fn check_for_unejection(&self, host: &Arc<Host>, monitor: &HostMonitor, now: Instant) -> bool {
-        let settings = &self.settings;
+        let settings = self.settings();
         let mut changed = false;
         let mut state = monitor.ejections();
         if let Some(since) = state.degraded_at
@@ -380,7 +398,7 @@ impl Detector {
 
     /// The main thread: an active health check has found the host to be well. Whether health flags have changed.
     pub(crate) fn on_health_check_success(&self, host: &Arc<Host>, now: Instant) -> bool {
-        let ends = self.settings.health_check_unejects
+        let ends = self.configured.health_check_unejects
             && is_ejected(host)
             && !host
                 .health_flags()

@@ -7,6 +7,7 @@
 mod detector;
 mod event_log;
 mod monitor;
+mod overrides;
 mod settings;
 mod sweep;
 #[cfg(test)]

@@ -65,9 +65,37 @@ impl Default for HostMonitor {
     }
 }
 
+/// How many failures in a row make a host an outlier: of the settings, what workers need.
+#[derive(Debug)]
+pub(super) struct Limits {
+    all: AtomicU32,
+    gateway: AtomicU32,
+    local: AtomicU32,
+}
+
+impl Limits {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            all: AtomicU32::new(settings.consecutive_5xx),
+            gateway: AtomicU32::new(settings.consecutive_gateway_failure),
+            local: AtomicU32::new(settings.consecutive_local_origin_failure),
+        }
+    }
+
+    pub(super) fn set(&self, settings: &Settings) {
+        self.all.store(settings.consecutive_5xx, Relaxed);
+        let (gateway, local) = (
+            settings.consecutive_gateway_failure,
+            settings.consecutive_local_origin_failure,
+        );
+        self.gateway.store(gateway, Relaxed);
+        self.local.store(local, Relaxed);
+    }
+}
+
 impl HostMonitor {
     /// An HTTP status, the upstream's or what stands for a failure. What it makes of the host, in Envoy's order.
-    pub(super) fn on_code(&self, code: u16, settings: &Settings) -> [Option<Ejection>; 2] {
+    pub(super) fn on_code(&self, code: u16, limits: &Limits) -> [Option<Ejection>; 2] {
         let rate = &self.rates[RateOf::ExternalOrigin.index()];
         rate.total.fetch_add(1, Relaxed);
         if code < 500 {
@@ -78,20 +106,20 @@ impl HostMonitor {
         }
         let mut found = [None, None];
         if matches!(code, 502..=504) {
-            if is_reached(&self.in_a_row_gateway, settings.consecutive_gateway_failure) {
+            if is_reached(&self.in_a_row_gateway, limits.gateway.load(Relaxed)) {
                 found[0] = Some(Ejection::ConsecutiveGatewayFailure);
             }
         } else {
             store_zero(&self.in_a_row_gateway);
         }
-        if is_reached(&self.in_a_row_5xx, settings.consecutive_5xx) {
+        if is_reached(&self.in_a_row_5xx, limits.all.load(Relaxed)) {
             found[1] = Some(Ejection::Consecutive5xx);
         }
         found
     }
 
     /// A result of connecting or waiting, counted on its own (`split_external_local_origin_errors`).
-    pub(super) fn on_local_origin(&self, success: bool, settings: &Settings) -> Option<Ejection> {
+    pub(super) fn on_local_origin(&self, success: bool, limits: &Limits) -> Option<Ejection> {
         let rate = &self.rates[RateOf::LocalOrigin.index()];
         rate.total.fetch_add(1, Relaxed);
         if success {
@@ -99,11 +127,8 @@ impl HostMonitor {
             store_zero(&self.in_a_row_local);
             return None;
         }
-        is_reached(
-            &self.in_a_row_local,
-            settings.consecutive_local_origin_failure,
-        )
-        .then_some(Ejection::ConsecutiveLocalOriginFailure)
+        is_reached(&self.in_a_row_local, limits.local.load(Relaxed))
+            .then_some(Ejection::ConsecutiveLocalOriginFailure)
     }
 
     /// Lets a run of errors begin anew, so that it is detected again if it goes on.

@@ -14,19 +14,50 @@ use nuncio_config::convert::{self, Fraction};
 use nuncio_config::{ConfigError, Within};
 use nuncio_http::{HeaderMap, Known};
 use nuncio_route::matchers::HeaderMatcher;
+use nuncio_sdk::Runtime;
+use nuncio_sdk::runtime::{RuntimeFraction, RuntimeInteger};
 
 use super::number;
 
-/// How many of the requests; a request header may ask for fewer.
+/// How many of the requests; a request header may ask for fewer. The runtime prevails over both.
 pub(super) struct Share {
     configured: Fraction,
     header: Option<Known>,
+    runtime: RuntimeFraction,
+}
+
+/// Keys of the runtime, where the configuration names no others (Envoy's `RuntimeKeys`).
+struct Keys<'a> {
+    runtime: &'a Runtime,
+    config: &'a HttpFault,
+}
+
+impl Keys<'_> {
+    fn name<'k>(configured: &'k str, usual: &'k str) -> &'k str {
+        match configured.is_empty() {
+            true => usual,
+            false => configured,
+        }
+    }
+
+    fn share(&self, configured: &str, usual: &str) -> RuntimeFraction {
+        let never = Fraction {
+            numerator: 0,
+            denominator: 100,
+        };
+        self.runtime.fraction(Self::name(configured, usual), never)
+    }
+
+    fn integer(&self, configured: &str, usual: &str) -> RuntimeInteger {
+        self.runtime.integer(Self::name(configured, usual), 0)
+    }
 }
 
 impl Share {
     fn new(
         percentage: Option<&FractionalPercent>,
         header: Option<Known>,
+        runtime: RuntimeFraction,
     ) -> Result<Share, ConfigError> {
         let configured = match percentage {
             Some(percentage) => convert::fraction(percentage).within("percentage")?,
@@ -35,11 +66,18 @@ impl Share {
                 denominator: 100,
             },
         };
-        Ok(Share { configured, header })
+        Ok(Share {
+            configured,
+            header,
+            runtime,
+        })
     }
 
-    /// The share that applies to a request.
-    pub(super) fn of(&self, headers: &HeaderMap) -> Fraction {
+    /// The share that applies to a request; the runtime's is read under this key, if one is given.
+    pub(super) fn of(&self, headers: &HeaderMap, other: Option<Option<Fraction>>) -> Fraction {
+        if let Some(share) = other.unwrap_or_else(|| self.runtime.overridden()) {
+            return share;
+        }
         let asked = self.header.and_then(|header| number(headers, header));
         let numerator = match asked {
             Some(asked) => self
@@ -64,6 +102,8 @@ pub(super) enum Amount {
 pub(super) struct Delay {
     pub(super) share: Share,
     pub(super) amount: Amount,
+    /// In milliseconds, in place of `amount`.
+    pub(super) runtime: RuntimeInteger,
 }
 
 pub(super) enum AbortStatus {
@@ -76,6 +116,8 @@ pub(super) enum AbortStatus {
 pub(super) struct Abort {
     pub(super) share: Share,
     pub(super) status: AbortStatus,
+    /// In place of an HTTP, or gRPC, `status`.
+    pub(super) runtime: (RuntimeInteger, RuntimeInteger),
     pub(super) body: Option<Box<str>>,
 }
 
@@ -92,13 +134,14 @@ pub(super) struct FaultConfig {
     pub(super) upstream_cluster: Box<str>,
     pub(super) headers: Box<[HeaderMatcher]>,
     pub(super) downstream_nodes: Box<[String]>,
-    pub(super) max_active: Option<u32>,
+    pub(super) max_active: RuntimeInteger,
     pub(super) disable_downstream_cluster_stats: bool,
     pub(super) metadata: BTreeMap<String, Value>,
 }
 
 impl FaultConfig {
-    pub(super) fn new(config: &HttpFault) -> Result<FaultConfig, ConfigError> {
+    pub(super) fn new(config: &HttpFault, runtime: &Runtime) -> Result<FaultConfig, ConfigError> {
+        let keys = Keys { runtime, config };
         let headers = config
             .headers
             .iter()
@@ -111,25 +154,28 @@ impl FaultConfig {
             delay: config
                 .delay
                 .as_ref()
-                .map(delay)
+                .map(|config| delay(config, &keys))
                 .transpose()
                 .within("delay")?,
             abort: config
                 .abort
                 .as_ref()
-                .map(abort)
+                .map(|config| abort(config, &keys))
                 .transpose()
                 .within("abort")?,
             rate: config
                 .response_rate_limit
                 .as_ref()
-                .map(rate)
+                .map(|config| rate(config, &keys))
                 .transpose()
                 .within("response_rate_limit")?,
             upstream_cluster: config.upstream_cluster.as_str().into(),
             headers,
             downstream_nodes: config.downstream_nodes.clone().into(),
-            max_active: config.max_active_faults.as_ref().map(|max| max.value),
+            max_active: runtime.integer(
+                Keys::name(&config.max_active_faults_runtime, MAX_ACTIVE_KEY),
+                (config.max_active_faults).map_or(u64::MAX, |max| u64::from(max.value)),
+            ),
             disable_downstream_cluster_stats: config.disable_downstream_cluster_stats,
             metadata: config
                 .filter_metadata
@@ -140,7 +186,10 @@ impl FaultConfig {
     }
 }
 
-fn delay(config: &FaultDelay) -> Result<Delay, ConfigError> {
+/// Envoy's name of it in the runtime.
+const MAX_ACTIVE_KEY: &str = "fault.http.max_active_faults";
+
+fn delay(config: &FaultDelay, keys: &Keys<'_>) -> Result<Delay, ConfigError> {
     let (amount, header) = match &config.fault_delay_secifier {
         Some(FaultDelaySecifier::FixedDelay(fixed)) => (
             Amount::Fixed(convert::duration(fixed).within("fixed_delay")?),
@@ -158,12 +207,23 @@ fn delay(config: &FaultDelay) -> Result<Delay, ConfigError> {
         }
     };
     Ok(Delay {
-        share: Share::new(config.percentage.as_ref(), header)?,
+        share: Share::new(
+            config.percentage.as_ref(),
+            header,
+            keys.share(
+                &keys.config.delay_percent_runtime,
+                "fault.http.delay.fixed_delay_percent",
+            ),
+        )?,
         amount,
+        runtime: keys.integer(
+            &keys.config.delay_duration_runtime,
+            "fault.http.delay.fixed_duration_ms",
+        ),
     })
 }
 
-fn abort(config: &FaultAbort) -> Result<Abort, ConfigError> {
+fn abort(config: &FaultAbort, keys: &Keys<'_>) -> Result<Abort, ConfigError> {
     let (status, header) = match &config.error_type {
         Some(ErrorType::HttpStatus(status @ 200..600)) => (AbortStatus::Http(*status as u16), None),
         Some(ErrorType::HttpStatus(_)) => {
@@ -185,13 +245,30 @@ fn abort(config: &FaultAbort) -> Result<Abort, ConfigError> {
         }
     };
     Ok(Abort {
-        share: Share::new(config.percentage.as_ref(), header)?,
+        share: Share::new(
+            config.percentage.as_ref(),
+            header,
+            keys.share(
+                &keys.config.abort_percent_runtime,
+                "fault.http.abort.abort_percent",
+            ),
+        )?,
         status,
+        runtime: (
+            keys.integer(
+                &keys.config.abort_http_status_runtime,
+                "fault.http.abort.http_status",
+            ),
+            keys.integer(
+                &keys.config.abort_grpc_status_runtime,
+                "fault.http.abort.grpc_status",
+            ),
+        ),
         body: (!config.response_body.is_empty()).then(|| config.response_body.as_str().into()),
     })
 }
 
-fn rate(config: &FaultRateLimit) -> Result<Rate, ConfigError> {
+fn rate(config: &FaultRateLimit, keys: &Keys<'_>) -> Result<Rate, ConfigError> {
     let (kib_per_second, header) = match &config.limit_type {
         Some(LimitType::FixedLimit(limit)) if limit.limit_kbps > 0 => {
             (Some(limit.limit_kbps), None)
@@ -213,7 +290,14 @@ fn rate(config: &FaultRateLimit) -> Result<Rate, ConfigError> {
         }
     };
     Ok(Rate {
-        share: Share::new(config.percentage.as_ref(), header)?,
+        share: Share::new(
+            config.percentage.as_ref(),
+            header,
+            keys.share(
+                &keys.config.response_rate_limit_percent_runtime,
+                "fault.http.rate_limit.response_percent",
+            ),
+        )?,
         kib_per_second,
     })
 }

@@ -16,9 +16,11 @@ use nuncio_config::{ConfigError, any};
 use nuncio_event::sleep;
 use nuncio_http::{HeaderMap, Known};
 use nuncio_route::matchers::all_headers_match;
+use nuncio_sdk::runtime::Entry;
 use nuncio_sdk::{
     Action, DataAction, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig,
-    HttpFilterFactory, LocalReply, LogContext, ResponseFlags, Resume, RouteConfig, ServerContext,
+    HttpFilterFactory, LocalReply, LogContext, ResponseFlags, Resume, RouteConfig, Runtime,
+    ServerContext,
 };
 use nuncio_stats::{Group, stats_schema};
 use rand::RngCore;
@@ -66,13 +68,14 @@ impl HttpFilterFactory for FaultFactory {
     ) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
         let config: HttpFault = any::unpack(config)?;
         Ok(Arc::new(Config {
-            fault: Arc::new(FaultConfig::new(&config)?),
+            fault: Arc::new(FaultConfig::new(&config, &cx.server.runtime())?),
             shared: Arc::new(Shared {
                 stats: cx
                     .server
                     .stats
                     .group(format!("{}fault.", cx.stat_prefix), FaultStats::SCHEMA),
                 server: cx.server.clone(),
+                runtime: cx.server.runtime(),
                 prefix: format!("{}fault.", cx.stat_prefix).into(),
                 active: AtomicU32::new(0),
                 clusters: AtomicU32::new(0),
@@ -83,10 +86,11 @@ impl HttpFilterFactory for FaultFactory {
     fn create_route_config(
         &self,
         config: &Any,
-        _: &FactoryContext<'_>,
+        cx: &FactoryContext<'_>,
     ) -> Result<RouteConfig, ConfigError> {
         let config: HttpFault = any::unpack(config)?;
-        Ok(Arc::new(Arc::new(FaultConfig::new(&config)?)))
+        let config = FaultConfig::new(&config, &cx.server.runtime())?;
+        Ok(Arc::new(Arc::new(config)))
     }
 }
 
@@ -94,6 +98,7 @@ impl HttpFilterFactory for FaultFactory {
 struct Shared {
     stats: Arc<Group>,
     server: Arc<ServerContext>,
+    runtime: Arc<Runtime>,
     prefix: Box<str>,
     /// Faults in progress, for `max_active_faults`.
     active: AtomicU32,
@@ -220,22 +225,49 @@ impl State {
             && all_headers_match(&fault.headers, cx.request_headers)
     }
 
-    fn hits(&self, fraction: &config::Share, headers: &HeaderMap) -> bool {
-        fraction.of(headers).hit(rand::rng().next_u64())
+    /// What the runtime says of requests of the downstream cluster that a header names. Looked up by name, since the names are not
+    /// known before.
+    fn of_downstream_cluster(&self, headers: &HeaderMap, what: &str) -> Option<Option<Entry>> {
+        let cluster = headers.get(Known::XEnvoyDownstreamServiceCluster)?;
+        let cluster = std::str::from_utf8(cluster).ok()?;
+        if cluster.is_empty() {
+            return None;
+        }
+        let snapshot = self.shared.runtime.snapshot();
+        if snapshot.is_empty() {
+            return Some(None);
+        }
+        let entry = snapshot.get(&format!("fault.http.{cluster}.{what}"));
+        Some(entry.cloned())
+    }
+
+    /// Whether a request is of the share. `of_cluster`: what the runtime calls it for a downstream cluster.
+    fn hits(&self, share: &config::Share, headers: &HeaderMap, of_cluster: Option<&str>) -> bool {
+        let other = of_cluster
+            .and_then(|what| self.of_downstream_cluster(headers, what))
+            .map(|entry| entry.and_then(|entry| entry.as_fraction()));
+        share.of(headers, other).hit(rand::rng().next_u64())
+    }
+
+    fn number_of_cluster(&self, headers: &HeaderMap, what: &str) -> Option<u64> {
+        self.of_downstream_cluster(headers, what)??.integer
     }
 
     fn delay(&self, headers: &HeaderMap) -> Option<Duration> {
-        let delay = self
-            .fault
-            .delay
-            .as_ref()
-            .filter(|delay| self.hits(&delay.share, headers))?;
+        let delay =
+            self.fault.delay.as_ref().filter(|delay| {
+                self.hits(&delay.share, headers, Some("delay.fixed_delay_percent"))
+            })?;
         let wait = match delay.amount {
             Amount::Fixed(wait) => wait,
             Amount::Header => {
                 Duration::from_millis(number(headers, Known::XEnvoyFaultDelayRequest)?)
             }
         };
+        let other = self
+            .number_of_cluster(headers, "delay.fixed_duration_ms")
+            .or_else(|| delay.runtime.overridden());
+        let wait = other.map_or(wait, Duration::from_millis);
         (!wait.is_zero()).then_some(wait)
     }
 
@@ -245,7 +277,7 @@ impl State {
             .fault
             .abort
             .as_ref()
-            .filter(|abort| self.hits(&abort.share, headers))?;
+            .filter(|abort| self.hits(&abort.share, headers, Some("abort.abort_percent")))?;
         let (status, grpc) = match abort.status {
             AbortStatus::Http(status) => (status, None),
             AbortStatus::Grpc(status) => (200, Some(status)),
@@ -260,6 +292,23 @@ impl State {
                     Some(status) => (status as u16, None),
                     None => (200, Some(grpc()?)),
                 }
+            }
+        };
+        let (status, grpc) = match grpc {
+            None => {
+                let other = self
+                    .number_of_cluster(headers, "abort.http_status")
+                    .or_else(|| abort.runtime.0.overridden())
+                    .and_then(|status| u16::try_from(status).ok())
+                    .filter(|status| (200..600).contains(status));
+                (other.unwrap_or(status), None)
+            }
+            Some(grpc) => {
+                let other = self
+                    .number_of_cluster(headers, "abort.grpc_status")
+                    .or_else(|| abort.runtime.1.overridden())
+                    .and_then(|status| u32::try_from(status).ok());
+                (status, Some(other.unwrap_or(grpc)))
             }
         };
         if !self.begin() {
@@ -283,7 +332,7 @@ impl State {
             .fault
             .rate
             .as_ref()
-            .filter(|rate| self.hits(&rate.share, headers))
+            .filter(|rate| self.hits(&rate.share, headers, None))
         else {
             return;
         };
@@ -307,8 +356,8 @@ impl State {
         if self.injected.get() {
             return true;
         }
-        let max = self.fault.max_active.unwrap_or(u32::MAX);
-        let more = |active| (active < max).then_some(active + 1);
+        let max = self.fault.max_active.get();
+        let more = |active| (u64::from(active) < max).then_some(active + 1);
         if self
             .shared
             .active
