@@ -139,7 +139,7 @@ fn values_of(prefix: &str, message: &Struct, errors: &mut Vec<ConfigError>) {
 /// Why a value of this key would be ignored, if it would.
 fn not_read(key: &str, value: Option<&Kind>) -> Option<ConfigError> {
     let known = |known: &&str| key == *known || known.ends_with('.') && key.starts_with(*known);
-    if NOT_READ.iter().any(|name| known(name)) {
+    if NOT_READ.iter().any(known) {
         return Some(
             ConfigError::new("", "unsupported: nothing reads this runtime key yet")
                 .with_remedy("remove the value; what it sets then has its default"),

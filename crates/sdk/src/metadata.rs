@@ -37,6 +37,13 @@ impl DynamicMetadata {
         Some(found)
     }
 
+    /// All namespaces, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Struct)> {
+        self.0
+            .iter()
+            .map(|(namespace, fields)| (&**namespace, fields))
+    }
+
     /// Whether nothing was set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -12,6 +12,7 @@ pub fn builtin() -> Extensions {
             &nuncio_filters::http::GRPC_STATS,
             &nuncio_filters::http::GRPC_WEB,
             &nuncio_filters::http::HEADER_MUTATION,
+            &nuncio_filters::http::HEALTH_CHECK,
             &nuncio_filters::http::STATEFUL_SESSION,
             &nuncio_proxy::ROUTER,
         ],

@@ -1,8 +1,10 @@
-//! An origin that dies, hangs, fails and comes back, at one address.
+//! An origin that dies, hangs, fails, slows down and comes back, at one address.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
 
 use crate::{Origin, until};
 
@@ -11,6 +13,10 @@ const WELL: u8 = 0;
 const DEAD: u8 = 1;
 const STUCK: u8 = 2;
 const FAILING: u8 = 3;
+const SLOW: u8 = 4;
+
+/// How long the work of a slow one lasts.
+const SLOWNESS: Duration = Duration::from_millis(30);
 
 /// An origin whose answer to each request is its name and the length of the request's body.
 #[derive(Debug)]
@@ -48,6 +54,9 @@ impl Mortal {
                 if state.load(SeqCst) == STUCK {
                     until("the end of a long wait", || state.load(SeqCst) != STUCK);
                 }
+                if state.load(SeqCst) == SLOW {
+                    thread::sleep(SLOWNESS);
+                }
                 match state.load(SeqCst) {
                     DEAD => {
                         peer.reset();
@@ -74,6 +83,11 @@ impl Mortal {
     /// Answers nothing until it is [well again](Self::revive).
     pub fn hang(&mut self) {
         self.state.store(STUCK, SeqCst);
+    }
+
+    /// Takes its time for each answer.
+    pub fn slow_down(&mut self) {
+        self.state.store(SLOW, SeqCst);
     }
 
     /// Answers all requests with 503.

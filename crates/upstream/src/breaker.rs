@@ -78,6 +78,8 @@ pub struct Thresholds {
     pub max_connection_pools: u32,
     /// `track_remaining`: what is left is shown as gauges.
     pub track_remaining: bool,
+    /// `per_host_thresholds.max_connections`, unlimited: connections to one host, over all workers.
+    pub max_connections_per_host: u32,
 }
 
 /// `CircuitBreakers.Thresholds.RetryBudget`: how many retries there may be, by how much else there is to do.
@@ -122,6 +124,7 @@ impl Default for Thresholds {
             retry_budget: None,
             max_connection_pools: u32::MAX,
             track_remaining: false,
+            max_connections_per_host: u32::MAX,
         }
     }
 }

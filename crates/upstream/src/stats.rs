@@ -264,6 +264,13 @@ stats_schema! {
 }
 
 stats_schema! {
+    /// `cluster.<name>.health_check.redis.*`
+    pub RedisHealthCheckStats {
+        counters { exists_failure }
+    }
+}
+
+stats_schema! {
     /// `cluster.<name>.retry.*`: answers in whose place the request was tried again; there once there was one.
     pub RetryStats {
         codes { upstream_rq }

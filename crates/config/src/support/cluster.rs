@@ -138,7 +138,10 @@ pub(super) const MESSAGES: &[Entry] = &[
     ),
     message(
         "envoy.config.cluster.v3.CircuitBreakers",
-        &[("thresholds", Implemented)],
+        &[
+            ("thresholds", Implemented),
+            ("per_host_thresholds", Implemented),
+        ],
     ),
     message(
         "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
@@ -244,32 +247,42 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("http_health_check", Implemented),
             ("tcp_health_check", Implemented),
             ("grpc_health_check", Implemented),
-            (
-                "custom_health_check",
-                Refused("no custom health checker exists"),
-            ),
+            ("custom_health_check", Implemented),
             ("no_traffic_interval", Implemented),
             ("no_traffic_healthy_interval", Implemented),
             ("unhealthy_interval", Implemented),
             ("unhealthy_edge_interval", Implemented),
             ("healthy_edge_interval", Implemented),
+            ("event_logger", Implemented),
+            ("event_log_path", Implemented),
+            ("always_log_health_check_failures", Implemented),
+            ("always_log_health_check_success", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.HealthCheck.CustomHealthCheck",
+        &[
+            ("name", Implemented),
             (
-                "event_logger",
-                Refused("there is no log of health check events yet"),
-            ),
-            (
-                "event_log_path",
-                Refused("there is no log of health check events yet"),
-            ),
-            (
-                "always_log_health_check_failures",
-                Harmless("there is no log of health check events"),
-            ),
-            (
-                "always_log_health_check_success",
-                Harmless("there is no log of health check events"),
+                "typed_config",
+                Extension(&[
+                    "envoy.extensions.health_checkers.redis.v3.Redis",
+                    "envoy.extensions.health_checkers.udp.v3.UdpHealthCheck",
+                ]),
             ),
         ],
+    ),
+    message(
+        "envoy.extensions.health_checkers.redis.v3.Redis",
+        &[("key", Implemented)],
+    ),
+    message(
+        "envoy.extensions.health_checkers.udp.v3.UdpHealthCheck",
+        &[("send", Implemented), ("receive", Implemented)],
+    ),
+    message(
+        "envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink",
+        &[("event_log_path", Implemented)],
     ),
     message(
         "envoy.config.core.v3.HealthCheck.Payload",
@@ -288,6 +301,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("expected_statuses", Implemented),
             ("retriable_statuses", Implemented),
             ("codec_client_type", Only(&["HTTP1", "HTTP2"])),
+            ("service_name_matcher", Implemented),
             ("method", Implemented),
         ],
     ),

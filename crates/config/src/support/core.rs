@@ -7,16 +7,22 @@ use super::{
 
 const LOCAL_ADDRESS_SELECTOR: &str =
     "envoy.config.upstream.local_address_selector.v3.DefaultLocalAddressSelector";
+const HEALTH_CHECK_EVENT_FILE: &str =
+    "envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink";
 
 /// What a `TypedExtensionConfig` holds, wherever it is.
 const EXTENSIONS: &[&str] = &{
     const GROUPS: [&[&str]; 4] = [
         &POLICIES,
         &SESSION_STATES,
-        &[PRESERVE_CASE, LOCAL_ADDRESS_SELECTOR],
+        &[
+            PRESERVE_CASE,
+            LOCAL_ADDRESS_SELECTOR,
+            HEALTH_CHECK_EVENT_FILE,
+        ],
         &REDIRECT_PREDICATES,
     ];
-    const COUNT: usize = POLICIES.len() + SESSION_STATES.len() + 2 + REDIRECT_PREDICATES.len();
+    const COUNT: usize = POLICIES.len() + SESSION_STATES.len() + 3 + REDIRECT_PREDICATES.len();
     let mut all = [""; COUNT];
     let (mut group, mut next) = (0, 0);
     while group < GROUPS.len() {

@@ -6,6 +6,7 @@ pub(super) const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router"
 pub(super) const BUFFER: &str = "envoy.extensions.filters.http.buffer.v3.Buffer";
 pub(super) const BUFFER_PER_ROUTE: &str = "envoy.extensions.filters.http.buffer.v3.BufferPerRoute";
 pub(super) const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
+pub(super) const HEALTH_CHECK: &str = "envoy.extensions.filters.http.health_check.v3.HealthCheck";
 pub(super) const GRPC_HTTP1_BRIDGE: &str =
     "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config";
 pub(super) const GRPC_STATS: &str = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig";
@@ -82,6 +83,15 @@ pub(super) const MESSAGES: &[Entry] = &[
     message(
         BUFFER_PER_ROUTE,
         &[("disabled", Implemented), ("buffer", Implemented)],
+    ),
+    message(
+        HEALTH_CHECK,
+        &[
+            ("pass_through_mode", Implemented),
+            ("cache_time", Implemented),
+            ("cluster_min_healthy_percentages", Implemented),
+            ("headers", Implemented),
+        ],
     ),
     message(
         FAULT,

@@ -7,6 +7,7 @@ mod grpc_http1_bridge;
 mod grpc_stats;
 mod grpc_web;
 mod header_mutation;
+mod health_check;
 mod stateful_session;
 
 pub use buffer::BUFFER;
@@ -15,4 +16,5 @@ pub use grpc_http1_bridge::GRPC_HTTP1_BRIDGE;
 pub use grpc_stats::GRPC_STATS;
 pub use grpc_web::GRPC_WEB;
 pub use header_mutation::HEADER_MUTATION;
+pub use health_check::HEALTH_CHECK;
 pub use stateful_session::STATEFUL_SESSION;

@@ -75,6 +75,25 @@ fn max_requests_holds_over_all_workers() {
     );
 }
 
+/// Two hosts, and never more than two connections to each beyond the one that each worker may always have.
+#[test]
+fn connections_to_each_host_are_limited_over_all_workers() {
+    let origins = [
+        slow(Duration::from_millis(2)),
+        slow(Duration::from_millis(2)),
+    ];
+    let addresses = [origins[0].address, origins[1].address];
+    let fields = "circuit_breakers: {per_host_thresholds: [{max_connections: 2}]}, ";
+    let proxy = start(&Config::of(Cluster::new("origin", &addresses, fields)));
+    let counts = storm(&proxy, 16, 20);
+    assert_eq!(counts, BTreeMap::from([(200, 320)]));
+    for origin in &origins {
+        let most = origin.most_running();
+        assert!(most <= 3, "{most} at a time");
+    }
+    assert!(proxy.stat("cluster.origin.upstream_cx_overflow") > 0);
+}
+
 /// Requests wait for the connections that are allowed. A worker may have one more than the limit says when it has none
 /// (as in Envoy, whose pools always get a first connection).
 #[test]

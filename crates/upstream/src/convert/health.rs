@@ -1,27 +1,36 @@
 //! Active health checks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use nuncio_access_log::{Destination, LogFile};
 use nuncio_config::api::core::{
-    HeaderValueOption, HealthCheck,
+    HeaderValueOption, HealthCheck, TypedExtensionConfig,
     header_value_option::HeaderAppendAction,
     health_check::{
-        GrpcHealthCheck, HealthChecker, HttpHealthCheck, Payload, TcpHealthCheck, payload,
+        CustomHealthCheck, GrpcHealthCheck, HealthChecker, HttpHealthCheck, Payload,
+        TcpHealthCheck, custom_health_check::ConfigType, payload,
     },
 };
+use nuncio_config::api::health_check_file_sink::HealthCheckEventFileSink;
+use nuncio_config::api::redis_health_check::Redis;
 use nuncio_config::api::types::{CodecClientType, Int64Range};
-use nuncio_config::{ConfigError, Within, convert as value};
+use nuncio_config::api::udp_health_check::UdpHealthCheck;
+use nuncio_config::{ConfigError, Within, any, convert as value};
 use nuncio_http::{HeaderMap, Known};
+use nuncio_route::matchers::StringMatcher;
 
-use super::Errors;
+use super::{Errors, SharedParts};
 use crate::health::{
-    Check, GrpcCheck, HttpCheck, HttpCodec, Settings, StatusRanges, TcpCheck, hex,
+    Check, EventLog, GrpcCheck, HttpCheck, HttpCodec, RedisCheck, ServiceName, Settings,
+    StatusRanges, TcpCheck, UdpCheck, hex,
 };
 
 /// The checks, as far as they are right. `http2`: the cluster's upstreams speak HTTP/2.
 pub(super) fn settings(
     messages: Vec<HealthCheck>,
     http2: bool,
+    parts: &SharedParts,
     errors: &mut Errors,
 ) -> Vec<Settings> {
     let several = messages.len() > 1;
@@ -36,14 +45,19 @@ pub(super) fn settings(
                         "unsupported: only one health check per cluster is implemented",
                     ));
                 }
-                one(message, http2, errors)
+                one(message, http2, parts, errors)
             })
         })
         .collect()
 }
 
 #[expect(deprecated, reason = "deprecated fields are refused by name")]
-fn one(message: HealthCheck, http2: bool, errors: &mut Errors) -> Option<Settings> {
+fn one(
+    message: HealthCheck,
+    http2: bool,
+    parts: &SharedParts,
+    errors: &mut Errors,
+) -> Option<Settings> {
     let HealthCheck {
         timeout,
         interval,
@@ -62,16 +76,13 @@ fn one(message: HealthCheck, http2: bool, errors: &mut Errors) -> Option<Setting
         event_log_path,
         event_logger,
         event_service,
-        // Harmless: without an event log nothing is logged.
-        always_log_health_check_failures: _,
-        always_log_health_check_success: _,
+        always_log_health_check_failures,
+        always_log_health_check_success,
         tls_options,
         transport_socket_match_criteria,
         health_checker,
     } = message;
     for (set, field) in [
-        (!event_log_path.is_empty(), "event_log_path"),
-        (!event_logger.is_empty(), "event_logger"),
         (event_service.is_some(), "event_service"),
         (tls_options.is_some(), "tls_options"),
         (
@@ -81,9 +92,15 @@ fn one(message: HealthCheck, http2: bool, errors: &mut Errors) -> Option<Setting
     ] {
         errors.refuse_if(set, field);
     }
+    let files = event_files(&event_log_path, &event_logger, parts, errors);
+    let events = (!files.is_empty()).then(|| EventLog {
+        files: files.into(),
+        all_failures: always_log_health_check_failures,
+        all_successes: always_log_health_check_success,
+    });
     let check = match health_checker {
         Some(HealthChecker::HttpHealthCheck(check)) => errors
-            .nested("http_health_check", |errors| http(check, errors))
+            .nested("http_health_check", |errors| http(check, parts, errors))
             .map(Check::Http),
         Some(HealthChecker::TcpHealthCheck(check)) => errors
             .nested("tcp_health_check", |errors| tcp(check, errors))
@@ -99,14 +116,13 @@ fn one(message: HealthCheck, http2: bool, errors: &mut Errors) -> Option<Setting
                 errors.nested("grpc_health_check", |errors| grpc(check, errors)),
             ))
         }
-        Some(HealthChecker::CustomHealthCheck(custom)) => {
-            errors.refuse_value("custom_health_check", &custom.name);
-            None
+        Some(HealthChecker::CustomHealthCheck(check)) => {
+            errors.nested("custom_health_check", |errors| custom(check, errors))
         }
         None => {
             errors.push(ConfigError::new(
                 "",
-                "one of http_health_check, tcp_health_check and grpc_health_check is required",
+                "one of http_health_check, tcp_health_check, grpc_health_check and custom_health_check is required",
             ));
             None
         }
@@ -163,13 +179,79 @@ fn one(message: HealthCheck, http2: bool, errors: &mut Errors) -> Option<Setting
         reuse_connection: value::bool_or(reuse_connection.as_ref(), true),
         alt_port,
         check: check?,
+        events,
     })
+}
+
+/// The logs of `event_log_path` and of the sinks, opened.
+fn event_files(
+    path: &str,
+    sinks: &[TypedExtensionConfig],
+    parts: &SharedParts,
+    errors: &mut Errors,
+) -> Vec<Arc<LogFile>> {
+    let mut paths = vec![("event_log_path".to_owned(), path.to_owned())];
+    for (
+        index,
+        TypedExtensionConfig {
+            name: _,
+            typed_config,
+        },
+    ) in sinks.iter().enumerate()
+    {
+        let field = format!("event_logger[{index}].typed_config");
+        let sink = typed_config.as_ref();
+        let sink = sink.map_or_else(
+            || Err(ConfigError::new("", "value is required")),
+            any::unpack::<HealthCheckEventFileSink>,
+        );
+        if let Some(HealthCheckEventFileSink { event_log_path }) = errors.take(sink.within(&field))
+        {
+            paths.push((format!("{field}.event_log_path"), event_log_path));
+        }
+    }
+    let open = |(field, path): (String, String)| {
+        let logs = parts.logs.as_ref().filter(|_| !path.is_empty())?;
+        errors.take(logs.open(&Destination::File(path.into())).within(&field))
+    };
+    paths.into_iter().filter_map(open).collect()
+}
+
+/// `custom_health_check`, which Envoy finds by the type of its configuration.
+fn custom(message: CustomHealthCheck, errors: &mut Errors) -> Option<Check> {
+    let CustomHealthCheck { name, config_type } = message;
+    let Some(ConfigType::TypedConfig(config)) = config_type else {
+        errors.refuse_value("name", &name);
+        return None;
+    };
+    if any::is::<Redis>(&config) {
+        let redis = any::unpack::<Redis>(&config).within("typed_config");
+        let Redis { key, aws_iam } = errors.take(redis)?;
+        errors.refuse_if(aws_iam.is_some(), "typed_config.aws_iam");
+        return Some(Check::Redis(RedisCheck { key }));
+    }
+    if any::is::<UdpHealthCheck>(&config) {
+        let udp = any::unpack::<UdpHealthCheck>(&config).within("typed_config");
+        let UdpHealthCheck { send, receive } = errors.take(udp)?;
+        return errors.nested("typed_config", |errors| {
+            let mut read = |field: &str, payload: Option<Payload>| match payload {
+                Some(payload) => bytes(field, payload, errors),
+                None => Vec::new(),
+            };
+            Some(Check::Udp(UdpCheck {
+                send: read("send", send),
+                receive: read("receive", receive),
+            }))
+        });
+    }
+    errors.refuse_value("typed_config", any::type_of(&config));
+    None
 }
 
 /// Envoy's default of `no_traffic_interval`.
 const NO_TRAFFIC_INTERVAL: Duration = Duration::from_secs(60);
 
-fn http(message: HttpHealthCheck, errors: &mut Errors) -> Option<HttpCheck> {
+fn http(message: HttpHealthCheck, parts: &SharedParts, errors: &mut Errors) -> Option<HttpCheck> {
     let HttpHealthCheck {
         host,
         path,
@@ -184,7 +266,12 @@ fn http(message: HttpHealthCheck, errors: &mut Errors) -> Option<HttpCheck> {
         service_name_matcher,
         method,
     } = message;
-    errors.refuse_if(service_name_matcher.is_some(), "service_name_matcher");
+    let service = service_name_matcher.and_then(|matcher| {
+        let matcher = StringMatcher::from_config(&matcher).within("service_name_matcher");
+        let percent = parts.runtime.integer("health_check.verify_cluster", 100);
+        let service = ServiceName::new(errors.take(matcher)?, percent);
+        Some(Arc::new(service))
+    });
     let method = match method {
         0 | 1 => "GET",
         2 => "HEAD",
@@ -259,6 +346,7 @@ fn http(message: HttpHealthCheck, errors: &mut Errors) -> Option<HttpCheck> {
         },
         retriable: ranges("retriable_statuses", &retriable_statuses, errors),
         codec,
+        service,
     })
 }
 

@@ -19,7 +19,6 @@ pub(super) fn thresholds(message: Option<CircuitBreakers>, errors: &mut Errors) 
         return Default::default();
     };
     errors.nested("circuit_breakers", |errors| {
-        errors.refuse_if(!per_host_thresholds.is_empty(), "per_host_thresholds");
         for (index, message) in thresholds.into_iter().enumerate() {
             let field = format!("thresholds[{index}]");
             let (priority, limits) = errors.nested(&field, |errors| one(&message, errors));
@@ -35,7 +34,53 @@ pub(super) fn thresholds(message: Option<CircuitBreakers>, errors: &mut Errors) 
             }
         }
     });
-    found.map(Option::unwrap_or_default)
+    let mut limits = found.map(Option::unwrap_or_default);
+    let mut per_host: [Option<u32>; 2] = [None, None];
+    for (index, message) in per_host_thresholds.iter().enumerate() {
+        let read = errors.nested(
+            &format!("circuit_breakers.per_host_thresholds[{index}]"),
+            |errors| of_host(message, errors),
+        );
+        if let Some((priority, max)) = read
+            && let Some(place) = per_host.get_mut(priority)
+        {
+            place.get_or_insert(max);
+        }
+    }
+    for (limits, max) in limits.iter_mut().zip(per_host) {
+        limits.max_connections_per_host = max.unwrap_or(u32::MAX);
+    }
+    limits
+}
+
+/// Priority, and connections to one host: nothing else is limited by host.
+fn of_host(message: &Message, errors: &mut Errors) -> Option<(usize, u32)> {
+    let Message {
+        priority,
+        max_connections,
+        max_pending_requests,
+        max_requests,
+        max_retries,
+        retry_budget,
+        // As in Envoy, without effect here.
+        track_remaining: _,
+        max_connection_pools,
+    } = message;
+    let others = [
+        max_pending_requests,
+        max_requests,
+        max_retries,
+        max_connection_pools,
+    ];
+    if retry_budget.is_some() || others.iter().any(|field| field.is_some()) {
+        errors.push(ConfigError::new(
+            "",
+            "Unsupported field in per_host_thresholds",
+        ));
+        return None;
+    }
+    let max = u32_or(max_connections.as_ref(), u32::MAX);
+    Some((usize::try_from(*priority).ok()?, max))
 }
 
 fn one(message: &Message, errors: &mut Errors) -> (i32, Thresholds) {
@@ -63,6 +108,7 @@ fn one(message: &Message, errors: &mut Errors) -> (i32, Thresholds) {
             default.max_connection_pools,
         ),
         track_remaining: *track_remaining,
+        max_connections_per_host: default.max_connections_per_host,
     };
     (*priority, limits)
 }

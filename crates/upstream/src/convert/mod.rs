@@ -16,6 +16,7 @@ mod util;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use nuncio_access_log::AccessLogManager;
 use nuncio_config::api::cluster::{
     Cluster,
     cluster::{
@@ -24,6 +25,7 @@ use nuncio_config::api::cluster::{
 };
 use nuncio_config::{ConfigError, Within, convert as value};
 use nuncio_net::ConnectOptions;
+use nuncio_sdk::Runtime;
 use nuncio_sdk::metadata::DynamicMetadata;
 
 use crate::breaker::Thresholds;
@@ -92,6 +94,9 @@ pub(crate) struct SharedParts {
     pub(crate) round_robin: Arc<RoundRobin>,
     /// Where this proxy is.
     pub(crate) own: Locality,
+    /// For logs of health check events; without it (tests) none is written.
+    pub(crate) logs: Option<Arc<AccessLogManager>>,
+    pub(crate) runtime: Arc<Runtime>,
 }
 
 /// Checks and compiles a cluster.
@@ -321,7 +326,7 @@ pub(crate) fn compile(
     let http2 = http
         .as_ref()
         .is_some_and(|http| http.protocol == Some(UpstreamProtocol::Http2));
-    let health_checks = health::settings(health_checks, http2, &mut errors);
+    let health_checks = health::settings(health_checks, http2, parts, &mut errors);
     let dns = match kind {
         Some(ClusterKind::StrictDns) => Some(dns::options(
             dns::Fields {

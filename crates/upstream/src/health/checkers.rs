@@ -2,23 +2,29 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use nuncio_event::clock;
 use nuncio_stats::Group;
 use tokio::task::AbortHandle;
 
+use super::events::Event;
 use super::session::{Change, Session, random_below};
-use super::{Failure, Finding, Settings};
+use super::{Check, Failure, Finding, Settings};
 use crate::host::{HealthFlags, Host};
 use crate::host_set::PrioritySet;
-use crate::stats::HealthCheckStats as S;
+use crate::stats::{HealthCheckStats as S, RedisHealthCheckStats};
 
 /// Which hosts are asked, and what was found. Dropping it ends all questions.
 #[derive(Debug)]
 pub(crate) struct Checkers {
     settings: Arc<[Settings]>,
     stats: Arc<Group>,
+    /// With a Redis check.
+    redis: Option<Arc<Group>>,
+    /// Whose hosts these are, for events.
+    cluster: Arc<str>,
     serial: u64,
     /// By the host's place in memory, which `Checked` keeps.
     hosts: HashMap<usize, Checked>,
@@ -85,10 +91,18 @@ fn key(host: &Arc<Host>) -> usize {
 }
 
 impl Checkers {
-    pub(crate) fn new(settings: Arc<[Settings]>, stats: Arc<Group>, serial: u64) -> Self {
+    pub(crate) fn new(
+        settings: Arc<[Settings]>,
+        stats: Arc<Group>,
+        redis: Option<Arc<Group>>,
+        cluster: Arc<str>,
+        serial: u64,
+    ) -> Self {
         Self {
             settings,
             stats,
+            redis,
+            cluster,
             serial,
             hosts: HashMap::new(),
             tally: Tally::default(),
@@ -152,8 +166,24 @@ impl Checkers {
                 false
             }
         };
+        match (&settings.check, finding) {
+            (Check::Http(check), _) => {
+                if let Some(service) = &check.service {
+                    let verified = service.verified.swap(0, Relaxed);
+                    self.stats.add(S::VERIFY_CLUSTER, verified);
+                }
+            }
+            (Check::Redis(check), Finding::Unhealthy(Failure::Active { .. }))
+                if !check.key.is_empty() =>
+            {
+                if let Some(redis) = &self.redis {
+                    redis.inc(RedisHealthCheckStats::EXISTS_FAILURE);
+                }
+            }
+            _ => {}
+        }
         let before = Tally::of([&*session]);
-        let change = session.on_finding(finding, settings);
+        let change = note(session, finding, settings, &self.cluster, host);
         self.tally.replace(before, Tally::of([&*session]));
         let wait = session.interval(healthy, change, used, settings);
         let flags = host.health_flags();
@@ -173,7 +203,7 @@ impl Checkers {
         let finding = Finding::Unhealthy(Failure::Passive);
         let before = Tally::of(&checked.sessions);
         for (session, settings) in checked.sessions.iter_mut().zip(&*self.settings) {
-            session.on_finding(finding, settings);
+            note(session, finding, settings, &self.cluster, host);
         }
         self.tally.replace(before, Tally::of(&checked.sessions));
         let flags = host.health_flags();
@@ -190,6 +220,45 @@ impl Checkers {
         stats.gauge_set(S::HEALTHY, self.tally.healthy as u64);
         stats.gauge_set(S::DEGRADED, self.tally.degraded as u64);
     }
+}
+
+/// Lets a session count a finding, and logs what that means.
+fn note(
+    session: &mut Session,
+    finding: Finding,
+    settings: &Settings,
+    cluster: &str,
+    host: &Host,
+) -> Change {
+    let (first, failed, degraded) = (session.first, session.failed, session.degraded);
+    let change = session.on_finding(finding, settings);
+    let Some(log) = &settings.events else {
+        return change;
+    };
+    let write = |event| log.write(event, settings.check.kind(), cluster, host);
+    match finding {
+        Finding::Healthy { .. } => {
+            if failed && !session.failed {
+                write(Event::AddHealthy { first });
+            } else if log.all_successes {
+                write(Event::Succeeded);
+            }
+            match (degraded, session.degraded) {
+                (false, true) => write(Event::Degraded),
+                (true, false) => write(Event::NoLongerDegraded),
+                _ => {}
+            }
+        }
+        Finding::Unhealthy(failure) => {
+            if !failed && session.failed {
+                write(Event::EjectUnhealthy(failure));
+            }
+            if first || log.all_failures {
+                write(Event::Failed { failure, first });
+            }
+        }
+    }
+    change
 }
 
 fn count_failure(stats: &Group, failure: Failure) {

@@ -149,6 +149,13 @@ impl HttpConnection {
                                 return Ok(answer);
                             }
                         }
+                        // The answer is malformed: it is the stream's last word.
+                        Some(Incoming::StreamFailed { key: of, .. }) if of == key => {
+                            codec.release(key, write);
+                            // What tells the peer is only a courtesy.
+                            let _ = flush(stream, write).await;
+                            return Err(invalid());
+                        }
                         Some(_) => {}
                         None => {
                             if poll_fn(|cx| stream.poll_read(cx, read, READ)).await? == 0 {

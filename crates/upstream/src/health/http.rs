@@ -1,6 +1,11 @@
 //! HTTP health checks: a request, and what its answer must be like.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use nuncio_http::{HeaderMap, Known};
+use nuncio_route::matchers::StringMatcher;
+use nuncio_sdk::runtime::RuntimeInteger;
 
 use super::exchange::{Answer, HttpConnection};
 use super::payload::contains;
@@ -20,6 +25,37 @@ pub(crate) struct HttpCheck {
     pub(crate) expected: StatusRanges,
     pub(crate) retriable: StatusRanges,
     pub(crate) codec: HttpCodec,
+    /// `service_name_matcher`
+    pub(crate) service: Option<Arc<ServiceName>>,
+}
+
+/// Which service must have answered: the proxy in front of it says so in `x-envoy-upstream-healthchecked-cluster`.
+#[derive(Debug)]
+pub(crate) struct ServiceName {
+    pub(crate) matcher: StringMatcher,
+    /// `health_check.verify_cluster` of the runtime: percent of the answers that are looked at.
+    pub(crate) percent: RuntimeInteger,
+    /// Answers that were looked at and are not counted yet.
+    pub(super) verified: AtomicU64,
+}
+
+impl ServiceName {
+    pub(crate) fn new(matcher: StringMatcher, percent: RuntimeInteger) -> Self {
+        Self {
+            matcher,
+            percent,
+            verified: AtomicU64::new(0),
+        }
+    }
+
+    fn is_right(&self, headers: &HeaderMap) -> bool {
+        if rand::random_range(0..100) >= self.percent.get() {
+            return true;
+        }
+        self.verified.fetch_add(1, Relaxed);
+        let name = headers.get(Known::XEnvoyUpstreamHealthcheckedCluster);
+        self.matcher.matches(name.unwrap_or_default())
+    }
 }
 
 /// `codec_client_type`
@@ -66,12 +102,17 @@ impl HttpCheck {
             Finding::Unhealthy(Failure::Active {
                 retriable,
                 excluded: has(Known::XEnvoyImmediateHealthCheckFail),
+                status,
             })
         };
         if !self.expected.contains(status) {
             return failure(self.retriable.contains(status));
         }
         if !self.receive.is_empty() && !contains(&self.receive, &answer.body) {
+            return failure(false);
+        }
+        let service = self.service.as_ref();
+        if service.is_some_and(|service| !service.is_right(&answer.headers)) {
             return failure(false);
         }
         Finding::Healthy {
@@ -94,6 +135,7 @@ mod tests {
             expected: StatusRanges(vec![(200, 201), (300, 400)]),
             retriable: StatusRanges(vec![(500, 600)]),
             codec: HttpCodec::Http1,
+            service: None,
         }
     }
 
@@ -115,14 +157,15 @@ mod tests {
         let judge = |status| check.judge(&answer(status, &[], ""));
         assert_eq!(judge("200"), Finding::Healthy { degraded: false });
         assert_eq!(judge("399"), Finding::Healthy { degraded: false });
-        assert_eq!(judge("201"), Finding::Unhealthy(Failure::UNEXPECTED));
-        assert_eq!(
-            judge("503"),
+        let failed = |status, retriable, excluded| {
             Finding::Unhealthy(Failure::Active {
-                retriable: true,
-                excluded: false
+                retriable,
+                excluded,
+                status,
             })
-        );
+        };
+        assert_eq!(judge("201"), failed(201, false, false));
+        assert_eq!(judge("503"), failed(503, true, false));
     }
 
     #[test]
@@ -139,7 +182,8 @@ mod tests {
             check.judge(&excluded),
             Finding::Unhealthy(Failure::Active {
                 retriable: false,
-                excluded: true
+                excluded: true,
+                status: 404
             })
         );
         check.receive = vec![b"UP".to_vec()];
@@ -149,7 +193,33 @@ mod tests {
         );
         assert_eq!(
             check.judge(&answer("200", &[], "DOWN")),
-            Finding::Unhealthy(Failure::UNEXPECTED)
+            Finding::Unhealthy(Failure::Active {
+                retriable: false,
+                excluded: false,
+                status: 200
+            })
         );
+    }
+
+    #[test]
+    fn the_right_service_must_have_answered() {
+        let mut check = check();
+        let service = |percent| {
+            let service = StringMatcher::contains("svc");
+            Some(Arc::new(ServiceName::new(
+                service,
+                RuntimeInteger::fixed(percent),
+            )))
+        };
+        check.service = service(100);
+        let header = "x-envoy-upstream-healthchecked-cluster";
+        let well = Finding::Healthy { degraded: false };
+        assert_eq!(check.judge(&answer("200", &[(header, "svc-1")], "")), well);
+        assert_ne!(check.judge(&answer("200", &[(header, "other")], "")), well);
+        assert_ne!(check.judge(&answer("200", &[], "")), well);
+        let counted = check.service.as_ref().unwrap().verified.load(Relaxed);
+        assert_eq!(counted, 3);
+        check.service = service(0);
+        assert_eq!(check.judge(&answer("200", &[], "")), well);
     }
 }

@@ -4,14 +4,17 @@
 //! it answers, and the cluster manager shows changes to the workers.
 
 mod checkers;
+mod events;
 mod exchange;
 mod grpc;
 mod http;
 mod payload;
 mod probe;
+mod redis;
 mod session;
 mod settings;
 mod tcp;
+mod udp;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,12 +22,15 @@ use std::sync::Arc;
 use crate::host::{HealthFlags, Host};
 
 pub(crate) use checkers::{Checkers, initial_wait};
+pub(crate) use events::EventLog;
 pub(crate) use grpc::GrpcCheck;
-pub(crate) use http::{HttpCheck, HttpCodec, StatusRanges};
+pub(crate) use http::{HttpCheck, HttpCodec, ServiceName, StatusRanges};
 pub(crate) use payload::hex;
 pub(crate) use probe::{Probe, Target};
+pub(crate) use redis::RedisCheck;
 pub(crate) use settings::{Check, Settings};
 pub(crate) use tcp::TcpCheck;
+pub(crate) use udp::UdpCheck;
 
 /// Tells the main thread of hosts that say `x-envoy-immediate-health-check-fail` in the answer to a request.
 #[derive(Clone)]
@@ -68,6 +74,8 @@ pub(crate) enum Failure {
         retriable: bool,
         /// It says `x-envoy-immediate-health-check-fail`: it does not count as a host until it is well again.
         excluded: bool,
+        /// The HTTP status of the answer; 0 when it has none.
+        status: u16,
     },
     /// It says so in the answer to a request (`x-envoy-immediate-health-check-fail`).
     Passive,
@@ -82,5 +90,6 @@ impl Failure {
     const UNEXPECTED: Self = Self::Active {
         retriable: false,
         excluded: false,
+        status: 0,
     };
 }

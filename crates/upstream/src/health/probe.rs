@@ -61,6 +61,21 @@ impl Probe {
                 let good = matches!(finding, Finding::Healthy { .. }) && check.keeps_connection();
                 (finding, good.then_some(Kept::Raw(stream)))
             }
+            Check::Redis(check) => {
+                let kept = match kept {
+                    Some(Kept::Raw(stream)) if !stream.is_readable() => Some(stream),
+                    _ => self.connect().await,
+                };
+                let Some(mut stream) = kept else {
+                    return failed;
+                };
+                let (finding, keep) = check.ask(&mut stream).await;
+                (finding, keep.then_some(Kept::Raw(stream)))
+            }
+            Check::Udp(check) => {
+                let source = self.target.connect.source.as_ref();
+                (check.ask(&self.target.address, source).await, None)
+            }
             Check::Http(check) => {
                 let Some(mut connection) = self.http(kept, check.codec).await else {
                     return failed;

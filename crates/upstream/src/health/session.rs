@@ -8,7 +8,7 @@ use super::{Failure, Finding, Settings};
 #[derive(Debug)]
 pub(super) struct Session {
     /// Nothing was found yet.
-    first: bool,
+    pub(super) first: bool,
     /// The host is not well.
     pub(super) failed: bool,
     pub(super) degraded: bool,
@@ -147,6 +147,7 @@ mod tests {
             reuse_connection: true,
             alt_port: None,
             check: Check::Tcp(TcpCheck::default()),
+            events: None,
         }
     }
 
@@ -186,6 +187,7 @@ mod tests {
         let retriable = Finding::Unhealthy(Failure::Active {
             retriable: true,
             excluded: false,
+            status: 503,
         });
         let mut session = Session::new();
         session.on_finding(WELL, &settings);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nuncio_net::Address;
 
-use super::{GrpcCheck, HttpCheck, TcpCheck};
+use super::{EventLog, GrpcCheck, HttpCheck, RedisCheck, TcpCheck, UdpCheck};
 
 /// How often is asked, and how many answers count.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) reuse_connection: bool,
     pub(crate) alt_port: Option<u16>,
     pub(crate) check: Check,
+    /// `event_logger`
+    pub(crate) events: Option<EventLog>,
 }
 
 /// What is asked.
@@ -32,6 +34,21 @@ pub(crate) enum Check {
     Http(HttpCheck),
     Tcp(TcpCheck),
     Grpc(GrpcCheck),
+    Redis(RedisCheck),
+    Udp(UdpCheck),
+}
+
+impl Check {
+    /// `HealthCheckerType`, as events call it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "HTTP",
+            Self::Tcp(_) => "TCP",
+            Self::Grpc(_) => "GRPC",
+            Self::Redis(_) => "REDIS",
+            Self::Udp(_) => "UDP",
+        }
+    }
 }
 
 impl Settings {

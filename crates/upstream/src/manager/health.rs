@@ -10,11 +10,13 @@ use nuncio_sdk::ClusterId;
 use tokio::task::AbortHandle;
 
 use super::{ClusterManager, Entry, Version};
-use crate::health::{Checkers, Finding, ImmediateFailures, Probe, Settings, Target, initial_wait};
+use crate::health::{
+    Check, Checkers, Finding, ImmediateFailures, Probe, Settings, Target, initial_wait,
+};
 use crate::host::{HealthFlags, Host};
 use crate::host_set::PrioritySet;
 use crate::info::ClusterInfo;
-use crate::stats::{ClusterStats, HealthCheckStats};
+use crate::stats::{ClusterStats, HealthCheckStats, RedisHealthCheckStats};
 
 impl ClusterManager {
     /// `None` without health checks, or without a runtime (validation).
@@ -29,7 +31,21 @@ impl ClusterManager {
         }
         let prefix = format!("cluster.{}.health_check", info.observability_name);
         let stats = self.server.stats.group(prefix, HealthCheckStats::SCHEMA);
-        Some(Box::new(Checkers::new(settings.into(), stats, serial)))
+        let is_redis = |settings: &Settings| matches!(settings.check, Check::Redis(_));
+        let redis = settings.iter().any(is_redis).then(|| {
+            let prefix = format!("{}.redis", stats.prefix());
+            self.server
+                .stats
+                .group(prefix, RedisHealthCheckStats::SCHEMA)
+        });
+        let cluster = info.name.clone();
+        Some(Box::new(Checkers::new(
+            settings.into(),
+            stats,
+            redis,
+            cluster,
+            serial,
+        )))
     }
 
     pub(super) fn immediate_failures(&self, id: ClusterId) -> ImmediateFailures {

@@ -121,7 +121,7 @@ impl ClusterManager {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(queue.run());
         }
-        let runtime = server.runtime();
+        let (runtime, logs) = (server.runtime(), server.services.get());
         let manager = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             runtime: runtime.clone(),
@@ -133,6 +133,8 @@ impl ClusterManager {
             slot,
             parts: SharedParts {
                 own: shared.locality(),
+                logs,
+                runtime: runtime.clone(),
                 ..SharedParts::default()
             },
             shared,

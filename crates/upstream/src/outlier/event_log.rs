@@ -104,7 +104,8 @@ impl Event<'_> {
     }
 }
 
-fn timestamp(time: SystemTime) -> String {
+/// As protobuf's JSON has it, with milliseconds.
+pub(crate) fn timestamp(time: SystemTime) -> String {
     static FORMAT: LazyLock<TimeFormat> = LazyLock::new(|| {
         TimeFormat::parse("%Y-%m-%dT%H:%M:%S.%3fZ", Zone::Utc).expect("a format without line feed")
     });

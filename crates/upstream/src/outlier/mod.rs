@@ -15,6 +15,7 @@ mod tests;
 
 pub use detector::{Detector, RateSummary};
 pub use event_log::OutlierEventLog;
+pub(crate) use event_log::timestamp;
 pub use monitor::{HostMonitor, Outcome};
 pub(crate) use settings::{Enforcing, MAX_EJECTION_TIME, Settings};
 

@@ -159,6 +159,15 @@ impl Pool {
         self.waiters.borrow().len() as u64 > self.connecting_capacity.get()
     }
 
+    /// `per_host_thresholds.max_connections`
+    fn most_of_host(&self) -> u32 {
+        let info = self.info.borrow();
+        let limits = info.thresholds.as_deref();
+        limits.map_or(u32::MAX, |limits| {
+            limits[self.priority.index()].max_connections_per_host
+        })
+    }
+
     /// Whether another one may be tried.
     pub(super) fn create_connection(self: &Rc<Self>) -> bool {
         let Counters {
@@ -167,18 +176,29 @@ impl Pool {
             gauges,
             ..
         } = &*self.counters;
-        let allowed = breakers.try_take(self.priority, Resource::Connections, gauges);
+        let active = &self.host.stats().cx_active;
+        let most = self.most_of_host();
+        let host_allows = active
+            .fetch_update(Relaxed, Relaxed, |used| (used < most).then_some(used + 1))
+            .is_ok();
+        let allowed =
+            host_allows && breakers.try_take(self.priority, Resource::Connections, gauges);
         if !allowed {
             stats.inc(S::UPSTREAM_CX_OVERFLOW);
             // Without any connection nobody would ever serve those who wait.
             if self.connections.get() > 0 || self.waiters.borrow().is_empty() {
+                if host_allows {
+                    active.fetch_sub(1, Relaxed);
+                }
                 return false;
+            }
+            if !host_allows {
+                active.fetch_add(1, Relaxed);
             }
             breakers.take_beyond(self.priority, Resource::Connections, gauges);
         }
         self.connections.set(self.connections.get() + 1);
         self.host.stats().cx_total.fetch_add(1, Relaxed);
-        self.host.stats().cx_active.fetch_add(1, Relaxed);
         stats.inc(S::UPSTREAM_CX_TOTAL);
         match self.protocol {
             UpstreamProtocol::Http1 => stats.inc(S::UPSTREAM_CX_HTTP1_TOTAL),

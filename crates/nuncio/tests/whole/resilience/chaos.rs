@@ -1,5 +1,6 @@
-//! Hosts die, hang and come back under load: no request is lost that a retry policy covers.
+//! Twenty hosts die, hang, fail, slow down and come back under load: no request is lost that a retry policy covers.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
@@ -8,14 +9,21 @@ use nuncio_testing::{Config, Mortal, Proxy, until};
 use super::{mortals, post};
 use crate::start;
 
-const NAMES: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
+const NAMES: [&str; 20] = [
+    "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16",
+    "17", "18", "19",
+];
+/// So many hosts are not well at a time, at most: fewer than there are tries of a request.
+const MOST_UNWELL: usize = 6;
+/// Decides who suffers what, unless `NUNCIO_CHAOS_SEED` does.
+const SEED: u64 = 1;
 
 /// Clients that ask at a time, some of them with HTTP/2.
 const CLIENTS: usize = 6;
 /// Requests of each.
-const REQUESTS: usize = 100;
+const REQUESTS: usize = 150;
 /// After so many requests the next misfortune comes.
-const STEP: usize = 30;
+const STEP: usize = 15;
 
 const POLICY: &str = "timeout: 15s, retry_policy: {\
     retry_on: '5xx,reset,connect-failure', num_retries: 8, per_try_timeout: 0.4s, \
@@ -93,25 +101,49 @@ fn ask_by_http2(proxy: &Proxy, done: &AtomicUsize) {
     }
 }
 
-/// Always the same misfortunes: at most three of the hosts are not well at a time.
+/// The misfortunes that a seed gives, one after a few answers; who suffers longest comes back first.
 fn wreak_havoc(hosts: &mut [Mortal], done: &AtomicUsize, failed: &AtomicBool) {
     let all = CLIENTS * REQUESTS;
+    let seed = std::env::var("NUNCIO_CHAOS_SEED").ok();
+    let mut random = Random(seed.map_or(SEED, |seed| seed.parse().expect("a number")));
+    let mut unwell = VecDeque::new();
     for step in 0..all / STEP {
         until("more answers", || {
             failed.load(SeqCst) || done.load(SeqCst) >= step * STEP
         });
-        let count = hosts.len();
-        hosts[step % count].kill();
-        hosts[(step + 4) % count].revive();
-        hosts[(step + 5) % count].revive();
-        if step % 2 == 0 {
-            hosts[(step + 1) % count].hang();
-        } else {
-            hosts[(step + 2) % count].fail();
+        if unwell.len() == MOST_UNWELL
+            && let Some(host) = unwell.pop_front()
+        {
+            let host: &mut Mortal = &mut hosts[host];
+            host.revive();
+        }
+        let victim = random.below(hosts.len());
+        if unwell.contains(&victim) {
+            continue;
+        }
+        unwell.push_back(victim);
+        match random.below(4) {
+            0 => hosts[victim].kill(),
+            1 => hosts[victim].hang(),
+            2 => hosts[victim].fail(),
+            _ => hosts[victim].slow_down(),
         }
     }
     until("the last answers", || {
         failed.load(SeqCst) || done.load(SeqCst) >= all
     });
     hosts.iter_mut().for_each(Mortal::revive);
+}
+
+/// Numbers of a seed (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut number = self.0;
+        number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((number ^ number >> 31) % limit as u64) as usize
+    }
 }
