@@ -54,6 +54,7 @@ pub use extensions::load_balancing_policies::round_robin::v3 as round_robin;
 pub use extensions::load_balancing_policies::subset::v3 as subset;
 pub use extensions::load_balancing_policies::wrr_locality::v3 as wrr_locality;
 pub use extensions::retry::host::omit_host_metadata::v3 as omit_host_metadata;
+pub use extensions::retry::priority::previous_priorities::v3 as previous_priorities;
 pub use extensions::transport_sockets::raw_buffer::v3 as raw_buffer;
 pub use extensions::upstreams::http::v3 as http_protocol_options;
 pub use r#type::matcher::v3 as matcher;

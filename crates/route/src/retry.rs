@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use nuncio_config::api::omit_host_metadata::OmitHostMetadataConfig;
+use nuncio_config::api::previous_priorities::PreviousPrioritiesConfig;
 use nuncio_config::api::route::RetryPolicy as Message;
 use nuncio_config::api::route::retry_policy::{
-    RateLimitedRetryBackOff, ResetHeaderFormat, RetryBackOff, RetryHostPredicate,
-    retry_host_predicate,
+    RateLimitedRetryBackOff, ResetHeaderFormat, RetryBackOff, RetryHostPredicate, RetryPriority,
+    retry_host_predicate, retry_priority,
 };
 use nuncio_config::{ConfigError, Within, any, convert};
 
@@ -108,6 +109,8 @@ pub struct RetryPolicy {
     pub response_headers: Box<[HeaderMatcher]>,
     /// `retriable_request_headers`: a request must have one of them, if there are any.
     pub request_headers: Box<[HeaderMatcher]>,
+    /// `retry_priority` `previous_priorities`: after so many tries, priorities that were tried are avoided.
+    pub priority_update_frequency: Option<u32>,
     /// `retry_host_predicate` `previous_hosts`: hosts that were tried are avoided.
     pub avoid_previous_hosts: bool,
     /// `retry_host_predicate` `omit_canary_hosts`
@@ -153,6 +156,7 @@ impl Default for RetryPolicy {
             status_codes: Box::default(),
             response_headers: Box::default(),
             request_headers: Box::default(),
+            priority_update_frequency: None,
             avoid_previous_hosts: false,
             avoid_canaries: false,
             avoid_metadata: Vec::new(),
@@ -189,7 +193,6 @@ impl RetryPolicy {
             refresh_cluster_on_retry,
         } = message;
         for (set, field) in [
-            (retry_priority.is_some(), "retry_priority"),
             (
                 !retry_options_predicates.is_empty(),
                 "retry_options_predicates",
@@ -216,6 +219,12 @@ impl RetryPolicy {
         for (index, predicate) in retry_host_predicate.iter().enumerate() {
             if let Err(error) = policy.add_host_predicate(predicate) {
                 errors.push(error.within(format_args!("retry_host_predicate[{index}]")));
+            }
+        }
+        if let Some(priority) = retry_priority {
+            match update_frequency(priority) {
+                Ok(frequency) => policy.priority_update_frequency = Some(frequency),
+                Err(error) => errors.push(error.within("retry_priority")),
             }
         }
         // Zero is Envoy's default, one.
@@ -318,6 +327,29 @@ impl RetryPolicy {
             is_time: header.format == ResetHeaderFormat::UnixTimestamp as i32,
         });
         self.reset_headers = headers.collect();
+    }
+}
+
+/// Of `previous_priorities`, the only way to choose priorities.
+fn update_frequency(message: &RetryPriority) -> Result<u32, ConfigError> {
+    let Some(retry_priority::ConfigType::TypedConfig(config)) = &message.config_type else {
+        return Err(ConfigError::new("typed_config", "value is required"));
+    };
+    match any::type_of(config) {
+        "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig" => {
+            let PreviousPrioritiesConfig { update_frequency } = any::unpack(config)?;
+            match u32::try_from(update_frequency) {
+                Ok(frequency @ 1..) => Ok(frequency),
+                _ => Err(ConfigError::new(
+                    "typed_config.update_frequency",
+                    "value must be greater than 0",
+                )),
+            }
+        }
+        other => Err(ConfigError::new(
+            "typed_config",
+            format!("unsupported: the retry priority {other} is not implemented"),
+        )),
     }
 }
 

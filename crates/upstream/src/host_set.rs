@@ -120,6 +120,11 @@ impl PrioritySet {
         }
     }
 
+    /// How the priorities share the load without those that are excluded; `None` when nobody is left to take it.
+    pub fn loads_without(&self, excluded: &[bool]) -> Option<PriorityLoads> {
+        self.loads.without(&self.sets, self.options, excluded)
+    }
+
     /// The same hosts, sorted anew after their health has changed.
     pub fn rebuilt(&self, options: PriorityOptions) -> Self {
         let new = Self::build(

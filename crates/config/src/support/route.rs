@@ -22,6 +22,9 @@ const PREVIOUS_HOSTS: &str = "envoy.extensions.retry.host.previous_hosts.v3.Prev
 const OMIT_CANARY_HOSTS: &str =
     "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate";
 
+const PREVIOUS_PRIORITIES: &str =
+    "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig";
+
 const OMIT_HOST_METADATA: &str =
     "envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig";
 
@@ -240,12 +243,17 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("rate_limited_retry_back_off", Implemented),
             ("retriable_headers", Implemented),
             ("retriable_request_headers", Implemented),
-            (
-                "retry_priority",
-                Refused("each try chooses its priority as the first one does"),
-            ),
+            ("retry_priority", Implemented),
         ],
     ),
+    message(
+        "envoy.config.route.v3.RetryPolicy.RetryPriority",
+        &[
+            ("name", Harmless("the type of `typed_config` decides")),
+            ("typed_config", Extension(&[PREVIOUS_PRIORITIES])),
+        ],
+    ),
+    message(PREVIOUS_PRIORITIES, &[("update_frequency", Implemented)]),
     message(
         "envoy.config.route.v3.RetryPolicy.RetryHostPredicate",
         &[

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nuncio_route::{LB_NAMESPACE, RouteEntry, merged_criteria};
 use nuncio_sdk::{LocalReply, ResponseFlags};
-use nuncio_upstream::lb::{Answered, LbContext, OverrideHost};
+use nuncio_upstream::lb::{Answered, LbContext, OverrideHost, PriorityLoads};
 use nuncio_upstream::stats::ClusterStats;
 use nuncio_upstream::{Host, WorkerCluster, WorkerHost};
 use tokio::time::Instant;
@@ -15,14 +15,24 @@ use tokio::time::Instant;
 use super::RouterConfig;
 use crate::stream::Stream;
 
+/// Where a try is not to go.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Avoid<'a> {
+    /// If one of these is chosen …
+    pub(super) attempted: &'a [Arc<Host>],
+    /// … another one is asked for, so many times.
+    pub(super) max_reselections: u32,
+    /// How priorities share the load, if not as for any request.
+    pub(super) loads: Option<&'a PriorityLoads>,
+}
+
 impl Stream {
-    /// A host of `cluster` for this request; if it is one of `attempted`, so many times another one is asked for.
+    /// A host of `cluster` for this request.
     pub(super) fn choose_host(
         &mut self,
         cluster: &WorkerCluster,
         route: &RouteEntry,
-        attempted: &[Arc<Host>],
-        max_reselections: u32,
+        avoid: Avoid<'_>,
     ) -> Option<Rc<WorkerHost>> {
         let lb = &cluster.info().lb;
         let hash = if lb.needs_hash() {
@@ -55,8 +65,9 @@ impl Stream {
                 address: &host.address,
                 strict: host.strict,
             }),
-            attempted,
-            max_reselections,
+            attempted: avoid.attempted,
+            max_reselections: avoid.max_reselections,
+            loads: avoid.loads,
         })
     }
 

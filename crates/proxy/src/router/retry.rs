@@ -8,10 +8,12 @@ use nuncio_buffer::Buffer;
 use nuncio_http::{HeaderMap, Known, grpc};
 use nuncio_route::{Forward, RetryOn, RetryPolicy};
 use nuncio_sdk::ResponseFlags;
+use nuncio_upstream::lb::PreviousPriorities;
 use nuncio_upstream::{ClosedBy, Host, Priority, Taken, WorkerCluster, WorkerHost};
 use tokio::time::Instant;
 
 use super::RouterConfig;
+use super::balancing::Avoid;
 use super::outcome::Reset;
 use super::{Upstream, number, priority};
 use crate::stream::Stream;
@@ -36,6 +38,8 @@ pub(super) struct Retry {
     pub(super) begun: bool,
     /// Hosts of all tries, each once.
     tried: Vec<Arc<Host>>,
+    /// Priorities that were tried (`retry_priority`).
+    priorities: Option<PreviousPriorities>,
     /// The right to this try, unless it is the first one.
     taken: Option<Taken>,
     /// Bound of the next random wait.
@@ -120,6 +124,9 @@ impl Retry {
             limit,
             begun: false,
             tried: Vec::new(),
+            priorities: policy
+                .priority_update_frequency
+                .map(PreviousPriorities::new),
             taken: None,
             next_wait: waits.0,
             max_wait: waits.1,
@@ -267,9 +274,12 @@ impl Stream {
         route: &nuncio_route::RouteEntry,
     ) -> Option<Rc<WorkerHost>> {
         let Some(mut retry) = self.router.retry.take() else {
-            return self.choose_host(cluster, route, &[], 0);
+            return self.choose_host(cluster, route, Avoid::default());
         };
-        let host = self.choose_host_for_retry(cluster, route, &retry);
+        let host = self.choose_host_for_retry(cluster, route, &mut retry);
+        if let (Some(host), Some(priorities)) = (&host, &mut retry.priorities) {
+            priorities.on_host_attempted(host.host());
+        }
         if let Some(host) = &host
             && !retry.tried.iter().any(|it| Arc::ptr_eq(it, host.host()))
         {
@@ -283,14 +293,23 @@ impl Stream {
         &mut self,
         cluster: &WorkerCluster,
         route: &nuncio_route::RouteEntry,
-        retry: &Retry,
+        retry: &mut Retry,
     ) -> Option<Rc<WorkerHost>> {
+        let loads = match &mut retry.priorities {
+            Some(priorities) => priorities.loads(&cluster.host_sets()).cloned(),
+            None => None,
+        };
         let attempts = retry.policy.host_attempts;
         let again = match retry.policy.avoid_previous_hosts {
             true => attempts,
             false => 0,
         };
-        let mut host = self.choose_host(cluster, route, &retry.tried, again)?;
+        let avoid = Avoid {
+            attempted: &retry.tried,
+            max_reselections: again,
+            loads: loads.as_ref(),
+        };
+        let mut host = self.choose_host(cluster, route, avoid)?;
         // As in Envoy, the first try goes anywhere.
         if retry.tried.is_empty() || !retry.avoids(host.host()) {
             return Some(host);
@@ -301,7 +320,12 @@ impl Stream {
         };
         for _ in 0..attempts {
             avoided.push(host.host().clone());
-            host = self.choose_host(cluster, route, &avoided, attempts)?;
+            let avoid = Avoid {
+                attempted: &avoided,
+                max_reselections: attempts,
+                loads: loads.as_ref(),
+            };
+            host = self.choose_host(cluster, route, avoid)?;
             if !retry.avoids(host.host()) {
                 break;
             }

@@ -81,7 +81,7 @@ impl LoadBalancer for Balancer {
         cx: &LbContext<'_>,
         env: &LbEnv,
     ) -> Option<Cow<'a, Arc<Host>>> {
-        choose_untried(cx, |_| self.choose_once(hosts, env))
+        choose_untried(cx, |_| self.choose_once(hosts, cx, env))
     }
 }
 
@@ -89,9 +89,10 @@ impl Balancer {
     fn choose_once<'a>(
         &mut self,
         hosts: &'a Arc<PrioritySet>,
+        cx: &LbContext<'_>,
         env: &LbEnv,
     ) -> Option<&'a Arc<Host>> {
-        let list = self.sources.choose(hosts, env)?;
+        let list = self.sources.choose_by(hosts, cx.loads(hosts), env)?;
         let growing = self.newcomers.now(hosts);
         if growing.is_none() && list.is_even() {
             return match self.selection {

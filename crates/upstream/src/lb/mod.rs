@@ -20,6 +20,7 @@ mod murmur;
 pub mod original_dst;
 mod override_host;
 pub mod peak_ewma;
+mod previous_priorities;
 pub mod priority;
 pub mod random;
 pub mod round_robin;
@@ -50,6 +51,8 @@ pub(crate) use feedback::HostFeedback;
 pub use feedback::{Answered, Learner, Wanted};
 pub(crate) use override_host::Overridden;
 pub use override_host::{OverrideHost, OverrideStatuses};
+pub use previous_priorities::PreviousPriorities;
+pub use priority::PriorityLoads;
 pub use sources::{LocalityOptions, ZoneAwareOptions};
 pub(crate) use subset::has_metadata;
 pub use weighted::SlowStart;
@@ -75,6 +78,16 @@ pub struct LbContext<'a> {
     pub attempted: &'a [Arc<Host>],
     /// `host_selection_retry_max_attempts`: how often a host of `attempted` is passed over.
     pub max_reselections: u32,
+    /// How priorities share the load, if not as for any request (`retry_priority`). As in Envoy, hashed requests ignore it.
+    pub loads: Option<&'a PriorityLoads>,
+}
+
+impl LbContext<'_> {
+    /// How priorities share the load of this request.
+    #[inline]
+    fn loads<'l>(&'l self, hosts: &'l PrioritySet) -> &'l PriorityLoads {
+        self.loads.unwrap_or_else(|| hosts.loads())
+    }
 }
 
 /// A configured policy.

@@ -99,7 +99,7 @@ impl LoadBalancer for Balancer {
         cx: &LbContext<'_>,
         env: &LbEnv,
     ) -> Option<Cow<'a, Arc<Host>>> {
-        choose_untried(cx, |_| self.choose_once(hosts, env))
+        choose_untried(cx, |_| self.choose_once(hosts, cx, env))
     }
 }
 
@@ -107,9 +107,10 @@ impl Balancer {
     fn choose_once<'a>(
         &mut self,
         hosts: &'a Arc<PrioritySet>,
+        cx: &LbContext<'_>,
         env: &LbEnv,
     ) -> Option<&'a Arc<Host>> {
-        let list = self.sources.choose(hosts, env)?;
+        let list = self.sources.choose_by(hosts, cx.loads(hosts), env)?;
         if list.len() < 2 {
             return list.first();
         }

@@ -64,6 +64,30 @@ impl PriorityLoads {
         ))
     }
 
+    /// The load without the priorities that are excluded; who panics is as in `self`. `None` when nobody else can take it.
+    pub fn without(
+        &self,
+        sets: &[HostSet],
+        options: PriorityOptions,
+        excluded: &[bool],
+    ) -> Option<Self> {
+        let of = |(index, set)| match excluded.get(index) {
+            Some(true) => Availability::NONE,
+            _ => Availability::of(set, options),
+        };
+        let availability: Vec<_> = sets.iter().enumerate().map(of).collect();
+        let total: u32 = availability.iter().map(|a| a.healthy + a.degraded).sum();
+        if total == 0 {
+            return None;
+        }
+        let mut shares = vec![Share::default(); sets.len()];
+        distribute(&availability, total.min(100), &mut shares);
+        for (priority, share) in shares.iter_mut().enumerate() {
+            share.panic = self.share(priority).panic;
+        }
+        Some(Self(Loads::Split(shares.into())))
+    }
+
     /// What priority `priority` gets.
     pub fn share(&self, priority: usize) -> Share {
         match &self.0 {
@@ -108,6 +132,13 @@ struct Availability {
 }
 
 impl Availability {
+    const NONE: Self = Self {
+        healthy: 0,
+        degraded: 0,
+        below_threshold: false,
+        hosts: 0,
+    };
+
     fn of(set: &HostSet, options: PriorityOptions) -> Self {
         let size = |list: &HostList| -> u64 {
             if options.weighted_priority_health {

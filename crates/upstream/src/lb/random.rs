@@ -48,7 +48,7 @@ impl LoadBalancer for Balancer {
         env: &LbEnv,
     ) -> Option<Cow<'a, Arc<Host>>> {
         choose_untried(cx, |_| {
-            let list = self.sources.choose(hosts, env)?;
+            let list = self.sources.choose_by(hosts, cx.loads(hosts), env)?;
             let drawn = self.drawn.pop_front();
             let number = drawn.unwrap_or_else(|| env.random.next());
             list.get((number % list.len().max(1) as u64) as usize)

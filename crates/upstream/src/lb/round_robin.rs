@@ -52,7 +52,7 @@ impl LoadBalancer for Balancer {
         cx: &LbContext<'_>,
         env: &LbEnv,
     ) -> Option<Cow<'a, Arc<Host>>> {
-        choose_untried(cx, |_| self.choose_once(hosts, env))
+        choose_untried(cx, |_| self.choose_once(hosts, cx, env))
     }
 
     /// Known where turns are taken on the list itself.
@@ -74,9 +74,10 @@ impl Balancer {
     fn choose_once<'a>(
         &mut self,
         hosts: &'a Arc<PrioritySet>,
+        cx: &LbContext<'_>,
         env: &LbEnv,
     ) -> Option<&'a Arc<Host>> {
-        let list = self.sources.choose(hosts, env)?;
+        let list = self.sources.choose_by(hosts, cx.loads(hosts), env)?;
         if let Some(growing) = self.newcomers.now(hosts) {
             let weight = |host: &Host| f64::from(host.weight()) * growing.factor(host);
             return self.schedules.pick(hosts, list, env, weight);

@@ -7,7 +7,7 @@ mod zone;
 use std::sync::Arc;
 
 use super::LbEnv;
-use super::priority::Source;
+use super::priority::{PriorityLoads, Source};
 use crate::host_list::HostList;
 use crate::host_set::PrioritySet;
 use crate::stats::ClusterStats as S;
@@ -89,7 +89,18 @@ impl Sources {
         hosts: &'a Arc<PrioritySet>,
         env: &LbEnv,
     ) -> Option<&'a HostList> {
-        let (priority, source) = hosts.loads().choose(|| env.random.next());
+        self.choose_by(hosts, hosts.loads(), env)
+    }
+
+    /// The same, where priorities share the load otherwise than the cluster's do.
+    #[inline]
+    pub(super) fn choose_by<'a>(
+        &mut self,
+        hosts: &'a Arc<PrioritySet>,
+        loads: &PriorityLoads,
+        env: &LbEnv,
+    ) -> Option<&'a HostList> {
+        let (priority, source) = loads.choose(|| env.random.next());
         let set = hosts.sets().get(priority)?;
         if source == Source::All {
             env.stats.inc(S::LB_HEALTHY_PANIC);
