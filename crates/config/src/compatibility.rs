@@ -81,9 +81,9 @@ mod tests {
         let text = render_compatibility();
         assert!(text.contains("### envoy.config.cluster.v3.Cluster\n"));
         assert!(text.contains("`protocol` (TCP only)"));
-        assert!(
-            text.contains("- Harmless: `close_connections_on_host_health_failure`: connections")
-        );
+        assert!(text.contains(
+            "- Harmless: `set_local_interface_name_on_upstream_connections`: nothing shows"
+        ));
         assert!(text.contains("`lrs_server`"));
         assert!(
             !text.contains("  "),

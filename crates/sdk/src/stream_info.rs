@@ -87,6 +87,8 @@ pub struct UpstreamInfo {
     pub host: Option<Rc<dyn UpstreamHost>>,
     /// Our end of the upstream connection.
     pub local_address: Option<Rc<Address>>,
+    /// The other end, where it is not the host's first address.
+    pub other_address: Option<Rc<Address>>,
     /// Process-wide number of the upstream connection.
     pub connection_id: Option<u64>,
     /// Protocol spoken with the upstream.
@@ -110,6 +112,7 @@ impl UpstreamInfo {
         let UpstreamInfo {
             host,
             local_address,
+            other_address,
             connection_id,
             protocol,
             transport_failure_reason,
@@ -121,6 +124,7 @@ impl UpstreamInfo {
         } = self;
         *host = None;
         *local_address = None;
+        *other_address = None;
         *connection_id = None;
         *protocol = None;
         *transport_failure_reason = Cow::Borrowed("");

@@ -239,7 +239,10 @@ fn find_address(info: &StreamInfo, of: AddressOf) -> Option<&Address> {
         // Known once a connection exists, unlike the host, which is known once it was chosen.
         AddressOf::UpstreamRemote => {
             upstream.connection_id?;
-            Some(upstream.host.as_ref()?.address())
+            match &upstream.other_address {
+                Some(other) => Some(other),
+                None => Some(upstream.host.as_ref()?.address()),
+            }
         }
         AddressOf::DownstreamLocal => Some(&info.connection.local_address),
         AddressOf::DownstreamRemote => Some(&info.remote_address),

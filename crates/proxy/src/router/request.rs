@@ -246,17 +246,24 @@ impl Stream {
         if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
             cluster.put_outlier_outcome(host, Outcome::ConnectSuccess, None);
         }
-        let (id, local_address, protocol) = match &lease {
-            Lease::Http1(it) => (it.id, &it.local_address, Some(Protocol::Http11)),
+        let (id, local_address, other_address, protocol) = match &lease {
+            Lease::Http1(it) => (
+                it.id,
+                &it.local_address,
+                &it.other_address,
+                Some(Protocol::Http11),
+            ),
             Lease::Http2(it) => (
                 it.connection_id(),
                 it.local_address(),
+                it.other_address(),
                 Some(Protocol::Http2),
             ),
-            Lease::Tcp(it) => (it.id, &it.local_address, None),
+            Lease::Tcp(it) => (it.id, &it.local_address, &it.other_address, None),
         };
         self.info.upstream.connection_id = Some(id);
         self.info.upstream.local_address = Some(local_address.clone());
+        self.info.upstream.other_address = other_address.clone();
         self.info.upstream.protocol = protocol;
         self.info.timing.upstream_pool_ready = Some(now.saturating_duration_since(self.info.start));
         self.info.timing.first_upstream_tx = Some(now);

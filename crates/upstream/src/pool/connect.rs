@@ -98,7 +98,7 @@ impl ConnectFailure {
                     format!("failed to bind to {source}: {text}"),
                 )
             }
-            ConnectErrorKind::Option => Self::new(FailureKind::LocalConnectionFailure, text),
+            ConnectErrorKind::Option => Self::of_kind(FailureKind::LocalConnectionFailure),
             // No descriptor to try with; a lack of ports shows when connecting, and Envoy calls that remote.
             ConnectErrorKind::Exhausted if errno != Some(EADDRNOTAVAIL) => {
                 Self::new(FailureKind::LocalConnectionFailure, text)
@@ -152,6 +152,13 @@ impl Pool {
             if !wanted || !self.create_connection() {
                 return;
             }
+        }
+    }
+
+    /// The same, but only for those who wait.
+    pub(super) fn create_connections_for_waiters(self: &Rc<Self>) {
+        if self.has_unserved_waiters() {
+            self.create_connections();
         }
     }
 
@@ -229,7 +236,7 @@ impl Pool {
             self.counters.http1.of(&self.counters.group);
         }
         self.put_back(Box::new(connection));
-        self.create_connections();
+        self.create_connections_for_waiters();
     }
 
     fn connect_failed(self: &Rc<Self>, failure: &ConnectFailure) {
@@ -246,9 +253,7 @@ impl Pool {
         self.connection_is_gone(by, false);
         self.fail_waiters(failure);
         // Nothing is made ahead of a request: that would fail, too, again and again.
-        if self.has_unserved_waiters() {
-            self.create_connections();
-        }
+        self.create_connections_for_waiters();
         self.retire_if_unused();
     }
 }
@@ -303,7 +308,12 @@ async fn connect(attempt: Attempt, info: Arc<ClusterInfo>) {
     stats.record(S::UPSTREAM_CX_CONNECT_MS, took.as_millis() as u64);
     match pool.protocol {
         UpstreamProtocol::Http1 | UpstreamProtocol::Tcp => {
-            pool.connected(ClientConnection::new(io, &info.http, now));
+            pool.connected(ClientConnection::new(
+                io,
+                pool.host.address(),
+                &info.http,
+                now,
+            ));
         }
         UpstreamProtocol::Http2 => http2::serve(pool, io, &info, now).await,
     }

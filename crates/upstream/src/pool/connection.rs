@@ -33,6 +33,8 @@ pub struct ClientConnection {
     pub id: u64,
     /// Our end.
     pub local_address: Rc<Address>,
+    /// The other end, where it is not the host's first address.
+    pub other_address: Option<Rc<Address>>,
     /// Requests begun on this connection, the present one included.
     pub requests: u64,
     /// How many more requests there may be; `u32::MAX` is without limit.
@@ -66,7 +68,8 @@ pub(super) enum IdleEnd {
 }
 
 impl ClientConnection {
-    pub(super) fn new(io: Connection, options: &HttpOptions, now: Instant) -> Self {
+    /// `host`: the address by which the host is known.
+    pub(super) fn new(io: Connection, host: &Address, options: &HttpOptions, now: Instant) -> Self {
         Self {
             decoder: ClientDecoder::new(options.h1.clone()),
             encoder: ClientEncoder::new(options.h1.clone()),
@@ -74,6 +77,8 @@ impl ClientConnection {
             write: Buffer::new(),
             id: io.id(),
             local_address: Rc::new(io.local_address().clone()),
+            other_address: (io.remote_address() != host)
+                .then(|| Rc::new(io.remote_address().clone())),
             requests: 0,
             remaining: options.max_requests_per_connection.unwrap_or(u32::MAX),
             opened: now,

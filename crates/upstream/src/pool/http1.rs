@@ -144,7 +144,7 @@ impl Pool {
         if let Some(waiter) = waiter {
             waiter.assign(connection);
             // Others still wait: Envoy tries again for them.
-            self.create_connections();
+            self.create_connections_for_waiters();
         } else if self.draining.get() {
             self.close(connection, ClosedBy::Local, false);
         } else {

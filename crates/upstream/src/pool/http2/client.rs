@@ -10,7 +10,7 @@ use std::time::Duration;
 use nuncio_buffer::Buffer;
 use nuncio_event::Instant;
 use nuncio_http::h2::{Connection as Codec, Role, StreamKey};
-use nuncio_net::Address;
+use nuncio_net::{Address, Connection};
 use nuncio_sdk::Http2Stats;
 
 use super::inbox::Inbox;
@@ -50,6 +50,8 @@ pub(super) struct Client {
     pub(super) pool: Rc<Pool>,
     pub(super) id: u64,
     pub(super) local_address: Rc<Address>,
+    /// The other end, where it is not the host's first address.
+    pub(super) other_address: Option<Rc<Address>>,
     pub(super) wire: RefCell<Wire>,
     state: Cell<State>,
     /// Streams in use.
@@ -95,18 +97,19 @@ pub(super) enum Attached {
 impl Client {
     pub(super) fn new(
         pool: Rc<Pool>,
-        id: u64,
-        local_address: Address,
+        io: &Connection,
         options: &HttpOptions,
         now: Instant,
     ) -> Self {
         let mut codec = Codec::new(Role::Client, options.h2.clone());
         let mut write = Buffer::new();
         codec.start(&mut write);
+        let remote = io.remote_address();
         Self {
+            id: io.id(),
+            local_address: Rc::new(io.local_address().clone()),
+            other_address: (remote != pool.host.address()).then(|| Rc::new(remote.clone())),
             pool,
-            id,
-            local_address: Rc::new(local_address),
             wire: RefCell::new(Wire {
                 codec,
                 write,

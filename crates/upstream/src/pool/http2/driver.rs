@@ -68,7 +68,7 @@ struct Driver {
 impl Driver {
     fn new(pool: Rc<Pool>, io: Connection, info: &ClusterInfo, now: Instant) -> Self {
         let options = &info.http;
-        let client = Client::new(pool, io.id(), io.local_address().clone(), options, now);
+        let client = Client::new(pool, &io, options, now);
         let counters = &client.pool.counters;
         let stats = counters.http2.of(&counters.group);
         stats.inc(Http2Stats::NGHTTP2_UPSTREAM_CONNECTIONS);

@@ -111,6 +111,11 @@ impl PooledStream {
         &self.client.local_address
     }
 
+    /// The other end, where it is not the host's first address.
+    pub fn other_address(&self) -> &Option<Rc<Address>> {
+        &self.client.other_address
+    }
+
     /// Encodes the request's headers; `end` when nothing follows them. Returns how many bytes they take.
     pub fn send_headers(&mut self, headers: &HeaderMap, end: bool) -> usize {
         let mut wire = self.client.wire.borrow_mut();
