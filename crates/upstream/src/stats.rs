@@ -276,3 +276,19 @@ stats_schema! {
         codes { upstream_rq }
     }
 }
+
+stats_schema! {
+    /// `dns.cares.*`: of all resolvers that ask DNS servers.
+    pub CaresStats {
+        counters {
+            get_addr_failure,
+            not_found,
+            reinits,
+            resolve_total,
+            timeouts,
+        }
+        gauges {
+            pending_resolutions,
+        }
+    }
+}

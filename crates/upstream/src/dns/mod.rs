@@ -1,5 +1,6 @@
 //! Names that become hosts: `STRICT_DNS` clusters. Runs on the main thread.
 
+mod cares;
 mod family;
 mod hosts;
 mod system;
@@ -10,6 +11,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
+pub use cares::{CaresOptions, CaresResolver};
 pub use family::LookupFamily;
 pub(crate) use hosts::DnsHosts;
 pub use system::SystemResolver;
