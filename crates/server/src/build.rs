@@ -13,7 +13,7 @@ use nuncio_route::matchers::{HeaderMatcher, MetadataMatcher};
 use nuncio_sdk::{Extensions, FactoryContext, HealthState, LocalInfo, Runtime, ServerContext};
 use nuncio_stats::{StatsConfig, Store};
 use nuncio_upstream::ClusterManager;
-use nuncio_upstream::dns::{DnsResolver, SystemResolver};
+use nuncio_upstream::dns::Resolvers;
 use nuncio_upstream::outlier::OutlierEventLog;
 
 use crate::local_address::local_address;
@@ -98,11 +98,16 @@ pub(crate) fn build(
     context.services.insert(Arc::<HealthState>::default());
     context.services.insert(Arc::new(filter_matchers()));
 
-    let resolver: Option<Arc<dyn DnsResolver>> = match validating {
-        true => None,
-        false => Some(Arc::new(SystemResolver)),
+    let resolvers = match nuncio_upstream::dns::bootstrap_resolver(&bootstrap) {
+        Ok(config) => Arc::new(Resolvers::new(&context.stats, &config)),
+        Err(found) => {
+            errors.extend(found);
+            return Err(diagnose(errors));
+        }
     };
-    let clusters = ClusterManager::new(context.clone(), workers, resolver);
+    context.services.insert(resolvers.clone());
+    let resolvers = (!validating).then_some(resolvers);
+    let clusters = ClusterManager::new(context.clone(), workers, resolvers);
     context.services.insert(clusters.clone());
     if !validating {
         // For calls of the main thread's own.

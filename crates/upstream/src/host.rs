@@ -1,7 +1,5 @@
 //! [`Host`]: one upstream endpoint, with what all threads know of it.
 
-mod addresses;
-
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -14,9 +12,6 @@ use tokio::time::Instant;
 
 use crate::lb::HostFeedback;
 use crate::outlier::HostMonitor;
-
-use addresses::AddressList;
-pub use addresses::Addresses;
 
 /// Where an endpoint is (`core.v3.Locality`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -190,7 +185,7 @@ pub struct HostStats {
 pub struct HostConfig {
     /// Where to connect to.
     pub address: Address,
-    /// `Endpoint.additional_addresses`: tried after `address`.
+    /// Tried after `address`: `Endpoint.additional_addresses`, or the name's other addresses in a `LOGICAL_DNS` cluster.
     pub additional: Option<Arc<[Address]>>,
     /// `Endpoint.hostname`, or the name that was resolved; empty when there is none.
     pub hostname: Arc<str>,
@@ -226,7 +221,8 @@ pub struct HealthCheckTarget {
 #[derive(Debug)]
 pub struct Host {
     address: Address,
-    list: Option<Box<AddressList>>,
+    /// All addresses, if there are several.
+    list: Option<Arc<[Address]>>,
     hostname: Arc<str>,
     locality: Arc<Locality>,
     metadata: Option<Arc<DynamicMetadata>>,
@@ -259,11 +255,11 @@ impl Host {
     pub fn new(config: HostConfig) -> Self {
         let list = config.additional.map(|additional| {
             let all = std::iter::once(&config.address).chain(&*additional);
-            AddressList::new(all.cloned().collect())
+            all.cloned().collect()
         });
         Self {
             address: config.address,
-            list: list.map(Box::new),
+            list,
             hostname: config.hostname,
             locality: config.locality,
             metadata: config.metadata,
@@ -290,17 +286,18 @@ impl Host {
         Duration::from_millis(milliseconds(now).saturating_sub(since))
     }
 
-    /// The address by which the host is known and compared; connections go to [`Self::addresses`].
+    /// Where to connect to, and what the host is known by.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Where a new connection may go: one address, or several of which the first that answers is taken (Envoy's
-    /// `Host::addressListOrNull`). Those of a `LOGICAL_DNS` host change; ask when a connection is to be made.
-    pub fn addresses(&self) -> Addresses<'_> {
+    /// Where a connection may go: one address, or several of which the first that answers is taken; the first one is
+    /// [`Self::address`] (Envoy's `Host::addressListOrNull`). `Endpoint.additional_addresses` follow, or the other addresses
+    /// of a `LOGICAL_DNS` host.
+    pub fn addresses(&self) -> &[Address] {
         match &self.list {
-            None => Addresses::One(&self.address),
-            Some(list) => Addresses::List(list.get()),
+            None => std::slice::from_ref(&self.address),
+            Some(list) => list,
         }
     }
 
@@ -444,7 +441,7 @@ impl Host {
         };
         let same_list = match (&self.list, &config.additional) {
             (None, None) => true,
-            (Some(list), Some(additional)) => list.get()[1..] == **additional,
+            (Some(list), Some(additional)) => list[1..] == **additional,
             _ => false,
         };
         self.address == config.address

@@ -27,8 +27,10 @@ use crate::random::Random;
 pub enum ClusterKind {
     /// `STATIC`
     Static,
-    /// `STRICT_DNS`
+    /// `STRICT_DNS`, or `envoy.cluster.dns`
     StrictDns,
+    /// `LOGICAL_DNS`, or `envoy.cluster.dns` with `all_addresses_in_single_endpoint`
+    LogicalDns,
     /// `ORIGINAL_DST`
     OriginalDst,
 }

@@ -20,7 +20,7 @@ use nuncio_event::Dispatchers;
 use nuncio_sdk::{ClusterNames, Extensions, LocalInfo, ServerContext, Services};
 use nuncio_stats::Store;
 
-use crate::dns::{DnsResolver, LookupFamily, Resolution, ResolveError, Resolved};
+use crate::dns::{DnsResolver, LookupFamily, Resolution, ResolveError, Resolved, Resolvers};
 use crate::host::{HealthFlags, Host, HostConfig};
 use crate::manager::ClusterManager;
 
@@ -43,7 +43,8 @@ pub(crate) fn manager() -> Arc<ClusterManager> {
 
 /// The same, with names.
 pub(crate) fn manager_with(resolver: Option<Arc<dyn DnsResolver>>) -> Arc<ClusterManager> {
-    let manager = ClusterManager::new(server(), &Dispatchers::none(), resolver);
+    let resolvers = resolver.map(|resolver| Arc::new(Resolvers::only(resolver)));
+    let manager = ClusterManager::new(server(), &Dispatchers::none(), resolvers);
     manager.install_here();
     manager
 }

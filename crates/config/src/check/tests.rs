@@ -149,7 +149,7 @@ fn what_is_not_supported_is_refused_with_its_path() {
     assert_eq!(
         errors(&cluster("type: EDS")),
         [
-            "static_resources.clusters[0].type: unsupported: Cluster.type EDS is not supported yet; supported: STATIC, STRICT_DNS, ORIGINAL_DST (remove the field)"
+            "static_resources.clusters[0].type: unsupported: Cluster.type EDS is not supported yet; supported: STATIC, STRICT_DNS, LOGICAL_DNS, ORIGINAL_DST (remove the field)"
         ]
     );
     assert_eq!(

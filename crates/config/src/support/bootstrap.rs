@@ -20,6 +20,9 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("stats_server_version_override", Implemented),
             ("layered_runtime", Implemented),
             ("watchdogs", Implemented),
+            ("typed_dns_resolver_config", Implemented),
+            ("dns_resolution_config", Implemented),
+            ("use_tcp_for_dns_lookups", Implemented),
             ("header_prefix", Refused("the prefix is always x-envoy")),
             (
                 "dynamic_resources",

@@ -1,8 +1,8 @@
 //! What every area uses: addresses, headers, matchers, percentages.
 
 use super::{
-    Entry, Support::*, balancing::POLICIES, filters::PRESERVE_CASE, filters::SESSION_STATES,
-    message, route::REDIRECT_PREDICATES,
+    Entry, Support::*, balancing::POLICIES, dns::RESOLVERS, filters::PRESERVE_CASE,
+    filters::SESSION_STATES, message, route::REDIRECT_PREDICATES,
 };
 
 const LOCAL_ADDRESS_SELECTOR: &str =
@@ -12,9 +12,10 @@ const HEALTH_CHECK_EVENT_FILE: &str =
 
 /// What a `TypedExtensionConfig` holds, wherever it is.
 const EXTENSIONS: &[&str] = &{
-    const GROUPS: [&[&str]; 4] = [
+    const GROUPS: [&[&str]; 5] = [
         &POLICIES,
         &SESSION_STATES,
+        &RESOLVERS,
         &[
             PRESERVE_CASE,
             LOCAL_ADDRESS_SELECTOR,
@@ -22,7 +23,8 @@ const EXTENSIONS: &[&str] = &{
         ],
         &REDIRECT_PREDICATES,
     ];
-    const COUNT: usize = POLICIES.len() + SESSION_STATES.len() + 3 + REDIRECT_PREDICATES.len();
+    const COUNT: usize =
+        POLICIES.len() + SESSION_STATES.len() + RESOLVERS.len() + 3 + REDIRECT_PREDICATES.len();
     let mut all = [""; COUNT];
     let (mut group, mut next) = (0, 0);
     while group < GROUPS.len() {

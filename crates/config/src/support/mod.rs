@@ -29,6 +29,7 @@ mod balancing;
 mod bootstrap;
 mod cluster;
 mod core;
+mod dns;
 mod filters;
 mod hcm;
 mod listener;
@@ -80,7 +81,7 @@ const fn message(name: &'static str, fields: &'static [(&'static str, Support)])
     Entry { name, fields }
 }
 
-const AREAS: [&[Entry]; 9] = [
+const AREAS: [&[Entry]; 10] = [
     bootstrap::MESSAGES,
     listener::MESSAGES,
     hcm::MESSAGES,
@@ -88,6 +89,7 @@ const AREAS: [&[Entry]; 9] = [
     filters::MESSAGES,
     cluster::MESSAGES,
     balancing::MESSAGES,
+    dns::MESSAGES,
     access_log::MESSAGES,
     core::MESSAGES,
 ];

@@ -77,7 +77,7 @@ pub(super) fn localities(
     if let Some(policy) = policy {
         errors.nested("policy", |errors| read_policy(policy, options, errors));
     }
-    let names = kind == Some(ClusterKind::StrictDns);
+    let names = matches!(kind, Some(ClusterKind::StrictDns | ClusterKind::LogicalDns));
     // One object for all of a cluster's endpoints without a name, and for localities of the same place.
     let mut shared = Shared {
         no_name: Arc::from(""),
@@ -92,6 +92,19 @@ pub(super) fn localities(
             })
         })
         .collect()
+}
+
+/// A `LOGICAL_DNS` cluster has just one endpoint.
+pub(super) fn check_single(localities: &[LocalitySpec], errors: &mut Errors) {
+    let wrong = match localities {
+        [one] if one.endpoints.len() == 1 => return,
+        [] => "LOGICAL_DNS clusters must have a single host",
+        _ => {
+            "LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint"
+        }
+    };
+    let remedy = "several names are STRICT_DNS";
+    errors.push(ConfigError::new("load_assignment.endpoints", wrong).with_remedy(remedy));
 }
 
 struct Shared {

@@ -11,6 +11,7 @@ mod http;
 mod limits;
 mod original_dst;
 mod outlier;
+mod resolver;
 mod util;
 
 use std::sync::{Arc, OnceLock};
@@ -20,10 +21,12 @@ use nuncio_access_log::AccessLogManager;
 use nuncio_config::api::cluster::{
     Cluster,
     cluster::{
-        ClusterDiscoveryType, ClusterProtocolSelection, DiscoveryType, LbPolicy as PolicyKind,
+        ClusterDiscoveryType, ClusterProtocolSelection, CustomClusterType, DiscoveryType,
+        LbPolicy as PolicyKind,
     },
 };
-use nuncio_config::{ConfigError, Within, convert as value};
+use nuncio_config::api::dns_cluster::DnsCluster;
+use nuncio_config::{ConfigError, Within, any, convert as value};
 use nuncio_net::ConnectOptions;
 use nuncio_sdk::Runtime;
 use nuncio_sdk::metadata::DynamicMetadata;
@@ -41,8 +44,9 @@ use crate::orca::MetricNames;
 use crate::outlier::Settings;
 
 pub(crate) use bind::BootstrapBind;
-pub(crate) use dns::DnsOptions;
+pub(crate) use dns::{DnsOptions, DnsSpec};
 pub(crate) use endpoints::{EndpointAddress, EndpointSpec, LocalitySpec};
+pub use resolver::{bootstrap_resolver, resolver_config};
 pub(crate) use util::Errors;
 
 /// Envoy's default of `connect_timeout`.
@@ -57,7 +61,7 @@ pub(crate) struct ClusterSpec {
     pub(crate) alt_stat_name: Option<String>,
     pub(crate) kind: ClusterKind,
     pub(crate) localities: Vec<LocalitySpec>,
-    pub(crate) dns: Option<DnsOptions>,
+    pub(crate) dns: Option<DnsSpec>,
     /// The same object as `lb`.
     pub(crate) original_dst: Option<Arc<OriginalDst>>,
     pub(crate) wait_for_warm: bool,
@@ -190,13 +194,6 @@ pub(crate) fn compile(
             upstream_http_protocol_options.is_some(),
             "upstream_http_protocol_options",
         ),
-        (!dns_resolvers.is_empty(), "dns_resolvers"),
-        (use_tcp_for_dns_lookups, "use_tcp_for_dns_lookups"),
-        (dns_resolution_config.is_some(), "dns_resolution_config"),
-        (
-            typed_dns_resolver_config.is_some(),
-            "typed_dns_resolver_config",
-        ),
         (!filters.is_empty(), "filters"),
         (lrs_server.is_some(), "lrs_server"),
         (track_timeout_budgets, "track_timeout_budgets"),
@@ -213,11 +210,13 @@ pub(crate) fn compile(
             "value length must be at least 1 characters",
         ));
     }
+    let mut dns_cluster = None;
     let kind = match cluster_discovery_type {
         None => Some(ClusterKind::Static),
         Some(ClusterDiscoveryType::Type(number)) => match DiscoveryType::try_from(number) {
             Ok(DiscoveryType::Static) => Some(ClusterKind::Static),
             Ok(DiscoveryType::StrictDns) => Some(ClusterKind::StrictDns),
+            Ok(DiscoveryType::LogicalDns) => Some(ClusterKind::LogicalDns),
             Ok(DiscoveryType::OriginalDst) => Some(ClusterKind::OriginalDst),
             Ok(other) => {
                 errors.refuse_value("type", other.as_str_name());
@@ -231,10 +230,10 @@ pub(crate) fn compile(
                 None
             }
         },
-        Some(ClusterDiscoveryType::ClusterType(custom)) => {
-            errors.refuse_value("cluster_type", &custom.name);
-            None
-        }
+        Some(ClusterDiscoveryType::ClusterType(custom)) => errors
+            .nested("cluster_type", |errors| {
+                custom_type(custom, &mut dns_cluster, errors)
+            }),
     };
     let connect_timeout = errors
         .take(value::opt_duration(connect_timeout.as_ref()).within("connect_timeout"))
@@ -328,17 +327,25 @@ pub(crate) fn compile(
         .is_some_and(|http| http.protocol == Some(UpstreamProtocol::Http2));
     let health_checks = health::settings(health_checks, http2, parts, &mut errors);
     let dns = match kind {
-        Some(ClusterKind::StrictDns) => Some(dns::options(
+        _ if dns_cluster.is_some() => dns_cluster,
+        Some(kind @ (ClusterKind::StrictDns | ClusterKind::LogicalDns)) => Some(dns::legacy(
             dns::Fields {
                 refresh_rate: dns_refresh_rate,
                 jitter: dns_jitter,
                 failure_refresh_rate: dns_failure_refresh_rate,
                 respect_ttl: respect_dns_ttl,
                 lookup_family: dns_lookup_family,
+                resolver: resolver::Fields {
+                    typed: typed_dns_resolver_config,
+                    resolution: dns_resolution_config,
+                    resolvers: dns_resolvers,
+                    tcp: use_tcp_for_dns_lookups,
+                },
             },
+            kind == ClusterKind::LogicalDns,
             &mut errors,
         )),
-        // Harmless: Envoy reads the dns_* fields of DNS clusters only.
+        // Harmless: Envoy reads these fields of clusters with one of the two types only.
         _ => None,
     };
     let mut assignment_options = endpoints::AssignmentOptions {
@@ -349,11 +356,11 @@ pub(crate) fn compile(
         Some(assignment) => errors.nested("load_assignment", |errors| {
             endpoints::localities(assignment, kind, &mut assignment_options, errors)
         }),
-        None if kind == Some(ClusterKind::Static) || kind == Some(ClusterKind::StrictDns) => {
-            Vec::new()
-        }
         None => Vec::new(),
     };
+    if kind == Some(ClusterKind::LogicalDns) {
+        endpoints::check_single(&localities, &mut errors);
+    }
     let endpoints::AssignmentOptions {
         priorities,
         drop_overload,
@@ -388,6 +395,39 @@ pub(crate) fn compile(
         metadata,
         reported_metrics: MetricNames::new(lrs_report_endpoint_metrics),
     })
+}
+
+/// `cluster_type`. Envoy goes by the type of the configuration, and without one by the name.
+fn custom_type(
+    custom: CustomClusterType,
+    dns_cluster: &mut Option<DnsSpec>,
+    errors: &mut Errors,
+) -> Option<ClusterKind> {
+    let CustomClusterType { name, typed_config } = custom;
+    match typed_config {
+        Some(config) if any::is::<DnsCluster>(&config) => errors.nested("typed_config", |errors| {
+            let spec = dns::extension(errors.take(any::unpack(&config))?, errors);
+            let kind = match spec.options.single_host {
+                true => ClusterKind::LogicalDns,
+                false => ClusterKind::StrictDns,
+            };
+            *dns_cluster = Some(spec);
+            Some(kind)
+        }),
+        None => match name.as_str() {
+            "envoy.cluster.static" => Some(ClusterKind::Static),
+            "envoy.cluster.strict_dns" => Some(ClusterKind::StrictDns),
+            "envoy.cluster.logical_dns" => Some(ClusterKind::LogicalDns),
+            name => {
+                errors.refuse_value("name", name);
+                None
+            }
+        },
+        Some(_) => {
+            errors.refuse_value("typed_config", &name);
+            None
+        }
+    }
 }
 
 #[cfg(test)]

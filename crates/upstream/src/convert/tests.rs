@@ -286,7 +286,7 @@ fn names_need_dns() {
     assert!(matches!(addresses[1], EndpointAddress::Literal(_)));
     let dns = spec.dns.unwrap();
     assert_eq!(
-        (dns.refresh_rate, dns.lookup_family),
+        (dns.options.refresh_rate, dns.options.lookup_family),
         (Duration::from_secs(5), LookupFamily::Auto)
     );
 }

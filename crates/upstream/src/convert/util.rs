@@ -153,6 +153,6 @@ pub(super) fn socket_address(message: SocketAddress, names: bool) -> Result<Targ
         Ok(literal) => Ok(Target::Literal(literal)),
         Err(_) if names && !address.is_empty() => Ok(Target::Name(address, port)),
         Err(error) => Err(ConfigError::new("address", error.to_string())
-            .with_remedy("a name needs a cluster of type STRICT_DNS")),
+            .with_remedy("a name needs a cluster of type STRICT_DNS or LOGICAL_DNS")),
     }
 }

@@ -1,4 +1,4 @@
-//! The names of one cluster version, and what they stand for now (Envoy's `StrictDnsClusterImpl`).
+//! The names of one cluster version, and what they stand for now (Envoy's `DnsClusterImpl`).
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -13,7 +13,7 @@ use super::{DnsResolver, LookupFamily, ResolveError, Resolved};
 use crate::convert::{DnsOptions, EndpointAddress, EndpointSpec, LocalitySpec};
 use crate::host_set::{PriorityOptions, PrioritySet};
 use crate::info::ClusterInfo;
-use crate::manager::{ClusterManager, HostChange, Removal, build_hosts};
+use crate::manager::{ClusterManager, HostChange, Place, Removal, build_hosts};
 use crate::stats::ClusterStats as S;
 
 /// Endpoints of which some have names. Each name is resolved by a task of its own, which ends with this.
@@ -123,10 +123,20 @@ impl DnsHosts {
         let options = self.options;
         let target = &mut self.targets[target];
         target.answered = true;
+        let result = match result {
+            // The one host stays when the name has no address: Envoy takes that for a failure.
+            Ok(resolved)
+                if options.single_host && target.is_name() && resolved.addresses.is_empty() =>
+            {
+                Err(ResolveError("no address".into()))
+            }
+            result => result,
+        };
         match result {
             Ok(resolved) => {
                 info.stats.inc(S::UPDATE_SUCCESS);
                 target.failures = 0;
+                let wait = options.wait_after(&resolved) + jitter(options.jitter);
                 target.addresses = match &target.what {
                     EndpointAddress::Literal(address) => vec![address.clone()],
                     EndpointAddress::Name(_, port) => {
@@ -135,11 +145,14 @@ impl DnsHosts {
                     }
                 };
                 // Envoy chooses a transport socket for each host that it makes, and makes all anew.
-                info.stats
-                    .add(S::TOTAL_MATCH_COUNT, target.addresses.len() as u64);
+                let hosts = match options.single_host {
+                    true => 1,
+                    false => target.addresses.len() as u64,
+                };
+                info.stats.add(S::TOTAL_MATCH_COUNT, hosts);
                 Next {
                     rebuild: true,
-                    wait: options.refresh_rate + jitter(options.jitter),
+                    wait,
                 }
             }
             Err(error) => {
@@ -160,7 +173,7 @@ impl DnsHosts {
 
     /// The hosts as they are known now; those of `before` that still exist stay the same objects.
     pub(crate) fn build(&self, before: &PrioritySet, removal: Removal) -> HostChange {
-        let addresses = |locality: usize, endpoint: usize, spec: &EndpointSpec| {
+        let places = |locality: usize, endpoint: usize, spec: &EndpointSpec| {
             let place = |target: &Target| (target.locality, target.endpoint);
             let Ok(at) = self
                 .targets
@@ -178,14 +191,25 @@ impl DnsHosts {
                 EndpointAddress::Literal(Address::Ip(ip)) => ip.ip().to_string().into(),
                 EndpointAddress::Literal(_) => spec.hostname.clone(),
             };
-            let named = |address: &Address| (address.clone(), hostname.clone());
-            addresses.iter().map(named).collect()
+            let place = |address: &Address, additional: &[Address]| Place {
+                address: address.clone(),
+                additional: (!additional.is_empty()).then(|| additional.into()),
+                hostname: hostname.clone(),
+            };
+            match addresses.split_first() {
+                Some((first, others)) if self.options.single_host => vec![place(first, others)],
+                // As in Envoy, a name's hosts have none of the endpoint's additional addresses.
+                _ => addresses
+                    .iter()
+                    .map(|address| place(address, &[]))
+                    .collect(),
+            }
         };
         build_hosts(
             &self.localities,
             self.priorities,
             before,
-            addresses,
+            places,
             true,
             removal,
         )
@@ -198,7 +222,21 @@ impl Drop for DnsHosts {
     }
 }
 
+impl Target {
+    fn is_name(&self) -> bool {
+        matches!(self.what, EndpointAddress::Name(..))
+    }
+}
+
 impl DnsOptions {
+    /// How long an answer is used: as long as it is good for, if that counts, and the answer says so.
+    fn wait_after(&self, resolved: &Resolved) -> Duration {
+        let ttl = resolved
+            .ttl
+            .filter(|ttl| self.respect_ttl && !ttl.is_zero());
+        ttl.map_or(self.refresh_rate, |ttl| ttl.max(self.min_refresh_rate))
+    }
+
     /// Without a failure rate of its own the usual rate; otherwise random up to a bound that doubles with each failure
     /// (Envoy's `JitteredExponentialBackOffStrategy`).
     fn wait_after_failures(&self, failures: u32) -> Duration {

@@ -1,9 +1,12 @@
-//! Names that become hosts: `STRICT_DNS` clusters. Runs on the main thread.
+//! Names that become hosts: `STRICT_DNS` and `LOGICAL_DNS` clusters, and the resolvers that know them. Runs on the main thread.
+//!
+//! Who needs names resolved finds [`Resolvers`] among the server's services.
 
 mod cares;
 mod family;
+mod getaddrinfo;
 mod hosts;
-mod system;
+mod resolvers;
 
 use std::fmt;
 use std::future::Future;
@@ -13,8 +16,11 @@ use std::time::Duration;
 
 pub use cares::{CaresOptions, CaresResolver};
 pub use family::LookupFamily;
+pub use getaddrinfo::{GetAddrInfo, GetAddrInfoOptions};
 pub(crate) use hosts::DnsHosts;
-pub use system::SystemResolver;
+pub use resolvers::{ResolverConfig, Resolvers};
+
+pub use crate::convert::{bootstrap_resolver, resolver_config};
 
 /// What a name stands for (Envoy's `ResolutionStatus::Completed`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use prost::Message;
 use super::version::{self, Version};
 use super::{ClusterManager, Entry, Origin, Removal};
 use crate::breaker::{self, Breakers, Priority, Thresholds};
-use crate::convert::ClusterSpec;
+use crate::convert::{ClusterSpec, DnsSpec};
 use crate::dns::DnsHosts;
 use crate::host::HealthFlags;
 use crate::host_set::PrioritySet;
@@ -163,8 +163,9 @@ impl ClusterManager {
             stats,
             metadata: spec.metadata,
             added_via_api: origin != Origin::Static,
+            // The one host of a LOGICAL_DNS cluster is replaced.
             removal: Removal::rule(
-                !spec.health_checks.is_empty(),
+                !spec.health_checks.is_empty() && spec.kind != ClusterKind::LogicalDns,
                 spec.ignore_health_on_removal,
             ),
             connection_hash,
@@ -184,10 +185,14 @@ impl ClusterManager {
             }
         }
         let (change, dns) = match (spec.kind, spec.dns) {
-            (ClusterKind::StrictDns, Some(options)) => {
+            (
+                ClusterKind::StrictDns | ClusterKind::LogicalDns,
+                Some(DnsSpec { options, resolver }),
+            ) => {
                 let mut dns = DnsHosts::new(spec.localities, options, info.priorities, serial);
-                if let Some(resolver) = &self.resolver {
-                    dns.start(&self.this, id, resolver, &info.stats);
+                if let Some(resolvers) = &self.resolvers {
+                    let resolver = resolvers.get(resolver.as_ref());
+                    dns.start(&self.this, id, &resolver, &info.stats);
                 }
                 // As in Envoy, a new version does not keep what only the old one was told.
                 (dns.build(before, Removal::AtOnce), Some(Box::new(dns)))
@@ -234,7 +239,7 @@ impl ClusterManager {
                 Origin::Api { version_info } => version_info.into(),
             },
             last_updated: SystemTime::now(),
-            dns: if self.resolver.is_some() { dns } else { None },
+            dns: if self.resolvers.is_some() { dns } else { None },
             wait_for_warm: spec.wait_for_warm,
         };
         self.check_hosts(&mut version, before);

@@ -26,7 +26,7 @@ use nuncio_stats::Group;
 use prost::Message;
 
 use crate::convert::{self, BootstrapBind, SharedParts};
-use crate::dns::DnsResolver;
+use crate::dns::Resolvers;
 use crate::host_set::PrioritySet;
 use crate::info::ClusterInfo;
 use crate::outlier::OutlierEventLog;
@@ -37,7 +37,7 @@ pub use admin::{ClusterStatus, ConfigDump, DumpedCluster, HostStatus};
 pub use init::{InitPhase, InitStage};
 pub(crate) use removal::Removal;
 pub(crate) use shared::{Shared, Snapshot};
-pub(crate) use version::{HostChange, build_hosts};
+pub(crate) use version::{HostChange, Place, build_hosts};
 
 use build::{Made, connection_hash};
 use init::Init;
@@ -69,7 +69,7 @@ pub struct ClusterManager {
     main: MainDispatcher,
     outlier_log: OnceLock<Arc<dyn OutlierEventLog>>,
     /// Resolves names; without one (validation) nothing is resolved and every cluster counts as ready.
-    resolver: Option<Arc<dyn DnsResolver>>,
+    resolvers: Option<Arc<Resolvers>>,
     /// The one empty `version_info`.
     no_version: Arc<str>,
     state: Mutex<State>,
@@ -105,12 +105,12 @@ impl Entry {
 }
 
 impl ClusterManager {
-    /// A manager without clusters, for these workers, which must be running. Names are resolved by `resolver` on the calling
+    /// A manager without clusters, for these workers, which must be running. Names are resolved by `resolvers` on the calling
     /// thread's runtime; without one nothing is resolved (`--mode validate`).
     pub fn new(
         server: Arc<ServerContext>,
         workers: &Dispatchers,
-        resolver: Option<Arc<dyn DnsResolver>>,
+        resolvers: Option<Arc<Resolvers>>,
     ) -> Arc<Self> {
         let shared = Arc::new(Shared::new(server.clone()));
         let slot = Slot::new(workers);
@@ -138,7 +138,7 @@ impl ClusterManager {
                 ..SharedParts::default()
             },
             shared,
-            resolver,
+            resolvers,
             no_version: Arc::from(""),
             state: Mutex::default(),
         });

@@ -127,8 +127,9 @@ impl Version {
         if let Some(detector) = &self.info.outlier {
             detector.on_hosts(&self.hosts);
         }
-        // Envoy sets this one in DNS clusters (and later EDS) only.
-        if self.info.kind == ClusterKind::StrictDns {
+        // Envoy sets this one in STRICT_DNS clusters (and later EDS) only, when it has heard of hosts.
+        let is_known = self.info.kind == ClusterKind::StrictDns;
+        if is_known && stats.counter(S::UPDATE_SUCCESS) > 0 {
             stats.gauge_set(S::MAX_HOST_WEIGHT, u64::from(heaviest));
         }
     }
@@ -150,13 +151,20 @@ impl HostChange {
     }
 }
 
-/// Makes hosts of endpoints, whose addresses `addresses` tells by place (locality, endpoint). Hosts of `before` that are
+/// Where a host of an endpoint is.
+pub(crate) struct Place {
+    pub(crate) address: Address,
+    pub(crate) additional: Option<Arc<[Address]>>,
+    pub(crate) hostname: Arc<str>,
+}
+
+/// Makes hosts of endpoints, of which `places` tells where they are (by number of locality and endpoint). Hosts of `before` that are
 /// still the same stay the same objects; what becomes of the others `removal` says.
 pub(crate) fn build_hosts(
     localities: &[LocalitySpec],
     options: PriorityOptions,
     before: &PrioritySet,
-    addresses: impl Fn(usize, usize, &EndpointSpec) -> Vec<(Address, Arc<str>)>,
+    places: impl Fn(usize, usize, &EndpointSpec) -> Vec<Place>,
     unique: bool,
     removal: Removal,
 ) -> HostChange {
@@ -171,14 +179,19 @@ pub(crate) fn build_hosts(
     for (l, spec) in localities.iter().enumerate() {
         let mut hosts = Vec::with_capacity(spec.endpoints.len());
         for (e, endpoint) in spec.endpoints.iter().enumerate() {
-            for (address, hostname) in addresses(l, e, endpoint) {
+            for place in places(l, e, endpoint) {
+                let Place {
+                    address,
+                    additional,
+                    hostname,
+                } = place;
                 // Several names may lead to one address; it gets one host, as in Envoy.
                 if unique && !seen.insert((spec.priority, address.clone())) {
                     continue;
                 }
                 let config = HostConfig {
                     address,
-                    additional: endpoint.additional.clone(),
+                    additional,
                     hostname,
                     locality: spec.locality.clone(),
                     metadata: endpoint.metadata.clone(),
@@ -226,9 +239,13 @@ pub(crate) fn build_hosts(
 }
 
 /// The address of a STATIC endpoint.
-pub(super) fn literal(_: usize, _: usize, endpoint: &EndpointSpec) -> Vec<(Address, Arc<str>)> {
+pub(super) fn literal(_: usize, _: usize, endpoint: &EndpointSpec) -> Vec<Place> {
     match &endpoint.address {
-        EndpointAddress::Literal(address) => vec![(address.clone(), endpoint.hostname.clone())],
+        EndpointAddress::Literal(address) => vec![Place {
+            address: address.clone(),
+            additional: endpoint.additional.clone(),
+            hostname: endpoint.hostname.clone(),
+        }],
         // Refused by the conversion for STATIC clusters.
         EndpointAddress::Name(..) => Vec::new(),
     }

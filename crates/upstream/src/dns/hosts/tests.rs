@@ -7,7 +7,10 @@ fn waits_after_failures_double_up_to_a_bound() {
         refresh_rate: 5 * second,
         failure_refresh_rate: None,
         jitter: Duration::ZERO,
+        respect_ttl: false,
+        min_refresh_rate: second,
         lookup_family: LookupFamily::Auto,
+        single_host: false,
     };
     assert_eq!(options.wait_after_failures(3), 5 * second);
     options.failure_refresh_rate = Some((second, 10 * second));

@@ -1,0 +1,98 @@
+//! [`Resolvers`]: one resolver for each configuration.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use nuncio_stats::{Group, Store};
+
+use super::{CaresOptions, CaresResolver, DnsResolver, GetAddrInfo, GetAddrInfoOptions};
+use crate::stats::CaresStats;
+
+/// `typed_dns_resolver_config`, or what older fields say.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ResolverConfig {
+    /// `envoy.network.dns_resolver.cares`
+    Cares(CaresOptions),
+    /// `envoy.network.dns_resolver.getaddrinfo`
+    GetAddrInfo(GetAddrInfoOptions),
+}
+
+impl Default for ResolverConfig {
+    /// As in Envoy: asks the system's servers.
+    fn default() -> Self {
+        Self::Cares(CaresOptions::default())
+    }
+}
+
+/// All resolvers of the process: the server's own, and those of clusters and caches that want another one.
+pub struct Resolvers {
+    default: Arc<dyn DnsResolver>,
+    /// `dns.cares.*`
+    stats: Option<Arc<Group>>,
+    made: Mutex<HashMap<ResolverConfig, Weak<dyn DnsResolver>>>,
+}
+
+impl Resolvers {
+    /// The server's resolver is made by `config` (see [`bootstrap_resolver`](super::bootstrap_resolver)).
+    pub fn new(store: &Store, config: &ResolverConfig) -> Self {
+        let stats = store.group("dns.cares", CaresStats::SCHEMA);
+        Self {
+            default: make(config, &stats),
+            stats: Some(stats),
+            made: Mutex::default(),
+        }
+    }
+
+    /// Everybody has this resolver.
+    #[cfg(test)]
+    pub(crate) fn only(resolver: Arc<dyn DnsResolver>) -> Self {
+        Self {
+            default: resolver,
+            stats: None,
+            made: Mutex::default(),
+        }
+    }
+
+    /// The resolver for this configuration; `None` is the server's. Equal configurations share one as long as it is in use.
+    pub fn get(&self, config: Option<&ResolverConfig>) -> Arc<dyn DnsResolver> {
+        let (Some(config), Some(stats)) = (config, &self.stats) else {
+            return self.default.clone();
+        };
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = made.get(config).and_then(Weak::upgrade) {
+            return known;
+        }
+        made.retain(|_, resolver| resolver.strong_count() > 0);
+        let new = make(config, stats);
+        made.insert(config.clone(), Arc::downgrade(&new));
+        new
+    }
+}
+
+fn make(config: &ResolverConfig, stats: &Arc<Group>) -> Arc<dyn DnsResolver> {
+    match config {
+        ResolverConfig::Cares(options) => {
+            Arc::new(CaresResolver::new(options.clone(), stats.clone()))
+        }
+        ResolverConfig::GetAddrInfo(options) => Arc::new(GetAddrInfo::new(*options)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_configurations_share_a_resolver() {
+        let store = Store::new(1);
+        let resolvers = Resolvers::new(&store, &ResolverConfig::default());
+        let config = ResolverConfig::GetAddrInfo(GetAddrInfoOptions::default());
+        let default = resolvers.get(None);
+        let first = resolvers.get(Some(&config));
+        assert!(!Arc::ptr_eq(&first, &default));
+        assert!(Arc::ptr_eq(&first, &resolvers.get(Some(&config))));
+        drop(first);
+        resolvers.get(Some(&ResolverConfig::default()));
+        assert_eq!(resolvers.made.lock().unwrap().len(), 1);
+    }
+}
