@@ -328,7 +328,7 @@ async fn connect_in_time(pool: &Pool, info: &ClusterInfo) -> Result<Connection, 
         stats.inc(S::UPSTREAM_CX_TOTAL);
         pool.host.stats().cx_total.fetch_add(1, Relaxed);
     };
-    let connecting = connect_first(&addresses, info.families, &info.connect, count_attempt);
+    let connecting = connect_first(addresses, info.families, &info.connect, count_attempt);
     let mut connecting = pin!(connecting);
     let failure = |error: ConnectError, to: &Address| {
         if error.kind == ConnectErrorKind::Bind {
