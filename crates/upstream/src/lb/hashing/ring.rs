@@ -1,7 +1,6 @@
 //! `RING_HASH`: every host has many places on a ring, and a hash belongs to the next one (ketama, as in Envoy's
 //! `RingHashLoadBalancer`: the same key goes to the same host).
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use nuncio_stats::Group;
@@ -100,20 +99,18 @@ impl RingHash {
         };
         let mut places: Vec<(u64, u32)> = Vec::with_capacity(size as usize);
         let (mut current, mut target) = (0.0, 0.0);
-        let mut key = String::new();
+        let mut key: Vec<u8> = Vec::new();
         for (index, (host, share)) in shares.hosts.iter().zip(&shares.shares).enumerate() {
             key.clear();
-            key.push_str(&key_of(host, self.hashing.use_hostname));
-            key.push('_');
-            let stem = key.len();
+            key.extend_from_slice(key_of(host, self.hashing.use_hostname).as_bytes());
+            key.extend_from_slice(b"_0");
+            let digits = key.len() - 1;
             target += scale * share;
             let mut number = 0;
             while current < target {
-                key.truncate(stem);
-                // Writing to a string cannot fail.
-                let _ = write!(key, "{number}");
-                places.push((self.hash(key.as_bytes()), index as u32));
+                places.push((self.hash(&key), index as u32));
                 number += 1;
+                count_up(&mut key, digits);
                 current += 1.0;
             }
             counts.least = counts.least.min(number);
@@ -135,10 +132,36 @@ impl RingHash {
     }
 }
 
+/// The next decimal number; its digits begin at `start`.
+fn count_up(text: &mut Vec<u8>, start: usize) {
+    for digit in text[start..].iter_mut().rev() {
+        if *digit != b'9' {
+            *digit += 1;
+            return;
+        }
+        *digit = b'0';
+    }
+    text.insert(start, b'1');
+}
+
 impl HashTable for Ring {
     fn find(&self, hash: u64, attempt: u32) -> usize {
         let size = self.places.len();
         let place = self.places.partition_point(|place| *place < hash) % size;
         self.hosts[(place + attempt as usize) % size] as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_counted_in_place() {
+        let mut text = b"a_0".to_vec();
+        for number in 0..12_345 {
+            assert_eq!(text, format!("a_{number}").into_bytes());
+            count_up(&mut text, 2);
+        }
     }
 }

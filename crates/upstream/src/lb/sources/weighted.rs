@@ -36,9 +36,15 @@ impl WeightedLocalities {
             .is_some_and(|known| Arc::ptr_eq(known, hosts))
         {
             self.hosts = Some(hosts.clone());
-            self.schedules.clear();
             self.schedules
                 .resize_with(hosts.sets().len(), Default::default);
+            // Hosts change more often than weights of localities, whose turns then go on.
+            for (schedules, set) in self.schedules.iter_mut().zip(hosts.sets()) {
+                for (schedule, is_degraded) in schedules.iter_mut().zip([false, true]) {
+                    schedule
+                        .take_if(|old| old.entries != entries(set, is_degraded, hosts.options()));
+                }
+            }
         }
         let is_degraded = source == Source::Degraded;
         let set = &hosts.sets()[priority];
@@ -52,20 +58,22 @@ impl WeightedLocalities {
 
 impl Schedule {
     fn new(set: &HostSet, is_degraded: bool, options: PriorityOptions, env: &LbEnv) -> Self {
-        let weights = set
-            .localities
-            .iter()
-            .map(|locality| effective_weight(locality, is_degraded, options));
-        let entries: Vec<_> = weights
-            .enumerate()
-            .filter(|(_, weight)| *weight > 0.0)
-            .collect();
+        let entries = entries(set, is_degraded, options);
         let seed = env.random.next() as u32;
         Self {
             order: EdfSchedule::with_picks(entries.len(), |at| entries[at].1, seed),
             entries,
         }
     }
+}
+
+fn entries(set: &HostSet, is_degraded: bool, options: PriorityOptions) -> Vec<(usize, f64)> {
+    let localities = set.localities.iter();
+    localities
+        .map(|locality| effective_weight(locality, is_degraded, options))
+        .enumerate()
+        .filter(|(_, weight)| *weight > 0.0)
+        .collect()
 }
 
 /// Weight, less what the locality's failed hosts cannot take (Envoy's `effectiveLocalityWeight`).
