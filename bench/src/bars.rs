@@ -70,6 +70,20 @@ const BARS: &[Bar] = &[
         unit: "MiB",
     },
     Bar {
+        text: "a Maglev table for 1,000 hosts, to Envoy's",
+        scenario: "tables",
+        value: |results| results.ratio("tables", "maglev_ms", Nuncio, Envoy),
+        limit: |_| 1.0,
+        unit: "x",
+    },
+    Bar {
+        text: "a ring of 100,000 entries, to Envoy's",
+        scenario: "tables",
+        value: |results| results.ratio("tables", "ring_ms", Nuncio, Envoy),
+        limit: |_| 1.0,
+        unit: "x",
+    },
+    Bar {
         text: "last of 10,000 routes, to the first",
         scenario: "routes",
         value: |results| results.median("routes", Nuncio, "last_over_first"),

@@ -34,6 +34,20 @@ enum Count {
     },
 }
 
+/// One policy's choices, of which there are 10,000.
+const fn choice(name: &'static str, arguments: &'static [&'static str]) -> Probe {
+    Probe {
+        name,
+        package: "nuncio-upstream",
+        example: "balancers",
+        count: Count::Function {
+            pattern: "*balancers::measured*",
+            arguments,
+            times: 10_000.0,
+        },
+    }
+}
+
 const PROBES: &[Probe] = &[
     Probe {
         name: "http: decode and encode one exchange, both sides",
@@ -127,6 +141,42 @@ const PROBES: &[Probe] = &[
             times: 1_000.0,
         },
     },
+    choice(
+        "upstream: choose a host among 10,000, round robin",
+        &["round robin", "10000"],
+    ),
+    choice(
+        "upstream: choose a host among 10,000, round robin, weighted",
+        &["round robin, weighted", "10000"],
+    ),
+    choice(
+        "upstream: choose a host among 10,000, least request",
+        &["least request", "10000"],
+    ),
+    choice(
+        "upstream: choose a host among 10,000, least request, weighted",
+        &["least request, weighted", "10000"],
+    ),
+    choice(
+        "upstream: choose a host among 10,000, random",
+        &["random", "10000"],
+    ),
+    choice(
+        "upstream: choose a host among 10,000, ring hash",
+        &["ring hash", "10000"],
+    ),
+    choice(
+        "upstream: choose a host among 10,000, Maglev",
+        &["maglev", "10000"],
+    ),
+    choice(
+        "upstream: choose a host among 10,000, client-side weighted round robin",
+        &["client-side weighted", "10000"],
+    ),
+    choice(
+        "upstream: choose a host among 10,000, peak EWMA",
+        &["peak EWMA", "10000"],
+    ),
 ];
 
 /// Iterations of the shorter and the longer run whose difference counts.

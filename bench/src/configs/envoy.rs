@@ -63,6 +63,22 @@ pub(crate) fn scale(setup: &Setup, count: usize) -> String {
     bootstrap(setup, &hosts, &clusters)
 }
 
+/// How many clusters [`tables`] has.
+pub(crate) const TABLES: usize = 20;
+
+/// Clusters of a thousand hosts, of which nobody listens, each behind a virtual host `c<number>`; `policy` is a piece of
+/// each cluster.
+pub(crate) fn tables(setup: &Setup, policy: &str) -> String {
+    let (mut hosts, mut clusters) = (String::new(), String::new());
+    for number in 0..TABLES {
+        let name = format!("c{number}");
+        virtual_host(&mut hosts, &name, &name);
+        let addresses = (0..1000).map(|at| (format!("127.1.{}.{}", at / 250, 1 + at % 250), 1));
+        cluster(&mut clusters, &name, policy, addresses);
+    }
+    bootstrap(setup, &hosts, &clusters)
+}
+
 fn virtual_host(out: &mut String, domain: &str, target: &str) {
     let _ = write!(
         out,

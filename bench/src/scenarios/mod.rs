@@ -9,6 +9,7 @@ mod idle_streams;
 mod load;
 mod routes;
 mod scale;
+mod tables;
 
 use std::path::PathBuf;
 
@@ -67,6 +68,7 @@ pub(crate) const ALL: &[Scenario] = &[
     idle::IDLE,
     idle_conns::IDLE_CONNS,
     scale::SCALE,
+    tables::TABLES_SCENARIO,
     h2::H2,
     h2::H2_H2,
     h2::GRPC,

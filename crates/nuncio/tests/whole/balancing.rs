@@ -1,6 +1,7 @@
 //! Which host a request meets, over several workers and connections.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use nuncio_testing::{Body, Client, Cluster, Config, Message, Origin, Proxy};
 
@@ -45,6 +46,77 @@ fn two_workers_take_turns_together() {
             last = name;
         }
     }
+}
+
+#[test]
+fn few_connections_reach_every_host_as_often() {
+    let (origins, cluster) = named(3, "");
+    let proxy = start(&Config::of(cluster));
+    let mut clients: Vec<Client> = (0..4).map(|_| proxy.client()).collect();
+    for round in 0..30 {
+        // Not in step with the hosts.
+        let turn = round % 3;
+        for client in clients.iter_mut().skip(turn % 2).rev() {
+            client.get("/");
+        }
+    }
+    let counts: Vec<usize> = origins.iter().map(Origin::requests).collect();
+    assert_eq!(counts.iter().sum::<usize>(), 110);
+    assert!(
+        counts.iter().all(|count| (36..=37).contains(count)),
+        "{counts:?}"
+    );
+}
+
+/// A policy of `load_balancing_policy`.
+fn extension(kind: &str, fields: &str) -> String {
+    format!(
+        "load_balancing_policy: {{policies: [{{typed_extension_config: {{name: p, typed_config: \
+         {{'@type': type.googleapis.com/envoy.extensions.load_balancing_policies.{kind}, {fields}}}}}}}]}}, "
+    )
+}
+
+#[test]
+fn peak_ewma_avoids_a_slow_host() {
+    let slow = Origin::start(|peer, _| {
+        loop {
+            peer.request()?;
+            std::thread::sleep(Duration::from_secs(1));
+            peer.answer("slow")?;
+        }
+    });
+    let quick = [Origin::answering("one"), Origin::answering("two")];
+    let hosts = [slow.address, quick[0].address, quick[1].address];
+    // So small a default that every host is tried.
+    let policy = extension("peak_ewma.v3alpha.PeakEwma", "default_rtt: 0.000001s");
+    let proxy = start(&Config::of(Cluster::new("origin", &hosts, &policy)));
+    let mut clients: Vec<Client> = (0..4).map(|_| proxy.client()).collect();
+    for _ in 0..20 {
+        for client in &mut clients {
+            client.get("/");
+        }
+    }
+    assert_eq!(slow.requests(), 1);
+    let counts = quick.map(|origin| origin.requests());
+    assert!(counts.iter().all(|count| *count >= 10), "{counts:?}");
+}
+
+#[test]
+fn load_aware_localities_serve_with_any_policy_inside() {
+    let (origins, _) = named(2, "");
+    let hosts: Vec<_> = origins.iter().map(|origin| origin.address).collect();
+    let inner = extension("round_robin.v3.RoundRobin", "");
+    let inner = inner.trim_end_matches(", ").replacen(
+        "load_balancing_policy",
+        "endpoint_picking_policy",
+        1,
+    );
+    let policy = extension("load_aware_locality.v3.LoadAwareLocality", &inner);
+    let proxy = start(&Config::of(Cluster::new("origin", &hosts, &policy)));
+    let mut client = proxy.client();
+    let names: Vec<String> = (0..4).map(|_| client.get("/").text()).collect();
+    assert_eq!(names[0], names[2]);
+    assert_ne!(names[0], names[1]);
 }
 
 #[test]

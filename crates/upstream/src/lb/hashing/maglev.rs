@@ -97,8 +97,25 @@ struct Filler {
     count: u64,
 }
 
-/// Marks a cell without a host.
-const FREE: u32 = u32::MAX;
+/// Which cells have a host: a bit for each, since most looks at a table that fills are at taken cells, and the bits stay in
+/// the cache.
+struct Taken(Box<[u64]>);
+
+impl Taken {
+    fn new(size: u64) -> Self {
+        Self(vec![0; size.div_ceil(64) as usize].into())
+    }
+
+    /// Takes a cell; false when it was taken before.
+    #[inline]
+    fn take(&mut self, cell: u64) -> bool {
+        let word = &mut self.0[(cell / 64) as usize];
+        let bit = 1 << (cell % 64);
+        let is_free = *word & bit == 0;
+        *word |= bit;
+        is_free
+    }
+}
 
 impl Maglev {
     /// Host indices by cell, and how many cells each host got.
@@ -124,7 +141,8 @@ impl Maglev {
             })
             .collect();
         let most = shares.shares.iter().copied().fold(0.0, f64::max);
-        let mut cells = vec![FREE; size as usize].into_boxed_slice();
+        let mut cells = vec![0; size as usize].into_boxed_slice();
+        let mut taken = Taken::new(size);
         let mut free = size;
         let mut round = 0.0;
         'filling: loop {
@@ -137,7 +155,8 @@ impl Maglev {
                     continue;
                 }
                 filler.due += most;
-                filler.take_free(&mut cells);
+                let cell = filler.take_free(&mut taken, size);
+                cells[cell] = filler.host;
                 free -= 1;
             }
         }
@@ -147,18 +166,16 @@ impl Maglev {
 
 impl Filler {
     /// Takes the next cell of this host's permutation that is free; there is one.
-    fn take_free(&mut self, cells: &mut [u32]) {
-        let size = cells.len() as u64;
+    fn take_free(&mut self, taken: &mut Taken, size: u64) -> usize {
+        self.count += 1;
         loop {
-            let cell = self.cell as usize;
+            let cell = self.cell;
             self.cell += self.skip;
             if self.cell >= size {
                 self.cell -= size;
             }
-            if cells[cell] == FREE {
-                cells[cell] = self.host;
-                self.count += 1;
-                return;
+            if taken.take(cell) {
+                return cell as usize;
             }
         }
     }
