@@ -2,6 +2,7 @@
 //! quotes, single quotes and control characters in strings are accepted. Tried on Envoy 1.40.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use super::{
     MAX_DEPTH, SyntaxError,
@@ -14,7 +15,7 @@ pub(super) fn parse(text: &str) -> Result<Tree, SyntaxError> {
         text,
         at: 0,
         line: 1,
-        line_start: 0,
+        counted: Cell::new((0, 0)),
         builder: Builder::new(text.len()),
     };
     if u32::try_from(text.len()).is_err() {
@@ -34,20 +35,18 @@ struct Parser<'s> {
     text: &'s str,
     at: usize,
     line: u32,
-    /// Offset of the first byte of the current line.
-    line_start: usize,
+    /// Up to which offset the characters of the current line are counted, and how many they are: each is counted once,
+    /// however long the line.
+    counted: Cell<(usize, usize)>,
     builder: Builder,
 }
 
 impl<'s> Parser<'s> {
     fn place(&self) -> Place {
-        // Counting characters only costs where a line has others than ASCII.
-        let line = &self.text[self.line_start..self.at];
-        let column = if line.is_ascii() {
-            line.len()
-        } else {
-            line.chars().count()
-        };
+        let (from, before) = self.counted.get();
+        let more = self.text.get(from..self.at).unwrap_or_default();
+        let column = before + more.chars().count();
+        self.counted.set((self.at, column));
         Place {
             line: self.line,
             column: u32::try_from(column + 1).unwrap_or(u32::MAX),
@@ -75,7 +74,7 @@ impl<'s> Parser<'s> {
                 b'\n' => {
                     self.at += 1;
                     self.line += 1;
-                    self.line_start = self.at;
+                    self.counted.set((self.at, 0));
                 }
                 b' ' | b'\t' | b'\r' => self.at += 1,
                 &byte => return Some(byte),
@@ -213,7 +212,7 @@ impl<'s> Parser<'s> {
                 b'\n' => {
                     self.at += 1;
                     self.line += 1;
-                    self.line_start = self.at;
+                    self.counted.set((self.at, 0));
                 }
                 _ => {
                     self.at += 1;
@@ -314,6 +313,13 @@ mod tests {
             Content::Str(text) | Content::Number(text) => text.to_owned(),
             other => format!("{other:?}"),
         })
+    }
+
+    #[test]
+    fn columns_are_characters_from_the_last_line_break() {
+        let at = |text: &str| field(text).unwrap_err();
+        assert!(at("{é: 1, b: 2, c: x}").starts_with("1:17 "));
+        assert!(at("{é: 1,\n b: 2, c: x}").starts_with("2:11 "));
     }
 
     #[test]

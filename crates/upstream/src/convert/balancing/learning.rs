@@ -245,3 +245,6 @@ pub(super) fn peak_ewma(message: PeakEwmaMessage, errors: &mut Errors) -> Made {
         penalty: penalty_value.map_or(defaults.penalty, |penalty| penalty.value),
     }))
 }
+
+#[cfg(test)]
+mod tests;
