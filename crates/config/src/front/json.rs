@@ -318,8 +318,8 @@ mod tests {
     #[test]
     fn columns_are_characters_from_the_last_line_break() {
         let at = |text: &str| field(text).unwrap_err();
-        assert!(at("{é: 1, b: 2, c: x}").starts_with("1:17 "));
-        assert!(at("{é: 1,\n b: 2, c: x}").starts_with("2:11 "));
+        assert!(at("{\"é\": 1, \"b\": 2, \"c\": x}").starts_with("1:23 "));
+        assert!(at("{\"é\": 1,\n \"b\": 2, \"c\": x}").starts_with("2:15 "));
     }
 
     #[test]

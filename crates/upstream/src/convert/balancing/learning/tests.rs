@@ -1,7 +1,7 @@
 use nuncio_config::any;
 use nuncio_config::api::cluster::{Cluster, LoadBalancingPolicy, load_balancing_policy::Policy};
 use nuncio_config::api::core::TypedExtensionConfig;
-use nuncio_config::api::protobuf::Any;
+use nuncio_config::api::protobuf::{Any, BoolValue};
 use nuncio_config::api::round_robin::RoundRobin;
 
 use super::{ClientSideMessage, LoadAwareMessage, PeakEwmaMessage, SharedParts, WrrLocality};
@@ -80,7 +80,7 @@ fn wrr_locality_holds_nothing_but_client_side_round_robin() {
 #[test]
 fn reports_out_of_band_are_refused() {
     let found = errors(with_policy(any::pack(&ClientSideMessage {
-        enable_oob_load_report: Some(true.into()),
+        enable_oob_load_report: Some(BoolValue { value: true }),
         ..Default::default()
     })));
     assert!(found[0].contains("enable_oob_load_report"), "{found:?}");
