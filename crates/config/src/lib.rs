@@ -51,4 +51,5 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use document::Document;
 pub use error::{ConfigError, Within};
 pub use load::{Judgement, LoadedBootstrap, Sources, fuzz_one, judge_bootstrap, load_bootstrap};
+pub use runtime::is_unread_runtime_key;
 pub use yaml_value::yaml_value;

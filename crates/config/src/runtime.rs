@@ -29,7 +29,6 @@ const NOT_READ: &[&str] = &[
     "ratelimit.",
     "redis.",
     "tracing.",
-    "upstream.healthy_panic_threshold",
     "upstream.use_http2",
     "upstream.use_http3",
     "upstream.zone_routing.",
@@ -136,10 +135,15 @@ fn values_of(prefix: &str, message: &Struct, errors: &mut Vec<ConfigError>) {
     }
 }
 
+/// Whether Envoy reads this runtime key, and nothing here does.
+pub fn is_unread_runtime_key(key: &str) -> bool {
+    let known = |known: &&str| key == *known || known.ends_with('.') && key.starts_with(*known);
+    NOT_READ.iter().any(known)
+}
+
 /// Why a value of this key would be ignored, if it would.
 fn not_read(key: &str, value: Option<&Kind>) -> Option<ConfigError> {
-    let known = |known: &&str| key == *known || known.ends_with('.') && key.starts_with(*known);
-    if NOT_READ.iter().any(known) {
+    if is_unread_runtime_key(key) {
         return Some(
             ConfigError::new("", "unsupported: nothing reads this runtime key yet")
                 .with_remedy("remove the value; what it sets then has its default"),

@@ -11,7 +11,7 @@ mod watched;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -110,6 +110,8 @@ struct State {
     overrides: Entries,
     snapshot: Arc<Snapshot>,
     watched: HashMap<Box<str>, Weak<Watched>>,
+    /// Keys whose values were read once and for all.
+    pinned: HashSet<Box<str>>,
     /// From how many keys on it is worth while to look for those that nobody watches any more.
     sweep_at: usize,
 }
@@ -197,6 +199,26 @@ impl Runtime {
         RuntimeFraction::new(self.watch(key), default)
     }
 
+    /// A whole number as it is now; from now on the key [cannot be changed](Self::modify).
+    pub fn pinned_integer(&self, key: &str, default: u64) -> u64 {
+        let value = self.pinned(key).and_then(|entry| entry.integer);
+        value.unwrap_or(default)
+    }
+
+    /// A number as it is now; from now on the key [cannot be changed](Self::modify).
+    pub fn pinned_double(&self, key: &str, default: f64) -> f64 {
+        let value = self.pinned(key).and_then(|entry| entry.double);
+        value.unwrap_or(default)
+    }
+
+    fn pinned(&self, key: &str) -> Option<Entry> {
+        let mut state = self.state();
+        if !self.is_fixed() && !state.pinned.contains(key) {
+            state.pinned.insert(key.into());
+        }
+        state.snapshot.get(key).cloned()
+    }
+
     /// Calls `call` now and after every change, on the thread that makes it; with it no change is made, and no handle asked for.
     pub fn on_change(&self, call: impl Fn(&Snapshot) + Send + Sync + 'static) {
         call(&self.snapshot());
@@ -212,7 +234,7 @@ impl Runtime {
     /// Sets overrides of the admin layer; an empty text takes one away.
     ///
     /// # Errors
-    /// There is no such layer, or a text is no YAML. Nothing is changed then.
+    /// There is no such layer, a text is no YAML, or nothing would follow the change. Nothing is changed then.
     pub fn modify<'a>(
         &self,
         overrides: impl Iterator<Item = (&'a str, &'a str)>,
@@ -223,6 +245,11 @@ impl Runtime {
         }
         let mut changed = Vec::new();
         for (key, text) in overrides {
+            if nuncio_config::is_unread_runtime_key(key) || self.state().pinned.contains(key) {
+                return Err(format!(
+                    "unsupported: nothing would follow a change of {key}"
+                ));
+            }
             let entry = match text.is_empty() {
                 true => None,
                 false => Some(layer::read(text)?),

@@ -86,6 +86,18 @@ fn handles_follow_what_operators_change() {
 }
 
 #[test]
+fn what_nothing_would_follow_is_not_changed() {
+    let runtime = runtime(vec![fixed_layer("base", "{a: 2.5, b: 7}"), admin_layer()]);
+    assert!((runtime.pinned_double("a", 1.0) - 2.5).abs() < 1e-9);
+    assert_eq!(runtime.pinned_integer("b", 1), 7);
+    for key in ["a", "b", "tracing.random_sampling"] {
+        let error = runtime.modify([(key, "3")].into_iter()).unwrap_err();
+        assert!(error.contains("unsupported"), "{error}");
+    }
+    assert_eq!(runtime.snapshot().integer("b"), Some(7));
+}
+
+#[test]
 fn without_a_layer_that_changes_a_key_costs_nothing() {
     let runtime = runtime(vec![fixed_layer("base", "{limit: 5}")]);
     assert!(runtime.watch("other").is_none());

@@ -362,9 +362,12 @@ pub(crate) fn compile(
         endpoints::check_single(&localities, &mut errors);
     }
     let endpoints::AssignmentOptions {
-        priorities,
+        mut priorities,
         drop_overload,
     } = assignment_options;
+    let panic = u64::from(priorities.panic_threshold);
+    let panic = (parts.runtime).pinned_integer("upstream.healthy_panic_threshold", panic);
+    priorities.panic_threshold = panic.min(100) as u32;
     let metadata = errors.nested("metadata", |errors| util::metadata(metadata, errors));
     let wait_for_warm = value::bool_or(wait_for_warm_on_init.as_ref(), true);
 

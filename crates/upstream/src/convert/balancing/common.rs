@@ -21,6 +21,7 @@ use nuncio_config::api::protobuf;
 use nuncio_config::api::types::Percent;
 use nuncio_config::{ConfigError, Within, convert as value};
 use nuncio_route::HashPolicy;
+use nuncio_sdk::Runtime;
 use prost::Message;
 use std::sync::Arc;
 
@@ -224,6 +225,7 @@ pub(super) fn balance_factor(message: Option<protobuf::UInt32Value>) -> Option<u
 /// `slow_start_config` of the older fields.
 pub(super) fn legacy_slow_start(
     message: Option<LegacySlowStart>,
+    runtime: &Runtime,
     errors: &mut Errors,
 ) -> Option<SlowStart> {
     let LegacySlowStart {
@@ -237,6 +239,7 @@ pub(super) fn legacy_slow_start(
             aggression,
             min_weight_percent,
         }),
+        runtime,
         errors,
     )
 }
@@ -244,6 +247,7 @@ pub(super) fn legacy_slow_start(
 /// `slow_start_config`; `None` without a window.
 pub(super) fn slow_start(
     message: Option<SlowStartConfig>,
+    runtime: &Runtime,
     errors: &mut Errors,
 ) -> Option<SlowStart> {
     let SlowStartConfig {
@@ -259,28 +263,29 @@ pub(super) fn slow_start(
         let least = percent(min_weight_percent, "min_weight_percent", errors).unwrap_or(10.0);
         Some(SlowStart {
             window: Duration::from_millis(window.as_millis() as u64),
-            aggression: double(aggression, 1.0, |aggression| aggression > 0.0),
+            aggression: double(aggression, 1.0, runtime, |aggression| aggression > 0.0),
             min_weight: least / 100.0,
         })
     })
 }
 
-/// A number that Envoy would also take from its runtime; `default` if it makes no sense.
+/// A number, which the runtime may have; `default` if it makes no sense.
 pub(super) fn double(
     message: Option<RuntimeDouble>,
     default: f64,
+    runtime: &Runtime,
     makes_sense: impl FnOnce(f64) -> bool,
 ) -> f64 {
     let Some(RuntimeDouble {
         default_value,
-        // There is no runtime layer that could set the key.
-        runtime_key: _,
+        runtime_key,
     }) = message
     else {
         return default;
     };
-    match makes_sense(default_value) {
-        true => default_value,
+    let value = runtime.pinned_double(&runtime_key, default_value);
+    match makes_sense(value) {
+        true => value,
         false => default,
     }
 }

@@ -93,7 +93,7 @@ fn make(
         message.map(|message| round_robin(message, parts, errors))
     } else if any::is::<LeastRequestMessage>(config) {
         let message = errors.take(any::unpack(config));
-        message.map(|message| least_request(message, errors))
+        message.map(|message| least_request(message, parts, errors))
     } else if any::is::<RandomMessage>(config) {
         let message = errors.take(any::unpack(config));
         message.map(
@@ -117,7 +117,7 @@ fn make(
         message.and_then(|message| override_host(message, parts, errors))
     } else if any::is::<ClientSideMessage>(config) {
         let message = errors.take(any::unpack(config));
-        message.and_then(|message| learning::client_side(message, errors))
+        message.and_then(|message| learning::client_side(message, parts, errors))
     } else if any::is::<WrrLocality>(config) {
         let message = errors.take(any::unpack(config));
         message.and_then(|message| learning::wrr_locality(message, parts, errors))
@@ -148,7 +148,7 @@ fn round_robin(
     } = message;
     let policy = RoundRobin {
         localities: locality(locality_lb_config, errors),
-        slow_start: slow_start(slow_start_config, errors),
+        slow_start: slow_start(slow_start_config, &parts.runtime, errors),
     };
     match policy == RoundRobin::default() {
         true => parts.round_robin.clone(),
@@ -156,7 +156,11 @@ fn round_robin(
     }
 }
 
-fn least_request(message: LeastRequestMessage, errors: &mut Errors) -> Arc<dyn LbPolicy> {
+fn least_request(
+    message: LeastRequestMessage,
+    parts: &SharedParts,
+    errors: &mut Errors,
+) -> Arc<dyn LbPolicy> {
     #[expect(deprecated, reason = "Envoy still takes enable_full_scan")]
     let LeastRequestMessage {
         choice_count,
@@ -177,9 +181,9 @@ fn least_request(message: LeastRequestMessage, errors: &mut Errors) -> Arc<dyn L
             true => Selection::FullScan,
             false => Selection::Choices(count),
         },
-        active_request_bias: double(active_request_bias, 1.0, |bias| bias >= 0.0),
+        active_request_bias: double(active_request_bias, 1.0, &parts.runtime, |bias| bias >= 0.0),
         localities: locality(locality_lb_config, errors),
-        slow_start: slow_start(slow_start_config, errors),
+        slow_start: slow_start(slow_start_config, &parts.runtime, errors),
     })
 }
 

@@ -36,7 +36,11 @@ fn duration(
 }
 
 /// `client_side_weighted_round_robin`
-pub(super) fn client_side(message: ClientSideMessage, errors: &mut Errors) -> Made {
+pub(super) fn client_side(
+    message: ClientSideMessage,
+    parts: &SharedParts,
+    errors: &mut Errors,
+) -> Made {
     let ClientSideMessage {
         enable_oob_load_report,
         oob_reporting_period,
@@ -86,7 +90,7 @@ pub(super) fn client_side(message: ClientSideMessage, errors: &mut Errors) -> Ma
         metrics: MetricNames::new(metric_names_for_computing_utilization),
         turns: RoundRobin {
             localities: LocalityOptions::default(),
-            slow_start: slow_start(slow_start_config, errors),
+            slow_start: slow_start(slow_start_config, &parts.runtime, errors),
         },
     }))
 }

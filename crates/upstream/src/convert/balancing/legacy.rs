@@ -35,7 +35,9 @@ pub(super) fn policy(
             None
         }
         Some(PolicyKind::RoundRobin) => Some(round_robin(config, common, parts, errors)),
-        Some(PolicyKind::LeastRequest) => Some(Arc::new(least_request(config, common, errors))),
+        Some(PolicyKind::LeastRequest) => {
+            Some(Arc::new(least_request(config, common, parts, errors)))
+        }
         Some(PolicyKind::Random) => Some(Arc::new(Random {
             localities: common.locality.unwrap_or_default(),
         })),
@@ -66,7 +68,7 @@ fn round_robin(
     let slow_start = match config {
         Some(LbConfig::RoundRobinLbConfig(RoundRobinLbConfig { slow_start_config })) => errors
             .nested("round_robin_lb_config", |errors| {
-                legacy_slow_start(slow_start_config, errors)
+                legacy_slow_start(slow_start_config, &parts.runtime, errors)
             }),
         _ => None,
     };
@@ -81,7 +83,13 @@ fn round_robin(
     }
 }
 
-fn least_request(config: Option<LbConfig>, common: &Common, errors: &mut Errors) -> LeastRequest {
+fn least_request(
+    config: Option<LbConfig>,
+    common: &Common,
+    parts: &SharedParts,
+    errors: &mut Errors,
+) -> LeastRequest {
+    let runtime = &parts.runtime;
     let mut policy = LeastRequest {
         localities: common.locality.unwrap_or_default(),
         ..LeastRequest::default()
@@ -99,8 +107,9 @@ fn least_request(config: Option<LbConfig>, common: &Common, errors: &mut Errors)
                     errors.push(at_least("choice_count", 2));
                 }
             }
-            policy.active_request_bias = double(active_request_bias, 1.0, |bias| bias >= 0.0);
-            policy.slow_start = legacy_slow_start(slow_start_config, errors);
+            policy.active_request_bias =
+                double(active_request_bias, 1.0, runtime, |bias| bias >= 0.0);
+            policy.slow_start = legacy_slow_start(slow_start_config, runtime, errors);
         });
     }
     policy
