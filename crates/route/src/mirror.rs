@@ -5,9 +5,9 @@ use std::sync::Arc;
 use nuncio_config::api::core::RuntimeFractionalPercent;
 use nuncio_config::api::mutation_rules::{HeaderMutation, header_mutation};
 use nuncio_config::api::route::route_action::RequestMirrorPolicy as Message;
-use nuncio_config::convert::{self, Fraction};
-use nuncio_config::{ConfigError, Within};
+use nuncio_config::{ConfigError, Within, convert};
 use nuncio_http::{HeaderMap, Known};
+use nuncio_sdk::runtime::{Runtime, RuntimeFraction};
 use nuncio_sdk::{ClusterId, StreamInfo};
 
 use crate::matchers::{HeaderName, StringMatcher};
@@ -18,7 +18,7 @@ use crate::mutations::HeaderMutations;
 pub struct MirrorPolicy {
     cluster: MirrorCluster,
     /// `runtime_fraction`; `None`: every request.
-    fraction: Option<Fraction>,
+    fraction: Option<RuntimeFraction>,
     /// `disable_shadow_host_suffix_append`: the host stays as it is.
     keeps_host: bool,
     /// `host_rewrite_literal`
@@ -66,7 +66,7 @@ impl MirrorPolicy {
     /// Whether this request is mirrored; `random` is the stream's number.
     #[must_use]
     pub fn applies(&self, random: u64) -> bool {
-        self.fraction.is_none_or(|fraction| fraction.hit(random))
+        (self.fraction.as_ref()).is_none_or(|fraction| fraction.hit(random))
     }
 
     /// Makes the headers of the request, as they went to its own upstream, those of the copy.
@@ -94,12 +94,13 @@ impl MirrorPolicy {
     /// Everything that is wrong, with paths relative to the message that has the policies.
     pub(crate) fn all_from_config(
         messages: &[Message],
+        runtime: &Arc<Runtime>,
         intern: &dyn Fn(&str) -> Result<ClusterId, ConfigError>,
     ) -> Result<Arc<[MirrorPolicy]>, Vec<ConfigError>> {
         let mut errors = Vec::new();
         let mut all = Vec::with_capacity(messages.len());
         for (index, message) in messages.iter().enumerate() {
-            let policy = MirrorPolicy::from_config(message, intern);
+            let policy = MirrorPolicy::from_config(message, runtime, intern);
             match policy.within_index("request_mirror_policies", index) {
                 Ok(policy) => all.push(policy),
                 Err(error) => errors.push(error),
@@ -113,6 +114,7 @@ impl MirrorPolicy {
 
     fn from_config(
         message: &Message,
+        runtime: &Arc<Runtime>,
         intern: &dyn Fn(&str) -> Result<ClusterId, ConfigError>,
     ) -> Result<MirrorPolicy, ConfigError> {
         let Message {
@@ -143,14 +145,14 @@ impl MirrorPolicy {
             None => None,
             Some(RuntimeFractionalPercent {
                 default_value,
-                // The key has no effect: there is no runtime layer that could set it.
-                runtime_key: _,
+                runtime_key,
             }) => {
                 let path = "runtime_fraction.default_value";
                 let Some(value) = default_value else {
                     return Err(ConfigError::new(path, "value is required"));
                 };
-                Some(convert::fraction(value).within(path)?)
+                let share = convert::fraction(value).within(path)?;
+                Some(runtime.fraction(runtime_key, share))
             }
         };
         let mutations = request_headers_mutations.iter().enumerate();
@@ -241,7 +243,7 @@ mod tests {
                 cluster_header: header.into(),
                 ..Message::default()
             };
-            MirrorPolicy::all_from_config(&[message], &intern).is_ok()
+            MirrorPolicy::all_from_config(&[message], &Arc::default(), &intern).is_ok()
         };
         assert!(!compile("", "") && !compile("a", "b") && !compile("a", ""));
         assert!(compile("", "b"));

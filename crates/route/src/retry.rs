@@ -81,6 +81,35 @@ impl RetryOn {
         Self(self.0 | other.0)
     }
 
+    /// Whether the comma list has reasons only: those for gRPC, or the others.
+    #[must_use]
+    pub fn are_reasons(text: &[u8], grpc: bool) -> bool {
+        let known = |word: &[u8]| {
+            let mut words = WORDS.iter();
+            words.any(|(name, reason)| {
+                name.as_bytes() == word && (reason.0 & Self::ALL_GRPC.0 != 0) == grpc
+            })
+        };
+        text.split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .all(|word| word.is_empty() || known(word))
+    }
+
+    /// Those that concern gRPC, which `x-envoy-retry-grpc-on` may name; or the others, which `x-envoy-retry-on` may.
+    #[must_use]
+    pub const fn only(self, grpc: bool) -> Self {
+        match grpc {
+            true => Self(self.0 & Self::ALL_GRPC.0),
+            false => Self(self.0 & !Self::ALL_GRPC.0),
+        }
+    }
+
+    const ALL_GRPC: Self = Self::GRPC_CANCELLED
+        .or(Self::GRPC_DEADLINE_EXCEEDED)
+        .or(Self::GRPC_INTERNAL)
+        .or(Self::GRPC_RESOURCE_EXHAUSTED)
+        .or(Self::GRPC_UNAVAILABLE);
+
     /// The reasons in a comma list; unknown words are none.
     #[must_use]
     pub fn parse(text: &str) -> Self {
@@ -363,6 +392,17 @@ mod tests {
         assert!(on.has(RetryOn::FIVE_XX) && on.has(RetryOn::CONNECT_FAILURE));
         assert!(on.has(RetryOn::GRPC_UNAVAILABLE) && !on.has(RetryOn::RESET));
         assert!(RetryOn::parse("").is_empty() && RetryOn::parse("nothing").is_empty());
+    }
+
+    #[test]
+    fn reasons_are_of_two_kinds() {
+        assert!(RetryOn::are_reasons(b"5xx, reset,", false));
+        assert!(!RetryOn::are_reasons(b"5xx,unavailable", false));
+        assert!(RetryOn::are_reasons(b"unavailable", true));
+        assert!(!RetryOn::are_reasons(b"nonsense", true));
+        let both = RetryOn::parse("5xx,unavailable");
+        assert_eq!(both.only(true), RetryOn::GRPC_UNAVAILABLE);
+        assert_eq!(both.only(false), RetryOn::FIVE_XX);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nuncio_buffer::Buffer;
 use nuncio_http::{HeaderMap, Known, KnownSet, grpc};
-use nuncio_route::{Action, Forward, RouteEntry, update_authority};
+use nuncio_route::{Action, Forward, RetryOn, RouteEntry, update_authority};
 use nuncio_sdk::{LocalReply, Protocol, ResponseFlags, UpstreamHost};
 use nuncio_upstream::outlier::Outcome;
 use nuncio_upstream::{Acquire, Lease};
@@ -125,11 +125,6 @@ impl Stream {
         self.tell_timeout(forward, Duration::ZERO);
         if route.include_attempt_count_in_request() {
             self.request.headers.set(Known::XEnvoyAttemptCount, b"1");
-        }
-        if route.include_is_timeout_retry_header() {
-            self.request
-                .headers
-                .set(Known::XEnvoyIsTimeoutRetry, b"false");
         }
         route.finalize_request_headers(
             &mut self.request.headers,
@@ -373,7 +368,8 @@ impl Stream {
 fn strict_check(config: &RouterConfig, headers: &HeaderMap) -> Result<(), LocalReply> {
     for &name in &config.strict_check_headers {
         let valid = headers.get(name).is_none_or(|value| match name {
-            Known::XEnvoyRetryOn | Known::XEnvoyRetryGrpcOn => true,
+            Known::XEnvoyRetryOn => RetryOn::are_reasons(value, false),
+            Known::XEnvoyRetryGrpcOn => RetryOn::are_reasons(value, true),
             _ => number(value).is_some(),
         });
         if !valid {
@@ -384,7 +380,7 @@ fn strict_check(config: &RouterConfig, headers: &HeaderMap) -> Result<(), LocalR
                     name.as_str(),
                     String::from_utf8_lossy(headers.get(name).unwrap_or_default())
                 ),
-                "request_headers_failed_strict_check",
+                format!("request_headers_failed_strict_check{{{}}}", name.as_str()),
             )
             .flags(ResponseFlags::INVALID_ENVOY_REQUEST_HEADERS));
         }

@@ -36,6 +36,8 @@ pub(super) struct Retry {
     limit: usize,
     /// A connection was found: some of the request may have been sent.
     pub(super) begun: bool,
+    /// The next try is made because the one before has taken too long.
+    pub(super) after_timeout: bool,
     /// Hosts of all tries, each once.
     tried: Vec<Arc<Host>>,
     /// Priorities that were tried (`retry_priority`).
@@ -83,9 +85,12 @@ impl Retry {
         config: &RouterConfig,
     ) -> Option<Box<Retry>> {
         let text = |name| headers.get(name).and_then(|v| std::str::from_utf8(v).ok());
-        let asked = [Known::XEnvoyRetryOn, Known::XEnvoyRetryGrpcOn];
-        let asked = asked.into_iter().filter_map(text).map(RetryOn::parse);
-        let on_by_request = asked.fold(RetryOn::default(), RetryOn::or);
+        let asked = |name, grpc| {
+            let reasons = text(name).map(RetryOn::parse).unwrap_or_default();
+            reasons.only(grpc)
+        };
+        let on_by_request =
+            asked(Known::XEnvoyRetryOn, false).or(asked(Known::XEnvoyRetryGrpcOn, true));
         let on = match &forward.retry {
             Some(policy) => policy.on.or(on_by_request),
             None => on_by_request,
@@ -123,6 +128,7 @@ impl Retry {
             keeps_body: true,
             limit,
             begun: false,
+            after_timeout: false,
             tried: Vec::new(),
             priorities: policy
                 .priority_update_frequency
@@ -503,6 +509,16 @@ impl Stream {
         let Some(forward) = route.forward() else {
             return;
         };
+        if route.include_is_timeout_retry_header()
+            && let Some(retry) = &mut self.router.retry
+        {
+            let why: &[u8] = match std::mem::take(&mut retry.after_timeout) {
+                true => b"true",
+                false => b"false",
+            };
+            let header = Known::XEnvoyIsTimeoutRetry;
+            self.request.headers.set(header, why);
+        }
         let elapsed = self.router.complete_at.map(|at| self.now - at);
         self.tell_timeout(forward, elapsed.unwrap_or_default());
         if let Err(reply) = self.try_upstream(&route, forward) {

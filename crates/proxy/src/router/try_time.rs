@@ -134,13 +134,10 @@ impl Stream {
         }
     }
 
-    /// The next try says why it is made, if the route wants that.
+    /// The next try says that this one has taken too long.
     pub(super) fn note_timeout_retry(&mut self) {
-        if let Some(route) = &self.router.route
-            && route.include_is_timeout_retry_header()
-        {
-            let header = Known::XEnvoyIsTimeoutRetry;
-            self.request.headers.set(header, b"true");
+        if let Some(retry) = &mut self.router.retry {
+            retry.after_timeout = true;
         }
     }
 }

@@ -251,7 +251,11 @@ pub(super) fn mirrors(
         }
         Ok(scope.cx.factory.server.cluster_names.intern(name))
     };
-    let mirrors = problems.take_all(MirrorPolicy::all_from_config(configs, &intern))?;
+    if configs.is_empty() {
+        return None;
+    }
+    let runtime = scope.cx.factory.server.runtime();
+    let mirrors = problems.take_all(MirrorPolicy::all_from_config(configs, &runtime, &intern))?;
     (!mirrors.is_empty()).then_some(mirrors)
 }
 
