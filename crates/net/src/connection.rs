@@ -11,6 +11,7 @@ use nuncio_buffer::Buffer;
 use tokio::task::coop::has_budget_remaining;
 
 use crate::address::Address;
+use crate::detached::{Detached, DetachedSocket};
 use crate::splice::Pipe;
 use crate::stream::Stream;
 
@@ -112,6 +113,45 @@ impl Connection {
             traffic: None,
             waits: false,
         }
+    }
+
+    /// Takes the connection off its loop, for another thread; `None` under a transport that has a state of its own.
+    ///
+    /// # Errors
+    /// The loop's; the connection is closed.
+    pub fn detach(self) -> io::Result<Option<Detached>> {
+        let Transport::Raw = self.transport else {
+            return Ok(None);
+        };
+        Ok(Some(Detached {
+            socket: DetachedSocket::new(self.stream)?,
+            id: self.id,
+            local: self.local,
+            remote: self.remote,
+        }))
+    }
+
+    /// The connection again, with its id, on the calling thread's loop.
+    ///
+    /// # Errors
+    /// The loop's; the connection is closed.
+    pub fn attach(detached: Detached) -> io::Result<Self> {
+        let Detached {
+            socket,
+            id,
+            local,
+            remote,
+        } = detached;
+        let stream = socket.attach()?;
+        Ok(Self {
+            id,
+            stream,
+            transport: Transport::Raw,
+            local,
+            remote,
+            traffic: None,
+            waits: false,
+        })
     }
 
     /// A connection under `transport` with a new id.

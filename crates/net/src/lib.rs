@@ -14,6 +14,7 @@
 mod address;
 mod connect;
 mod connection;
+mod detached;
 mod interfaces;
 mod listen;
 mod options;
@@ -24,6 +25,7 @@ mod sys;
 pub use address::{Address, AddressError, IpRange};
 pub use connect::{ConnectError, ConnectErrorKind, ConnectOptions, OtherSource, connect};
 pub use connection::{Connection, Traffic, TransportSocket, next_connection_id};
+pub use detached::Detached;
 pub use interfaces::interface_addresses;
 pub use listen::{BindError, ListenOptions, ListenSocket, Listener};
 pub use options::{Keepalive, SocketOption, SocketState};

@@ -237,6 +237,8 @@ pub struct Host {
     stats: HostStats,
     outlier: OnceLock<Box<HostMonitor>>,
     feedback: OnceLock<Box<HostFeedback>>,
+    /// How many idle connections each worker would give away, about.
+    idle: OnceLock<Box<[AtomicU32]>>,
 }
 
 /// What times of hosts are counted from.
@@ -272,6 +274,7 @@ impl Host {
             stats: HostStats::default(),
             outlier: OnceLock::new(),
             feedback: OnceLock::new(),
+            idle: OnceLock::new(),
         }
     }
 
@@ -407,6 +410,12 @@ impl Host {
     /// No health check asks it.
     pub(crate) fn is_unchecked(&self) -> bool {
         self.health_check().is_some_and(|target| target.disabled)
+    }
+
+    /// How many idle connections each of `workers` would give away, about: a hint for the others.
+    pub(crate) fn idle_of_workers(&self, workers: usize) -> &[AtomicU32] {
+        self.idle
+            .get_or_init(|| (0..workers).map(|_| AtomicU32::new(0)).collect())
     }
 
     /// What outlier detection knows, from now on at least.

@@ -126,6 +126,9 @@ pub struct PoolOptions {
     pub close_on_health_failure: bool,
     /// `common_lb_config.close_connections_on_host_set_change`: all connections are drained.
     pub drain_on_host_change: bool,
+    /// Nuncio's own: a worker without an idle HTTP/1.1 connection takes over one of another worker (`metadata`, namespace
+    /// `nuncio`, `take_over_idle_connections`).
+    pub take_over: bool,
 }
 
 impl Default for PoolOptions {
@@ -136,6 +139,7 @@ impl Default for PoolOptions {
             per_downstream: false,
             close_on_health_failure: false,
             drain_on_host_change: false,
+            take_over: false,
         }
     }
 }

@@ -271,6 +271,17 @@ stats_schema! {
 }
 
 stats_schema! {
+    /// `cluster.<name>.take_over.*`: idle connections that another worker was asked for, and those that it gave. Nuncio's own;
+    /// there once one was asked for.
+    pub TakeOverStats {
+        counters {
+            asked,
+            taken,
+        }
+    }
+}
+
+stats_schema! {
     /// `cluster.<name>.retry.*`: answers in whose place the request was tried again; there once there was one.
     pub RetryStats {
         codes { upstream_rq }

@@ -11,10 +11,11 @@ use nuncio_config::api::cluster::upstream_connection_options::{
 use nuncio_config::api::core::{
     BindConfig, TcpKeepalive, TransportSocket, transport_socket::ConfigType,
 };
-use nuncio_config::api::protobuf::DoubleValue;
+use nuncio_config::api::protobuf::{DoubleValue, Value, value::Kind};
 use nuncio_config::api::raw_buffer::RawBuffer;
-use nuncio_config::{any, convert::u32_or};
+use nuncio_config::{ConfigError, any, convert::u32_or};
 use nuncio_net::{ConnectOptions, Keepalive};
+use nuncio_sdk::metadata::DynamicMetadata;
 
 use super::SharedParts;
 use super::bind::bind_config;
@@ -94,6 +95,23 @@ pub(super) fn preconnect(message: PreconnectPolicy, pools: &mut PoolOptions, err
     let ratio = |value: Option<DoubleValue>| value.map_or(1.0, |it| it.value as f32);
     pools.preconnect = ratio(per_upstream_preconnect_ratio);
     pools.predictive_preconnect = ratio(predictive_preconnect_ratio);
+}
+
+/// Our own option, under `metadata`: Envoy's messages have no place for it, and Envoy does not mind it there.
+pub(super) fn take_over(metadata: Option<&DynamicMetadata>, errors: &mut Errors) -> bool {
+    const NAMESPACE: &str = "nuncio";
+    const OPTION: &str = "take_over_idle_connections";
+    match metadata.and_then(|it| it.get(NAMESPACE, [OPTION])) {
+        None => false,
+        Some(Value {
+            kind: Some(Kind::BoolValue(on)),
+        }) => *on,
+        Some(_) => {
+            let path = format!("metadata.filter_metadata[{NAMESPACE:?}].{OPTION}");
+            errors.push(ConfigError::new(path, "must be true or false"));
+            false
+        }
+    }
 }
 
 fn keepalive(message: TcpKeepalive) -> Keepalive {

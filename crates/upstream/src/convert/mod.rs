@@ -369,6 +369,7 @@ pub(crate) fn compile(
     let panic = (parts.runtime).pinned_integer("upstream.healthy_panic_threshold", panic);
     priorities.panic_threshold = panic.min(100) as u32;
     let metadata = errors.nested("metadata", |errors| util::metadata(metadata, errors));
+    pools.take_over = connection::take_over(metadata.as_deref(), &mut errors);
     let wait_for_warm = value::bool_or(wait_for_warm_on_init.as_ref(), true);
 
     errors.finish()?;

@@ -112,7 +112,7 @@ impl ClusterManager {
         workers: &Dispatchers,
         resolvers: Option<Arc<Resolvers>>,
     ) -> Arc<Self> {
-        let shared = Arc::new(Shared::new(server.clone()));
+        let shared = Arc::new(Shared::new(server.clone(), workers.clone()));
         let slot = Slot::new(workers);
         let for_workers = shared.clone();
         slot.set(move |_| WorkerClusters::new(for_workers.clone()));

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use nuncio_event::Dispatchers;
 use nuncio_sdk::{ClusterId, ClusterNames, LocalInfo, ServerContext};
 
 use crate::host::Locality;
@@ -19,6 +20,7 @@ pub(crate) struct Snapshot {
 /// Read by a worker when it first uses a cluster; from then on the worker is told what changes.
 pub(crate) struct Shared {
     server: Arc<ServerContext>,
+    workers: Dispatchers,
     /// By [`ClusterId`].
     snapshots: RwLock<Vec<Option<Snapshot>>>,
     /// A thread has asked for something, so threads must be told of changes.
@@ -28,13 +30,19 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(server: Arc<ServerContext>) -> Self {
+    pub(super) fn new(server: Arc<ServerContext>, workers: Dispatchers) -> Self {
         Self {
             server,
+            workers,
             snapshots: RwLock::default(),
             asked: AtomicBool::new(false),
             local: OnceLock::new(),
         }
+    }
+
+    /// All workers.
+    pub(crate) fn workers(&self) -> &Dispatchers {
+        &self.workers
     }
 
     /// Where this proxy is.

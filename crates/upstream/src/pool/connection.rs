@@ -9,7 +9,7 @@ use std::time::Duration;
 use nuncio_buffer::Buffer;
 use nuncio_event::Instant;
 use nuncio_http::h1::{ClientDecoder, ClientEncoder};
-use nuncio_net::{Address, Connection, Pipe};
+use nuncio_net::{Address, Connection, Detached, Pipe};
 use nuncio_stats::LocalGroup;
 
 use super::Pool;
@@ -58,6 +58,17 @@ impl fmt::Debug for ClientConnection {
     }
 }
 
+/// An idle connection on its way to another worker.
+#[derive(Debug)]
+pub(super) struct Moving {
+    socket: Detached,
+    requests: u64,
+    remaining: u32,
+    opened: Instant,
+    idle_since: Instant,
+    expires: Option<Instant>,
+}
+
 /// Why an idle connection cannot be used any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IdleEnd {
@@ -89,6 +100,61 @@ impl ClientConnection {
             buffered: Buffered::default(),
             io,
         }
+    }
+
+    /// Takes the connection off this worker's loop, if it is idle and nothing has come on it; otherwise it is closed, and
+    /// [`ClosedBy`] says by whom.
+    pub(super) fn detach(self) -> Result<Moving, ClosedBy> {
+        let Self {
+            io,
+            requests,
+            remaining,
+            opened,
+            idle_since,
+            expires,
+            ..
+        } = self;
+        let Ok(Some(socket)) = io.detach() else {
+            return Err(ClosedBy::Local);
+        };
+        if !socket.is_silent() {
+            return Err(ClosedBy::Remote);
+        }
+        Ok(Moving {
+            socket,
+            requests,
+            remaining,
+            opened,
+            idle_since,
+            expires,
+        })
+    }
+
+    /// The connection on this worker's loop.
+    ///
+    /// # Errors
+    /// The loop's; the connection is closed.
+    pub(super) fn attach(
+        moving: Moving,
+        host: &Address,
+        options: &HttpOptions,
+    ) -> std::io::Result<Self> {
+        let Moving {
+            socket,
+            requests,
+            remaining,
+            opened,
+            idle_since,
+            expires,
+        } = moving;
+        let io = Connection::attach(socket)?;
+        Ok(Self {
+            requests,
+            remaining,
+            idle_since,
+            expires,
+            ..Self::new(io, host, options, opened)
+        })
     }
 
     /// When the connection was made.

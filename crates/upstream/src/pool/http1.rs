@@ -216,6 +216,7 @@ impl Pool {
             let connection = self.http1.idle.borrow_mut().remove(at);
             self.close_swept(connection, reason);
         }
+        self.offer_idle();
     }
 
     fn look_at(self: &Rc<Self>, connection: &mut ClientConnection, now: Instant) -> Option<Swept> {

@@ -14,6 +14,7 @@ mod http2;
 mod pending;
 mod preconnect;
 mod sweep;
+mod take_over;
 mod tunnels;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -29,7 +30,7 @@ use nuncio_stats::{Group, LocalGroup, Schema};
 use crate::breaker::{Breakers, Priority, Resource, WorkerGauges};
 use crate::host::Host;
 use crate::info::{ClusterInfo, UpstreamProtocol};
-use crate::stats::{AnswerStats, ClusterStats as S, Http1Stats, RetryStats};
+use crate::stats::{AnswerStats, ClusterStats as S, Http1Stats, RetryStats, TakeOverStats};
 
 pub use connect::{ConnectFailure, FailureKind};
 pub use connection::{ClientConnection, ClosedBy, PooledConnection};
@@ -81,6 +82,7 @@ pub(crate) struct Counters {
     pub(crate) retry: LazyGroup,
     pub(crate) http1: LazyGroup,
     pub(crate) http2: LazyGroup,
+    pub(crate) take_over: LazyGroup,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) gauges: WorkerGauges,
 }
@@ -98,6 +100,7 @@ impl Counters {
             retry: LazyGroup::new("retry", RetryStats::SCHEMA),
             http1: LazyGroup::new("http1", Http1Stats::SCHEMA),
             http2: LazyGroup::new("http2", Http2Stats::SCHEMA),
+            take_over: LazyGroup::new("take_over", TakeOverStats::SCHEMA),
             breakers: info.breakers.clone(),
         }
     }
@@ -156,6 +159,10 @@ pub(crate) struct Pool {
     http1: Http1Connections,
     http2: Http2Connections,
     tunnels: Tunnels,
+    /// Idle connections are given to other workers, and taken from them.
+    shares_idle: Cell<bool>,
+    /// Questions to other workers that were not answered yet.
+    asked: Cell<u64>,
 }
 
 impl Pool {
@@ -182,7 +189,15 @@ impl Pool {
             http1: Http1Connections::new(sweeper),
             http2: Http2Connections::default(),
             tunnels: Tunnels::default(),
+            shares_idle: Cell::new(false),
+            asked: Cell::new(0),
         }
+    }
+
+    /// Idle connections are given to other workers that have none, and taken from them.
+    pub(crate) fn share_idle(&self) {
+        let is_http1 = self.protocol == UpstreamProtocol::Http1;
+        self.shares_idle.set(is_http1);
     }
 
     /// See [`WorkerCluster::acquire`](crate::WorkerCluster::acquire).
@@ -215,7 +230,9 @@ impl Pool {
         self.host.stats().rq_pending_active.fetch_add(1, Relaxed);
         let waiter = Rc::new(Waiter::default());
         self.waiters.borrow_mut().push_back(waiter.clone());
-        self.create_connections();
+        if !self.ask_other_workers() {
+            self.create_connections();
+        }
         Acquire::Pending(PendingConnection::new(self.clone(), waiter))
     }
 
@@ -340,6 +357,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        self.unregister();
         // Busy connections hold the pool, so what is left is idle; count its end.
         for mut connection in self.http1.idle.take() {
             connection.buffered.clear(&self.counters.stats);

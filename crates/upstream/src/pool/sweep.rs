@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use nuncio_event::{Instant, Timer};
+use nuncio_event::{Dispatchers, Instant, Timer};
 
 use super::{ClientConnection, Pool};
 
@@ -29,6 +29,8 @@ pub(crate) struct Sweeper {
     /// The worker ends.
     closed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// Who else may have, or want, idle connections.
+    workers: Dispatchers,
 }
 
 /// Wakes the sweeper for one pool. Used as the waker of idle connections, so it is shared with the loop.
@@ -50,6 +52,18 @@ impl Wake for PoolSignal {
 }
 
 impl Sweeper {
+    /// The sweeper of one of `workers`.
+    pub(crate) fn new(workers: Dispatchers) -> Self {
+        Self {
+            workers,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn workers(&self) -> &Dispatchers {
+        &self.workers
+    }
+
     /// Looks after a pool, which is about to have `connection` idle.
     #[cold]
     pub(super) fn watch(self: &Rc<Self>, pool: &Rc<Pool>, connection: &ClientConnection) {

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod http2;
+mod take_over;
 
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -176,7 +176,7 @@ impl WorkerCluster {
         if let Some(owner) = owner {
             return self.own_pool(host, priority, protocol, owner).acquire();
         }
-        let make = || self.make_pool(host, priority, protocol);
+        let make = || self.make_shared_pool(host, priority, protocol);
         host.pool(priority, protocol, make).acquire()
     }
 
@@ -190,6 +190,20 @@ impl WorkerCluster {
     ) -> Rc<Pool> {
         let make = || self.make_pool(host, priority, protocol);
         host.own_pool(owner, priority, protocol, make)
+    }
+
+    #[cold]
+    fn make_shared_pool(
+        &self,
+        host: &WorkerHost,
+        priority: Priority,
+        protocol: UpstreamProtocol,
+    ) -> Pool {
+        let pool = self.make_pool(host, priority, protocol);
+        if self.info.pools.take_over {
+            pool.share_idle();
+        }
+        pool
     }
 
     #[cold]
@@ -225,7 +239,7 @@ impl WorkerCluster {
             let pool = match owner {
                 Some(owner) => self.own_pool(&host, priority, protocol, owner),
                 None => {
-                    let make = || self.make_pool(&host, priority, protocol);
+                    let make = || self.make_shared_pool(&host, priority, protocol);
                     host.pool(priority, protocol, make).clone()
                 }
             };

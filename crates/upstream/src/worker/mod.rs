@@ -45,9 +45,9 @@ enum Slot {
 impl WorkerClusters {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
+            sweeper: Rc::new(Sweeper::new(shared.workers().clone())),
             shared,
             slots: RefCell::default(),
-            sweeper: Rc::default(),
             random: Rc::new(Random::from_system()),
             local: OnceCell::new(),
         }
