@@ -28,6 +28,9 @@ pub(crate) struct Case {
     pub with: BTreeMap<String, String>,
     /// Nuncio refuses this configuration for now, for this reason; accepting it is a difference.
     pub not_yet: Option<String>,
+    /// Files of the run's folder that are there before the proxy starts, by name; with placeholders.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
     /// More command line arguments for the proxy.
     #[serde(default)]
     pub args: Vec<String>,
@@ -220,6 +223,8 @@ pub(crate) struct Step {
     pub within: Option<u64>,
     /// Opens an origin's gate.
     pub release: Option<String>,
+    /// Moves a file into place, by its name in this run's folder.
+    pub put: Option<Put>,
     /// Ends the client's connection: `close`, `half` (only its sending side) or `reset`.
     pub end: Option<End>,
     /// Asks the admin interface and compares the answer.
@@ -238,6 +243,7 @@ impl Default for Step {
             r#await: None,
             within: None,
             release: None,
+            put: None,
             end: None,
             admin: None,
         }
@@ -250,6 +256,15 @@ fn first_connection() -> String {
 
 fn first_listener() -> String {
     "listener".to_owned()
+}
+
+/// A file of the run's folder, replaced as a whole.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Put {
+    pub name: String,
+    /// With placeholders.
+    pub text: String,
 }
 
 /// What a step waits for.

@@ -42,6 +42,18 @@ impl Stage {
         })
     }
 
+    /// Writes a file of this run's folder anew, by moving it into place.
+    pub(crate) fn put(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.folder.join(name);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let new = path.with_extension("new");
+        std::fs::write(&new, template::bytes(&self.expand(text)?))?;
+        std::fs::rename(&new, &path)
+            .with_context(|| format!("moving {} into place", path.display()))
+    }
+
     /// The admin interface's port.
     pub(crate) fn admin(&self) -> u16 {
         self.ports.get("admin").unwrap_or_default()
@@ -109,6 +121,9 @@ impl Runner<'_> {
             ports,
             origins,
         };
+        for (name, text) in &case.files {
+            context.put(name, text)?;
+        }
         let mut proxy = None;
         let mut results = Map::new();
         for scenario in &case.scenarios {

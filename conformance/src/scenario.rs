@@ -97,6 +97,9 @@ impl Play<'_> {
         if let Some(what) = &step.r#await {
             self.wait(&step.on, what, limit)?;
         }
+        if let Some(put) = &step.put {
+            self.stage.put(&put.name, &put.text)?;
+        }
         if let Some(gate) = &step.release {
             for origin in &self.stage.origins {
                 origin.release(gate);

@@ -30,6 +30,7 @@ pub mod contrib;
 pub mod convert;
 mod decode;
 mod diagnostic;
+pub mod discovery;
 mod document;
 mod error;
 mod front;

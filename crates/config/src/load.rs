@@ -188,24 +188,30 @@ pub fn judge_bootstrap(sources: &Sources) -> Judgement {
 }
 
 #[derive(Default)]
-struct Loader {
-    allow_unknown: bool,
+pub(crate) struct Loader {
+    /// What the texts are; the bootstrap unless told.
+    pub(crate) message: Option<MessageType>,
+    pub(crate) allow_unknown: bool,
     extension_types: Vec<String>,
-    document: Document,
+    pub(crate) document: Document,
     /// The concatenated encodings.
-    wire: Vec<u8>,
+    pub(crate) wire: Vec<u8>,
     /// `wire` is not in normal form.
-    rough: bool,
-    errors: Vec<Diagnostic>,
+    pub(crate) rough: bool,
+    pub(crate) errors: Vec<Diagnostic>,
     /// Some source could not be read at all.
     unreadable: bool,
     /// What the errors of decoding leave in the dark.
     doubts: Vec<Doubt>,
     warnings: Vec<Diagnostic>,
-    unknown_fields: usize,
+    pub(crate) unknown_fields: usize,
 }
 
 impl Loader {
+    fn message(&self) -> Option<MessageType> {
+        self.message.or_else(bootstrap_type)
+    }
+
     fn fail(&mut self, name: String, message: impl Into<String>) {
         self.unreadable = true;
         let problem = Problem {
@@ -219,7 +225,7 @@ impl Loader {
             .push(Source::new(name, "", None).diagnostic(problem));
     }
 
-    fn file(&mut self, path: &Path) {
+    pub(crate) fn file(&mut self, path: &Path) {
         let name = path.display().to_string();
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
@@ -261,7 +267,7 @@ impl Loader {
 
     fn text(&mut self, name: String, text: String, syntax: Syntax) {
         let source = Source::new(name, text, Some(syntax));
-        let Some(message) = bootstrap_type() else {
+        let Some(message) = self.message() else {
             return;
         };
         match parse(syntax, &source.text) {
@@ -311,7 +317,7 @@ impl Loader {
 
     fn finish(mut self) -> Judgement {
         let hopeless = self.unreadable || (self.rough && !self.errors.is_empty());
-        let Some(message) = bootstrap_type().filter(|_| !hopeless) else {
+        let Some(message) = self.message().filter(|_| !hopeless) else {
             return refused(self.errors);
         };
         if !self.errors.is_empty() {

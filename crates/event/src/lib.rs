@@ -5,6 +5,7 @@
 //! * [`spawn`]: a task on this worker whose panic ends only itself;
 //! * [`Slot`]: a value per worker, set from the main thread;
 //! * [`Timer`]: one lazy deadline per connection or stream, [`sleep`] on top of it;
+//! * [`FileWatcher`]: files that are replaced while the server runs;
 //! * [`clock`]: the one source of time, so that tests can pause it;
 //! * [`watchdog`]: notices workers that no longer turn.
 //!
@@ -13,6 +14,7 @@
 
 pub mod clock;
 mod dispatcher;
+mod file_watch;
 mod observer;
 mod slot;
 mod task;
@@ -22,6 +24,7 @@ mod worker;
 
 pub use clock::now;
 pub use dispatcher::{Dispatcher, Dispatchers, Ended, MainDispatcher, MainQueue, main_queue};
+pub use file_watch::{FileWatcher, Watch};
 pub use observer::{NoObserver, Observer};
 pub use slot::Slot;
 pub use task::spawn;

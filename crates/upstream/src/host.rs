@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use nuncio_net::Address;
@@ -225,7 +225,9 @@ pub struct Host {
     list: Option<Arc<[Address]>>,
     hostname: Arc<str>,
     locality: Arc<Locality>,
-    metadata: Option<Arc<DynamicMetadata>>,
+    /// Changed in place by EDS; locked only where [`Self::has_some_metadata`].
+    metadata: RwLock<Option<Arc<DynamicMetadata>>>,
+    has_some_metadata: AtomicBool,
     health_check: Option<Arc<HealthCheckTarget>>,
     weight: AtomicU32,
     priority: AtomicU32,
@@ -264,7 +266,8 @@ impl Host {
             list,
             hostname: config.hostname,
             locality: config.locality,
-            metadata: config.metadata,
+            has_some_metadata: AtomicBool::new(config.metadata.is_some()),
+            metadata: RwLock::new(config.metadata),
             health_check: config.health_check,
             weight: AtomicU32::new(config.weight.max(1)),
             priority: AtomicU32::new(config.priority),
@@ -315,8 +318,12 @@ impl Host {
     }
 
     /// The endpoint's metadata.
-    pub fn metadata(&self) -> Option<&DynamicMetadata> {
-        self.metadata.as_deref()
+    pub fn metadata(&self) -> Option<Arc<DynamicMetadata>> {
+        if !self.has_some_metadata.load(Relaxed) {
+            return None;
+        }
+        let metadata = self.metadata.read().unwrap_or_else(PoisonError::into_inner);
+        metadata.clone()
     }
 
     /// Whether the endpoint's metadata under `envoy.lb` have all of `criteria`; a list has each of its values.
@@ -327,7 +334,10 @@ impl Host {
     /// `envoy.lb` / `canary` is true.
     pub fn is_canary(&self) -> bool {
         use nuncio_config::api::protobuf::{Value, value::Kind};
-        let value = self.metadata().and_then(|m| m.get("envoy.lb", ["canary"]));
+        let metadata = self.metadata();
+        let value = metadata
+            .as_ref()
+            .and_then(|m| m.get("envoy.lb", ["canary"]));
         matches!(
             value,
             Some(Value {
@@ -443,22 +453,45 @@ impl Host {
 
     /// Whether `config` describes this host: then [`Self::update`] is enough.
     pub(crate) fn is_same(&self, config: &HostConfig) -> bool {
-        let same_metadata = match (&self.metadata, &config.metadata) {
-            (None, None) => true,
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a.same_as(b),
-            _ => false,
-        };
-        let same_list = match (&self.list, &config.additional) {
+        self.address == config.address
+            && *self.hostname == *config.hostname
+            && self.locality == config.locality
+            && self.health_check == config.health_check
+            && self.has_same_metadata(config)
+            && self.has_same_list(config)
+    }
+
+    fn has_same_list(&self, config: &HostConfig) -> bool {
+        match (&self.list, &config.additional) {
             (None, None) => true,
             (Some(list), Some(additional)) => list[1..] == **additional,
             _ => false,
-        };
-        self.address == config.address
-            && same_list
-            && self.hostname == config.hostname
-            && self.locality == config.locality
-            && self.health_check == config.health_check
-            && same_metadata
+        }
+    }
+
+    fn has_same_metadata(&self, config: &HostConfig) -> bool {
+        match (self.metadata(), &config.metadata) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(&a, b) || a.same_as(b),
+            _ => false,
+        }
+    }
+
+    /// Whether what EDS says of this host's address can be taken over by [`Self::update_in_place`]. `checked`: health checks
+    /// depend on how they are to find it.
+    pub(crate) fn can_become(&self, config: &HostConfig, checked: bool) -> bool {
+        self.locality == config.locality && (!checked || self.health_check == config.health_check)
+    }
+
+    /// [`Self::update`], and metadata as well.
+    pub(crate) fn update_in_place(&self, config: &HostConfig) -> bool {
+        let same = self.has_same_metadata(config);
+        if !same {
+            let mut metadata = (self.metadata.write()).unwrap_or_else(PoisonError::into_inner);
+            metadata.clone_from(&config.metadata);
+            self.has_some_metadata.store(metadata.is_some(), Relaxed);
+        }
+        self.update(config) || !same
     }
 
     /// Takes over weight, priority and configured health; returns whether something changed.

@@ -1,7 +1,8 @@
 //! [`ClusterInfo`]: a cluster's configuration, checked and compiled; immutable and shared by all threads.
 
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use nuncio_config::convert::Fraction;
@@ -33,10 +34,12 @@ pub enum ClusterKind {
     LogicalDns,
     /// `ORIGINAL_DST`
     OriginalDst,
+    /// `EDS`
+    Eds,
 }
 
 /// One version of a cluster's configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ClusterInfo {
     /// The name's number.
     pub id: ClusterId,
@@ -63,13 +66,13 @@ pub struct ClusterInfo {
     /// What the router tells of answers.
     pub wanted: Wanted,
     /// `lrs_report_endpoint_metrics`: what is summed up of hosts' load reports.
-    pub(crate) reported_metrics: Option<Box<ReportedMetrics>>,
+    pub(crate) reported_metrics: Option<Arc<ReportedMetrics>>,
     /// In which states a host may be asked for by its address.
     pub override_statuses: OverrideStatuses,
     /// `drop_overloads`: the share of requests that are refused.
-    pub drop_overload: Option<DropOverload>,
+    pub drop_overload: Option<Arc<DropOverload>>,
     /// `upstream.maintenance_mode.<name>` of the runtime: percent of the requests that are refused.
-    pub maintenance_percent: AtomicU8,
+    pub maintenance_percent: Percent,
     /// How priorities share the load.
     pub priorities: PriorityOptions,
     /// Limits, for the default and the high priority.
@@ -101,6 +104,31 @@ pub struct DropOverload {
     pub category: Box<str>,
     /// How many were refused, over all workers.
     pub dropped: AtomicU64,
+}
+
+impl DropOverload {
+    /// Whether both refuse the same, whatever they have refused so far.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.share == other.share && self.category == other.category
+    }
+}
+
+/// Percent that the runtime sets while requests read it; a clone goes on with the value of the moment.
+#[derive(Debug, Default)]
+pub struct Percent(AtomicU8);
+
+impl Clone for Percent {
+    fn clone(&self) -> Self {
+        Self(AtomicU8::new(self.load(Relaxed)))
+    }
+}
+
+impl Deref for Percent {
+    type Target = AtomicU8;
+
+    fn deref(&self) -> &AtomicU8 {
+        &self.0
+    }
 }
 
 impl ClusterInfo {

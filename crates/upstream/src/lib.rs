@@ -37,7 +37,8 @@ pub use host::{Health, HealthFlags, Host, HostConfig, HostStats, Locality};
 pub use host_list::HostList;
 pub use host_set::{Derived, HostSet, LocalityGroup, LocalityHosts, PriorityOptions, PrioritySet};
 pub use info::{
-    ClusterInfo, ClusterKind, DEFAULT_IDLE_TIMEOUT, DropOverload, HttpOptions, UpstreamProtocol,
+    ClusterInfo, ClusterKind, DEFAULT_IDLE_TIMEOUT, DropOverload, HttpOptions, Percent,
+    UpstreamProtocol,
 };
 pub use load_stats::{ClusterLoad, LoadStats, LocalityLoad};
 pub use manager::{

@@ -135,6 +135,23 @@ stats_schema! {
 }
 
 stats_schema! {
+    /// `cluster.<name>.*` of clusters whose endpoints are discovered; `version` and the other `update_*` are with the cluster's
+    /// own, and `version_text` is a text.
+    pub SubscriptionStats {
+        counters {
+            init_fetch_timeout,
+            update_rejected,
+        }
+        gauges {
+            update_time (NeverImport),
+        }
+        histograms {
+            update_duration (Ms),
+        }
+    }
+}
+
+stats_schema! {
     /// `cluster.<name>.external.*`, `.internal.*` and `.canary.*`: each there once it was needed.
     pub AnswerStats {
         histograms { upstream_rq_time (Ms) }

@@ -29,7 +29,11 @@ pub(crate) fn server() -> Arc<ServerContext> {
     Arc::new(ServerContext {
         stats: Arc::new(Store::new(1)),
         extensions: Extensions::default(),
-        local_info: LocalInfo::default(),
+        local_info: LocalInfo {
+            node_id: "node".into(),
+            cluster: "cluster".into(),
+            ..LocalInfo::default()
+        },
         cluster_names: ClusterNames::default(),
         concurrency: 1,
         services: Services::default(),

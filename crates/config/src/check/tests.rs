@@ -147,12 +147,6 @@ fn an_any_is_a_root_of_its_own() {
 #[test]
 fn what_is_not_supported_is_refused_with_its_path() {
     assert_eq!(
-        errors(&cluster("type: EDS")),
-        [
-            "static_resources.clusters[0].type: unsupported: Cluster.type EDS is not supported yet; supported: STATIC, STRICT_DNS, LOGICAL_DNS, ORIGINAL_DST (remove the field)"
-        ]
-    );
-    assert_eq!(
         errors(&cluster(
             "type: STATIC, track_timeout_budgets: true, lb_policy: ROUND_ROBIN"
         )),

@@ -13,8 +13,9 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("alt_stat_name", Implemented),
             (
                 "type",
-                Only(&["STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST"]),
+                Only(&["STATIC", "STRICT_DNS", "LOGICAL_DNS", "EDS", "ORIGINAL_DST"]),
             ),
+            ("eds_cluster_config", Implemented),
             ("connect_timeout", Implemented),
             ("per_connection_buffer_limit_bytes", Implemented),
             ("lb_policy", Implemented),
@@ -61,6 +62,10 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("health_checks", Implemented),
             ("outlier_detection", Implemented),
         ],
+    ),
+    message(
+        "envoy.config.cluster.v3.Cluster.EdsClusterConfig",
+        &[("eds_config", Implemented), ("service_name", Implemented)],
     ),
     message(
         "envoy.config.cluster.v3.OutlierDetection",
@@ -181,10 +186,7 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             ("drop_overloads", Implemented),
             ("overprovisioning_factor", Implemented),
-            (
-                "endpoint_stale_after",
-                Harmless("a static assignment does not go stale"),
-            ),
+            ("endpoint_stale_after", Implemented),
             ("weighted_priority_health", Implemented),
         ],
     ),

@@ -29,6 +29,7 @@ mod balancing;
 mod bootstrap;
 mod cluster;
 mod core;
+mod discovery;
 mod dns;
 mod filters;
 mod hcm;
@@ -81,7 +82,7 @@ const fn message(name: &'static str, fields: &'static [(&'static str, Support)])
     Entry { name, fields }
 }
 
-const AREAS: [&[Entry]; 10] = [
+const AREAS: [&[Entry]; 11] = [
     bootstrap::MESSAGES,
     listener::MESSAGES,
     hcm::MESSAGES,
@@ -92,6 +93,7 @@ const AREAS: [&[Entry]; 10] = [
     dns::MESSAGES,
     access_log::MESSAGES,
     core::MESSAGES,
+    discovery::MESSAGES,
 ];
 
 /// Every entry, in the order of COMPATIBILITY.md.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use nuncio_config::api::core::{HealthStatus, Locality as LocalityMessage};
 use nuncio_config::api::endpoint::{
@@ -10,7 +11,7 @@ use nuncio_config::api::endpoint::{
     endpoint::{AdditionalAddress, HealthCheckConfig},
     lb_endpoint::HostIdentifier,
 };
-use nuncio_config::convert::{fraction, u32_or};
+use nuncio_config::convert::{fraction, opt_duration, u32_or};
 use nuncio_config::{ConfigError, Within};
 use nuncio_net::Address;
 use nuncio_sdk::metadata::DynamicMetadata;
@@ -51,10 +52,52 @@ pub(crate) enum EndpointAddress {
 }
 
 /// What an assignment says beside its endpoints.
-pub(super) struct AssignmentOptions {
-    pub(super) priorities: PriorityOptions,
+#[derive(Debug)]
+pub(crate) struct AssignmentOptions {
+    pub(crate) priorities: PriorityOptions,
     /// The share of requests to be dropped.
-    pub(super) drop_overload: Option<info::DropOverload>,
+    pub(crate) drop_overload: Option<info::DropOverload>,
+    /// After which the endpoints count as gone.
+    pub(crate) stale_after: Option<Duration>,
+}
+
+/// What EDS tells of a cluster.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub(crate) localities: Vec<LocalitySpec>,
+    pub(crate) options: AssignmentOptions,
+}
+
+/// Checks and compiles what EDS tells; `priorities` are those of the cluster, of which the assignment's policy has its own.
+///
+/// # Errors
+/// Everything that is wrong, with paths relative to the message.
+pub(crate) fn assignment(
+    message: ClusterLoadAssignment,
+    priorities: PriorityOptions,
+) -> Result<Assignment, Vec<ConfigError>> {
+    let mut errors = Errors::default();
+    let PriorityOptions {
+        overprovisioning_factor,
+        weighted_priority_health,
+        ..
+    } = PriorityOptions::default();
+    let mut options = AssignmentOptions {
+        priorities: PriorityOptions {
+            overprovisioning_factor,
+            weighted_priority_health,
+            ..priorities
+        },
+        drop_overload: None,
+        stale_after: None,
+    };
+    let kind = Some(ClusterKind::Eds);
+    let localities = localities(message, kind, &mut options, &mut errors);
+    errors.finish()?;
+    Ok(Assignment {
+        localities,
+        options,
+    })
 }
 
 /// The most priorities that Envoy allows (PGV: `priority` at most 128).
@@ -148,8 +191,7 @@ fn read_policy(message: Policy, options: &mut AssignmentOptions, errors: &mut Er
     let Policy {
         drop_overloads,
         overprovisioning_factor,
-        // Harmless: a static assignment does not go stale.
-        endpoint_stale_after: _,
+        endpoint_stale_after,
         weighted_priority_health,
     } = message;
     read_drop_overloads(&drop_overloads, options, errors);
@@ -162,6 +204,10 @@ fn read_policy(message: Policy, options: &mut AssignmentOptions, errors: &mut Er
         ));
     }
     priorities.weighted_priority_health = weighted_priority_health;
+    options.stale_after = errors
+        .take(opt_duration(endpoint_stale_after.as_ref()).within("endpoint_stale_after"))
+        .flatten()
+        .filter(|after| !after.is_zero());
 }
 
 fn read_drop_overloads(

@@ -4,6 +4,7 @@
 mod balancing;
 mod bind;
 mod connection;
+mod discovery;
 mod dns;
 mod endpoints;
 mod health;
@@ -44,7 +45,9 @@ use crate::orca::MetricNames;
 use crate::outlier::Settings;
 
 pub(crate) use bind::BootstrapBind;
+pub(crate) use discovery::EdsSource;
 pub(crate) use dns::{DnsOptions, DnsSpec};
+pub(crate) use endpoints::{Assignment, assignment};
 pub(crate) use endpoints::{EndpointAddress, EndpointSpec, LocalitySpec};
 pub use resolver::{bootstrap_resolver, resolver_config};
 pub(crate) use util::Errors;
@@ -64,6 +67,7 @@ pub(crate) struct ClusterSpec {
     pub(crate) dns: Option<DnsSpec>,
     /// The same object as `lb`.
     pub(crate) original_dst: Option<Arc<OriginalDst>>,
+    pub(crate) eds: Option<EdsSource>,
     pub(crate) wait_for_warm: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) per_connection_buffer_limit: u32,
@@ -185,7 +189,6 @@ pub(crate) fn compile(
             "transport_socket_matcher",
         ),
         (stats_matcher.is_some(), "stats_matcher"),
-        (eds_cluster_config.is_some(), "eds_cluster_config"),
         (
             per_connection_buffer_high_watermark_timeout.is_some(),
             "per_connection_buffer_high_watermark_timeout",
@@ -218,10 +221,7 @@ pub(crate) fn compile(
             Ok(DiscoveryType::StrictDns) => Some(ClusterKind::StrictDns),
             Ok(DiscoveryType::LogicalDns) => Some(ClusterKind::LogicalDns),
             Ok(DiscoveryType::OriginalDst) => Some(ClusterKind::OriginalDst),
-            Ok(other) => {
-                errors.refuse_value("type", other.as_str_name());
-                None
-            }
+            Ok(DiscoveryType::Eds) => Some(ClusterKind::Eds),
             Err(_) => {
                 errors.push(ConfigError::new(
                     "type",
@@ -348,9 +348,14 @@ pub(crate) fn compile(
         // Harmless: Envoy reads these fields of clusters with one of the two types only.
         _ => None,
     };
+    let eds = discovery::eds(eds_cluster_config, &name, kind, &mut errors);
+    if kind == Some(ClusterKind::Eds) && load_assignment.is_some() {
+        errors.refuse_if(true, "load_assignment");
+    }
     let mut assignment_options = endpoints::AssignmentOptions {
         priorities,
         drop_overload: None,
+        stale_after: None,
     };
     let localities = match load_assignment {
         Some(assignment) => errors.nested("load_assignment", |errors| {
@@ -364,6 +369,8 @@ pub(crate) fn compile(
     let endpoints::AssignmentOptions {
         mut priorities,
         drop_overload,
+        // Harmless: a static assignment does not go stale.
+        stale_after: _,
     } = assignment_options;
     let panic = u64::from(priorities.panic_threshold);
     let panic = (parts.runtime).pinned_integer("upstream.healthy_panic_threshold", panic);
@@ -380,6 +387,7 @@ pub(crate) fn compile(
         localities,
         dns,
         original_dst,
+        eds,
         wait_for_warm,
         connect_timeout,
         per_connection_buffer_limit,

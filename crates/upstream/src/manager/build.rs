@@ -2,13 +2,14 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
 use std::time::SystemTime;
 
 use nuncio_config::api::cluster::Cluster;
+use nuncio_event::Watch;
 use nuncio_sdk::ClusterId;
 use prost::Message;
 
+use super::eds::Subscription;
 use super::version::{self, Version};
 use super::{ClusterManager, Entry, Origin, Removal};
 use crate::breaker::{self, Breakers, Priority, Thresholds};
@@ -16,7 +17,7 @@ use crate::convert::{ClusterSpec, DnsSpec};
 use crate::dns::DnsHosts;
 use crate::host::HealthFlags;
 use crate::host_set::PrioritySet;
-use crate::info::{ClusterInfo, ClusterKind};
+use crate::info::{ClusterInfo, ClusterKind, Percent};
 use crate::orca::ReportedMetrics;
 use crate::stats::{ClusterStats as S, RemainingStats};
 
@@ -27,6 +28,8 @@ pub(super) struct Made<'a> {
     pub(super) connection_hash: u64,
     pub(super) origin: Origin<'a>,
     pub(super) serial: u64,
+    /// Watches the file of an EDS cluster.
+    pub(super) watch: Option<Watch>,
 }
 
 /// A hash of all fields that decide what a connection is like; what only decides where requests go is left out.
@@ -96,6 +99,7 @@ impl ClusterManager {
             connection_hash,
             origin,
             serial,
+            watch,
         } = made;
         let name = self
             .server
@@ -150,10 +154,10 @@ impl ClusterManager {
             pools: spec.pools,
             lb: spec.lb,
             wanted,
-            reported_metrics,
+            reported_metrics: reported_metrics.map(Arc::from),
             override_statuses: spec.override_statuses,
-            drop_overload: spec.drop_overload,
-            maintenance_percent: AtomicU8::new(0),
+            drop_overload: spec.drop_overload.map(Arc::new),
+            maintenance_percent: Percent::default(),
             priorities: spec.priorities,
             thresholds: (!is_default).then(|| Box::new(spec.thresholds)),
             immediate_failures: (!spec.health_checks.is_empty())
@@ -184,6 +188,11 @@ impl ClusterManager {
                     .for_each(|host| host.clear_health_flags(flags));
             }
         }
+        // The first assignment goes on with the hosts that are there.
+        let before = match spec.kind {
+            ClusterKind::Eds => &nothing,
+            _ => before,
+        };
         let (change, dns) = match (spec.kind, spec.dns) {
             (
                 ClusterKind::StrictDns | ClusterKind::LogicalDns,
@@ -224,8 +233,17 @@ impl ClusterManager {
         let on_demand = spec
             .original_dst
             .map(|policy| self.start_on_demand(id, serial, policy));
+        let eds = spec.eds.filter(|_| self.resolvers.is_some()).map(|source| {
+            let subscription = Subscription {
+                source,
+                watch,
+                serial,
+            };
+            self.make_eds(&info, subscription)
+        });
         let mut version = Version {
             on_demand,
+            eds,
             checkers: self.make_checkers(&info, spec.health_checks, serial),
             ignore_new_hosts: spec.ignore_new_hosts,
             sweeps: self.start_sweeps(&info, serial),

@@ -1,7 +1,9 @@
 //! The cluster manager: lives on the main thread, owns all clusters, tells the workers what changes. See `LIFECYCLE.md`.
 
 mod admin;
+mod assign;
 mod build;
+mod eds;
 mod health;
 mod init;
 mod lessons;
@@ -20,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use nuncio_config::ConfigError;
 use nuncio_config::api::cluster::Cluster;
 use nuncio_config::api::core::BindConfig;
-use nuncio_event::{Dispatchers, MainDispatcher, Slot, main_queue};
+use nuncio_event::{Dispatchers, FileWatcher, MainDispatcher, Slot, main_queue};
 use nuncio_sdk::{ClusterId, Runtime, ServerContext};
 use nuncio_stats::Group;
 use prost::Message;
@@ -70,6 +72,8 @@ pub struct ClusterManager {
     outlier_log: OnceLock<Arc<dyn OutlierEventLog>>,
     /// Resolves names; without one (validation) nothing is resolved and every cluster counts as ready.
     resolvers: Option<Arc<Resolvers>>,
+    /// Watches files; made when the first one is to be watched.
+    files: OnceLock<FileWatcher>,
     /// The one empty `version_info`.
     no_version: Arc<str>,
     state: Mutex<State>,
@@ -139,6 +143,7 @@ impl ClusterManager {
             },
             shared,
             resolvers,
+            files: OnceLock::new(),
             no_version: Arc::from(""),
             state: Mutex::default(),
         });
@@ -285,9 +290,21 @@ impl ClusterManager {
         let connection_hash = connection_hash(&cluster);
         let spec = convert::compile(cluster, &self.parts)?;
         let id = self.server.cluster_names.intern(&spec.name);
+        let serial = {
+            let mut state = self.state();
+            state.serial += 1;
+            state.serial
+        };
+        if spec.eds.is_some() {
+            self.check_node().map_err(|error| vec![error])?;
+        }
+        // Validation reads no file.
+        let watched = spec.eds.as_ref().filter(|_| self.resolvers.is_some());
+        let watch = watched
+            .map(|source| self.watch_eds(source, id, serial))
+            .transpose()
+            .map_err(|error| vec![error])?;
         let mut state = self.state();
-        state.serial += 1;
-        let serial = state.serial;
         let entry = state.clusters.entry(id).or_default();
         let version = self.make_version(
             entry,
@@ -298,8 +315,10 @@ impl ClusterManager {
                 connection_hash,
                 origin,
                 serial,
+                watch,
             },
         );
+        let is_discovered = version.eds.is_some();
         let (is_ready, wait) = (version.is_ready(), version.wait_for_warm);
         let is_new = entry.active.is_none();
         if is_new && state.init.stage() != InitStage::Done {
@@ -329,6 +348,9 @@ impl ClusterManager {
             self.count(entry);
         }
         self.advance(state);
+        if is_discovered {
+            self.read_assignment(id, serial);
+        }
         Ok(true)
     }
 
@@ -407,7 +429,12 @@ impl ClusterManager {
         else {
             return;
         };
+        let before = version.hosts.clone();
         version.sort_hosts_anew();
+        if version.hosts.len() != before.len() {
+            // Those that are gone are not asked any more.
+            self.check_hosts(version, &before);
+        }
         version.show_membership();
         self.stats.inc(ManagerStats::CLUSTER_UPDATED);
         self.show(&state, id);
@@ -512,5 +539,7 @@ impl ClusterManager {
     }
 }
 
+#[cfg(test)]
+mod eds_tests;
 #[cfg(test)]
 mod tests;

@@ -11,10 +11,11 @@ use crate::convert::{EndpointAddress, EndpointSpec, LocalitySpec};
 use crate::dns::DnsHosts;
 use crate::health::Checkers;
 use crate::host::{Health, HealthFlags, Host, HostConfig};
-use crate::host_set::{LocalityGroup, PriorityOptions, PrioritySet};
+use crate::host_set::{LocalityGroup, LocalityHosts, PriorityOptions, PrioritySet};
 use crate::info::{ClusterInfo, ClusterKind};
 use crate::stats::ClusterStats as S;
 
+use super::eds::Eds;
 use super::on_demand::OnDemand;
 use super::outlier::Sweeps;
 use super::removal::{self, Removal};
@@ -32,6 +33,8 @@ pub(super) struct Version {
     pub(super) dns: Option<Box<DnsHosts>>,
     /// Hosts that workers make.
     pub(super) on_demand: Option<Box<OnDemand>>,
+    /// Where its endpoints are discovered; dropping it ends that.
+    pub(super) eds: Option<Box<Eds>>,
     /// Active health checks; dropping them ends them.
     pub(super) checkers: Option<Box<Checkers>>,
     /// `ignore_new_hosts_until_first_hc`
@@ -57,6 +60,7 @@ impl Version {
     /// Whether it can serve.
     pub(super) fn is_ready(&self) -> bool {
         self.dns.as_ref().is_none_or(|dns| dns.is_resolved())
+            && self.eds.as_ref().is_none_or(|eds| eds.is_answered())
             && (self.checkers.as_ref()).is_none_or(|checkers| checkers.is_ready())
     }
 
@@ -92,11 +96,27 @@ impl Version {
     /// Sorts the hosts by health anew, which has changed.
     pub(super) fn sort_hosts_anew(&mut self) {
         self.health_is_stale = false;
-        let hosts = self.hosts.rebuilt(self.info.priorities);
+        // EDS clusters give up at once a host that is not named any more and fails now.
+        let is_over = |host: &Host| {
+            host.health_flags()
+                .intersects(HealthFlags::PENDING_DYNAMIC_REMOVAL)
+                && removal::has_failed(host)
+        };
+        let membership =
+            self.info.kind == ClusterKind::Eds && self.hosts.hosts().any(|host| is_over(host));
+        let hosts = match membership {
+            false => self.hosts.rebuilt(self.info.priorities),
+            true => {
+                let weight = |locality: &LocalityHosts, _| locality.weight;
+                let left = self.hosts.filtered(|host| !is_over(host), weight);
+                left.continue_from(&self.hosts);
+                left
+            }
+        };
         self.set_hosts(HostChange {
             hosts: Arc::new(hosts),
             changed: true,
-            membership: false,
+            membership,
         });
     }
 
@@ -127,9 +147,12 @@ impl Version {
         if let Some(detector) = &self.info.outlier {
             detector.on_hosts(&self.hosts);
         }
-        // Envoy sets this one in STRICT_DNS clusters (and later EDS) only, when it has heard of hosts.
-        let is_known = self.info.kind == ClusterKind::StrictDns;
-        if is_known && stats.counter(S::UPDATE_SUCCESS) > 0 {
+        // Envoy sets this one in STRICT_DNS and EDS clusters only, when it has heard of hosts.
+        let is_known = match self.info.kind {
+            ClusterKind::StrictDns => stats.counter(S::UPDATE_SUCCESS) > 0,
+            kind => kind == ClusterKind::Eds,
+        };
+        if is_known {
             stats.gauge_set(S::MAX_HOST_WEIGHT, u64::from(heaviest));
         }
     }

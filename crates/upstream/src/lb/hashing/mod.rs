@@ -115,13 +115,14 @@ impl Shares {
 
 /// The key of `host`: its metadata `envoy.lb` / `hash_key`, else its name or address.
 fn key_of(host: &Host, use_hostname: bool) -> Cow<'_, str> {
-    let given = host
-        .metadata()
+    let metadata = host.metadata();
+    let given = metadata
+        .as_ref()
         .and_then(|m| m.get("envoy.lb", ["hash_key"]));
     if let Some(Kind::StringValue(key)) = given.and_then(|value| value.kind.as_ref())
         && !key.is_empty()
     {
-        return Cow::Borrowed(key);
+        return Cow::Owned(key.clone());
     }
     match use_hostname {
         true => Cow::Borrowed(host.hostname()),

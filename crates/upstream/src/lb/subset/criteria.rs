@@ -3,6 +3,8 @@
 use nuncio_config::api::protobuf::{Value, value::Kind};
 use nuncio_route::LB_NAMESPACE;
 
+use nuncio_sdk::metadata::DynamicMetadata;
+
 use crate::host::Host;
 
 /// A key that is equal for equal criteria: keys and values, in order of keys, without ambiguity.
@@ -50,9 +52,13 @@ fn push_value(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
-/// What a host has under `key`: several values if it is a list that stands for any of its elements.
-pub(super) fn values_of<'h>(host: &'h Host, key: &str, list_as_any: bool) -> Option<&'h [Value]> {
-    let value = host.metadata()?.namespace(LB_NAMESPACE)?.fields.get(key)?;
+/// What a host's metadata have under `key`: several values if it is a list that stands for any of its elements.
+pub(super) fn values_of<'m>(
+    metadata: Option<&'m DynamicMetadata>,
+    key: &str,
+    list_as_any: bool,
+) -> Option<&'m [Value]> {
+    let value = metadata?.namespace(LB_NAMESPACE)?.fields.get(key)?;
     match &value.kind {
         Some(Kind::ListValue(list)) if list_as_any => Some(&list.values),
         _ => Some(std::slice::from_ref(value)),
@@ -61,7 +67,9 @@ pub(super) fn values_of<'h>(host: &'h Host, key: &str, list_as_any: bool) -> Opt
 
 /// Whether a host has all of `criteria` (Envoy's `metadataLabelMatch`).
 pub(super) fn matches(host: &Host, criteria: &[(Box<str>, Value)], list_as_any: bool) -> bool {
+    let metadata = host.metadata();
     criteria.iter().all(|(key, wanted)| {
-        values_of(host, key, list_as_any).is_some_and(|values| values.contains(wanted))
+        values_of(metadata.as_deref(), key, list_as_any)
+            .is_some_and(|values| values.contains(wanted))
     })
 }

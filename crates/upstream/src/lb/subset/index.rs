@@ -211,8 +211,9 @@ impl Gathered {
 /// The criteria of all subsets of `selector` in which `host` is: none if it lacks one of the keys.
 fn keys_of(host: &Host, selector: &Selector, list_as_any: bool) -> Vec<Box<[u8]>> {
     let mut keys = vec![Vec::new()];
+    let metadata = host.metadata();
     for name in &selector.keys {
-        let Some(values) = values_of(host, name, list_as_any) else {
+        let Some(values) = values_of(metadata.as_deref(), name, list_as_any) else {
             return Vec::new();
         };
         keys = keys

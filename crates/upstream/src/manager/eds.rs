@@ -1,0 +1,415 @@
+//! Clusters whose endpoints are discovered (Envoy's `EdsClusterImpl`), and the files from which they are.
+//!
+//! Whoever subscribes hands assignments to [`ClusterManager::add_or_update_assignment`]; for files that is this module.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nuncio_config::api::endpoint::ClusterLoadAssignment;
+use nuncio_config::discovery::{DiscoveryFile, DiscoveryFileError};
+use nuncio_config::{ConfigError, Diagnostic, any};
+use nuncio_event::{FileWatcher, Watch};
+use nuncio_sdk::ClusterId;
+use nuncio_stats::{Group, TextReadout};
+use tokio::task::AbortHandle;
+
+use super::assign::assign;
+use super::version::Version;
+use super::{ClusterManager, Entry, State};
+use crate::convert::{self, Assignment, EdsSource};
+use crate::info::ClusterInfo;
+use crate::stats::{ClusterStats as S, ManagerStats, SubscriptionStats};
+
+/// The subscription of one version.
+pub(super) struct Eds {
+    service_name: Arc<str>,
+    path: PathBuf,
+    serial: u64,
+    /// There was an answer, good or bad: as in Envoy, nothing waits for a better one.
+    answered: bool,
+    stats: Arc<Group>,
+    version_text: TextReadout,
+    /// Reads the file again when it is replaced; ends with this.
+    _watch: Option<Watch>,
+    /// Forgets the endpoints after `endpoint_stale_after`.
+    stale: Option<AbortHandle>,
+}
+
+impl Drop for Eds {
+    fn drop(&mut self) {
+        self.stop_timer();
+    }
+}
+
+impl Eds {
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    fn stop_timer(&mut self) {
+        if let Some(timer) = self.stale.take() {
+            timer.abort();
+        }
+    }
+}
+
+/// What a subscription begins with.
+pub(super) struct Subscription {
+    pub(super) source: EdsSource,
+    pub(super) watch: Option<Watch>,
+    pub(super) serial: u64,
+}
+
+/// An answer that is not taken.
+struct Refused(Vec<ConfigError>);
+
+impl Refused {
+    fn because(path: &str, message: String) -> Self {
+        Self(vec![ConfigError::new(path, message)])
+    }
+}
+
+impl ClusterManager {
+    /// Whoever subscribes must say who it is, as in Envoy, even to a file.
+    pub(super) fn check_node(&self) -> Result<(), ConfigError> {
+        let local = &self.server.local_info;
+        if !local.node_id.is_empty() && !local.cluster.is_empty() {
+            return Ok(());
+        }
+        Err(ConfigError::new(
+            "eds_cluster_config",
+            "node 'id' and 'cluster' are required. Set it either in 'node' config or via --service-node and --service-cluster options.",
+        ))
+    }
+
+    /// Watches the file of an EDS cluster.
+    pub(super) fn watch_eds(
+        &self,
+        source: &EdsSource,
+        id: ClusterId,
+        serial: u64,
+    ) -> Result<Watch, ConfigError> {
+        let manager = self.this.clone();
+        let call = move || {
+            if let Some(manager) = manager.upgrade() {
+                manager.read_assignment(id, serial);
+            }
+        };
+        let file = &source.file;
+        let watch = || -> io::Result<Watch> {
+            let files = self.files()?;
+            match &file.watched_directory {
+                None => files.watch_file(&file.path, call),
+                Some(directory) => files.watch_directory(directory, call),
+            }
+        };
+        watch().map_err(|error| {
+            let path = "eds_cluster_config.eds_config.path_config_source";
+            let file = file.path.display();
+            ConfigError::new(path, format!("unable to watch '{file}': {error}"))
+        })
+    }
+
+    /// The watcher of all files.
+    fn files(&self) -> io::Result<FileWatcher> {
+        if let Some(files) = self.files.get() {
+            return Ok(files.clone());
+        }
+        let files = FileWatcher::new()?;
+        Ok(self.files.get_or_init(|| files).clone())
+    }
+
+    pub(super) fn make_eds(&self, info: &ClusterInfo, subscription: Subscription) -> Box<Eds> {
+        let Subscription {
+            source,
+            watch,
+            serial,
+        } = subscription;
+        let prefix = info.stats.prefix();
+        Box::new(Eds {
+            service_name: source.service_name,
+            path: source.file.path,
+            serial,
+            answered: false,
+            stats: info.stats.beside(SubscriptionStats::SCHEMA),
+            version_text: (self.server.stats).text_readout(&format!("{prefix}.version_text")),
+            _watch: watch,
+            stale: None,
+        })
+    }
+
+    /// The assignment of an EDS cluster: its newest version takes it over. Hosts that it had stay the same, with their health
+    /// and their connections; the first assignment makes a cluster ready.
+    ///
+    /// # Errors
+    /// Everything that is wrong, with paths relative to the message; the cluster stays as it was, but does not wait any longer.
+    pub fn add_or_update_assignment(
+        &self,
+        cluster: &str,
+        assignment: ClusterLoadAssignment,
+    ) -> Result<(), Vec<ConfigError>> {
+        let unknown = || {
+            let message = format!("there is no EDS cluster '{cluster}'");
+            vec![ConfigError::new("cluster_name", message)]
+        };
+        let id = self.server.cluster_names.lookup(cluster);
+        let found = id.and_then(|id| {
+            let state = self.state();
+            let newest = state.clusters.get(&id)?.newest()?;
+            Some((id, newest.eds.as_ref()?.serial))
+        });
+        let (id, serial) = found.ok_or_else(unknown)?;
+        self.take_assignment(id, serial, Some(assignment))
+            .map_err(|Refused(errors)| errors)
+    }
+
+    /// Reads the file of a version: when it is added, and when the file is replaced.
+    pub(super) fn read_assignment(&self, id: ClusterId, serial: u64) {
+        let begun = self.with_eds(id, serial, |version, eds| {
+            version.stats.inc(S::UPDATE_ATTEMPT);
+            (eds.path.clone(), version.clone())
+        });
+        let Some((path, info)) = begun else {
+            return;
+        };
+        let file = match DiscoveryFile::read(&path) {
+            Ok(file) => file,
+            Err(DiscoveryFileError::Unreadable(errors)) => {
+                info.stats.inc(S::UPDATE_FAILURE);
+                self.not_taken(id, serial, "Filesystem config update failure", &errors);
+                return;
+            }
+            Err(DiscoveryFileError::Rejected(errors)) => {
+                self.rejected(id, serial, &errors);
+                return;
+            }
+        };
+        let result = match file.resources.as_slice() {
+            [] => {
+                info.stats.inc(S::UPDATE_EMPTY);
+                self.take_assignment(id, serial, None)
+            }
+            [resource] => any::unpack::<ClusterLoadAssignment>(resource)
+                .map_err(|error| Refused(vec![error]))
+                .and_then(|assignment| self.take_assignment(id, serial, Some(assignment)))
+                .map_err(|Refused(errors)| {
+                    let within = |error: ConfigError| error.within("resources[0]");
+                    Refused(errors.into_iter().map(within).collect())
+                }),
+            several => Err(Refused::because(
+                "resources",
+                format!("Unexpected EDS resource length: {}", several.len()),
+            )),
+        };
+        if let Err(Refused(errors)) = result {
+            self.rejected(id, serial, &file.diagnose(&errors));
+            return;
+        }
+        info.stats.inc(S::UPDATE_SUCCESS);
+        let version = twox_hash::XxHash64::oneshot(0, file.version_info.as_bytes());
+        info.stats.gauge_set(S::VERSION, version);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default().as_millis() as u64;
+        self.with_eds(id, serial, |_, eds| {
+            eds.stats.gauge_set(SubscriptionStats::UPDATE_TIME, now);
+            eds.version_text.set(&file.version_info);
+        });
+        log::debug!(target: "config", "{}: '{}' taken", info.name, path.display());
+    }
+
+    fn rejected(&self, id: ClusterId, serial: u64, errors: &[Diagnostic]) {
+        self.with_eds(id, serial, |_, eds| {
+            eds.stats.inc(SubscriptionStats::UPDATE_REJECTED);
+        });
+        self.not_taken(id, serial, "Filesystem config update rejected", errors);
+    }
+
+    /// The endpoints stay as they are; who waits for the cluster waits no longer.
+    fn not_taken(&self, id: ClusterId, serial: u64, what: &str, errors: &[Diagnostic]) {
+        for error in errors {
+            log::warn!(target: "config", "{what}: {error}");
+        }
+        // Nothing to be refused.
+        let _ = self.take_assignment(id, serial, None);
+    }
+
+    fn with_eds<T>(
+        &self,
+        id: ClusterId,
+        serial: u64,
+        call: impl FnOnce(&Arc<ClusterInfo>, &mut Eds) -> T,
+    ) -> Option<T> {
+        let mut state = self.state();
+        let (version, _) = find(&mut state, id, serial)?;
+        let info = version.info.clone();
+        Some(call(&info, version.eds.as_mut()?))
+    }
+
+    /// Takes over an assignment; without one, only that there was an answer.
+    fn take_assignment(
+        &self,
+        id: ClusterId,
+        serial: u64,
+        message: Option<ClusterLoadAssignment>,
+    ) -> Result<(), Refused> {
+        let wanted = self.with_eds(id, serial, |info, eds| {
+            (eds.service_name.clone(), info.priorities)
+        });
+        let Some((service_name, priorities)) = wanted else {
+            return Ok(());
+        };
+        let assignment = match message {
+            None => None,
+            Some(message) if *message.cluster_name != *service_name => {
+                return Err(Refused::because(
+                    "cluster_name",
+                    format!(
+                        "Unexpected EDS cluster (expecting {service_name}): {}",
+                        message.cluster_name
+                    ),
+                ));
+            }
+            Some(message) => Some(convert::assignment(message, priorities).map_err(Refused)?),
+        };
+        self.apply_assignment(id, serial, assignment);
+        Ok(())
+    }
+
+    fn apply_assignment(&self, id: ClusterId, serial: u64, assignment: Option<Assignment>) {
+        let mut state = self.state();
+        // The hosts of the version that serves now go on in one that warms.
+        let serving = (state.clusters.get(&id))
+            .and_then(|entry| entry.active.as_ref())
+            .map(|active| active.hosts.clone());
+        let Some((version, in_warming)) = find(&mut state, id, serial) else {
+            return;
+        };
+        let was_ready = version.is_ready();
+        let mut touched = 0;
+        if let Some(eds) = &mut version.eds {
+            let is_first = !std::mem::replace(&mut eds.answered, true);
+            if let Some(assignment) = assignment {
+                eds.stop_timer();
+                if let Some(after) = assignment.options.stale_after {
+                    version.info.stats.inc(S::ASSIGNMENT_TIMEOUT_RECEIVED);
+                    eds.stale = Some(self.forget_after(after, id, serial));
+                }
+                let before = match serving {
+                    Some(serving) if is_first => serving,
+                    _ => version.hosts.clone(),
+                };
+                touched = self.set_assignment(version, &before, assignment, is_first);
+            }
+        }
+        let is_ready = version.is_ready();
+        if in_warming {
+            if is_ready {
+                self.activate(&mut state, id);
+                if let Some(entry) = state.clusters.get_mut(&id) {
+                    self.count(entry);
+                }
+            }
+        } else if touched > 0 || (is_ready && !was_ready) {
+            version.show_membership();
+            if was_ready {
+                self.stats.add(ManagerStats::CLUSTER_UPDATED, touched);
+            }
+            if is_ready {
+                self.show(&state, id);
+            }
+        }
+        if is_ready {
+            state.init.remove(id);
+        }
+        self.advance(state);
+    }
+
+    /// Returns in how many priorities something is different.
+    fn set_assignment(
+        &self,
+        version: &mut Version,
+        before: &super::PrioritySet,
+        assignment: Assignment,
+        is_first: bool,
+    ) -> u64 {
+        let Assignment {
+            localities,
+            options,
+        } = assignment;
+        let info = &version.info;
+        let same_drops = match (&info.drop_overload, &options.drop_overload) {
+            (Some(old), Some(new)) => old.is_same(new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        if info.priorities != options.priorities || !same_drops {
+            version.info = Arc::new(ClusterInfo {
+                priorities: options.priorities,
+                drop_overload: match same_drops {
+                    true => info.drop_overload.clone(),
+                    false => options.drop_overload.map(Arc::new),
+                },
+                ..ClusterInfo::clone(info)
+            });
+        }
+        let checked = version.checkers.is_some();
+        let removal = version.info.removal;
+        let assigned = assign(&localities, options.priorities, before, checked, removal);
+        let stats = version.info.stats.clone();
+        // Envoy chooses a transport socket for each host that it makes, and makes all anew.
+        stats.add(S::TOTAL_MATCH_COUNT, assigned.endpoints as u64);
+        let mut change = assigned.change;
+        if is_first && change.count() > 0 {
+            // New to this version, though the one before may have had the same.
+            (change.changed, change.membership) = (true, true);
+        }
+        // Envoy counts each priority.
+        stats.add(S::MEMBERSHIP_CHANGE, assigned.moved.saturating_sub(1));
+        if version.set_hosts(change) {
+            self.check_hosts(version, before);
+        } else {
+            stats.inc(S::UPDATE_NO_REBUILD);
+        }
+        assigned.touched
+    }
+
+    fn forget_after(&self, after: Duration, id: ClusterId, serial: u64) -> AbortHandle {
+        let manager = self.this.clone();
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            if let Some(manager) = manager.upgrade() {
+                manager.on_stale(id, serial);
+            }
+        });
+        task.abort_handle()
+    }
+
+    /// The endpoints may not be used any longer.
+    fn on_stale(&self, id: ClusterId, serial: u64) {
+        let nothing = self.with_eds(id, serial, |info, eds| {
+            info.stats.inc(S::ASSIGNMENT_STALE);
+            // It is this timer that runs now.
+            eds.stale = None;
+            convert::assignment(ClusterLoadAssignment::default(), info.priorities).ok()
+        });
+        if let Some(Some(nothing)) = nothing {
+            self.apply_assignment(id, serial, Some(nothing));
+        }
+    }
+}
+
+/// The version with this subscription, and whether it is warming.
+fn find(state: &mut State, id: ClusterId, serial: u64) -> Option<(&mut Version, bool)> {
+    let Entry {
+        active, warming, ..
+    } = &mut **state.clusters.get_mut(&id)?;
+    let is_it = |version: &&mut Version| {
+        let eds = version.eds.as_ref();
+        eds.is_some_and(|eds| eds.serial == serial)
+    };
+    let warming = warming.as_deref_mut().filter(is_it);
+    let in_warming = warming.is_some();
+    let version = warming.or_else(|| active.as_mut().filter(is_it))?;
+    Some((version, in_warming))
+}
