@@ -148,14 +148,12 @@ impl ClusterManager {
             && (version.info.outlier.as_ref())
                 .is_some_and(|detector| detector.on_health_check_success(host, clock::now()));
         let is_shown = was_ready && !in_warming;
-        if next.changed || unejected {
-            if is_shown {
-                self.show_health_soon(id, version);
-            } else {
-                version.sort_hosts_anew();
-            }
+        if (next.changed || unejected) && is_shown {
+            self.show_health_soon(id, version);
         }
         if version.is_ready() && !was_ready {
+            // Once for all findings up to now: there may be as many as hosts, and nobody has seen any of them.
+            version.sort_hosts_anew();
             if in_warming {
                 self.activate(&mut state, id);
                 if let Some(entry) = state.clusters.get_mut(&id) {
