@@ -246,41 +246,10 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         pipe: &mut Pipe,
-    ) -> Poll<io::Result<usize>> {
-        debug_assert!(self.can_splice());
-        let result = self.stream.poll_splice_out(cx, pipe);
-        self.count_sent(&result);
-        result
-    }
-
-    /// See [`Stream::poll_splice_part_out`]. Only where [`Self::can_splice`].
-    ///
-    /// # Errors
-    /// Of the socket.
-    pub fn poll_splice_part_out(
-        &mut self,
-        cx: &mut Context<'_>,
-        pipe: &mut Pipe,
-        max: usize,
         more: bool,
     ) -> Poll<io::Result<usize>> {
         debug_assert!(self.can_splice());
-        let result = self.stream.poll_splice_part_out(cx, pipe, max, more);
-        self.count_sent(&result);
-        result
-    }
-
-    /// See [`Stream::poll_write_more`]. Only where [`Self::can_splice`].
-    ///
-    /// # Errors
-    /// Of the socket.
-    pub fn poll_write_more(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut Buffer,
-    ) -> Poll<io::Result<usize>> {
-        debug_assert!(self.can_splice());
-        let result = self.stream.poll_write_more(cx, buffer);
+        let result = self.stream.poll_splice_out(cx, pipe, more);
         self.count_sent(&result);
         result
     }

@@ -11,7 +11,6 @@ use std::task::{Context, Poll, ready};
 
 use nuncio_buffer::Buffer;
 use rustix::io::Errno;
-use rustix::net::{self, SendFlags};
 use rustix::pipe::{self, PipeFlags, SpliceFlags};
 use tokio::io::Interest;
 
@@ -119,6 +118,35 @@ impl Pipe {
         self.len == 0
     }
 
+    /// Puts bytes of ours behind what it holds, and consumes them: all (up to 4,096) or, where there is no room, none.
+    /// Returns whether there was room.
+    ///
+    /// # Errors
+    /// The kernel's; none is expected.
+    pub fn write(&mut self, bytes: &mut Buffer) -> io::Result<bool> {
+        let count = unless_full(rustix::io::write(&self.ends().write, bytes))?;
+        bytes.consume(count);
+        self.len += count;
+        Ok(bytes.is_empty())
+    }
+
+    /// Puts at most `max` bytes of another pipe behind what it holds. Returns how many; 0 where there is no room.
+    ///
+    /// # Errors
+    /// The kernel's; none is expected.
+    pub fn append(&mut self, from: &mut Pipe, max: usize) -> io::Result<usize> {
+        let max = max.min(from.len);
+        if max == 0 {
+            return Ok(0);
+        }
+        let (from_end, to_end) = (&from.ends().read, &self.ends().write);
+        let moved = pipe::splice(from_end, None, to_end, None, max, SpliceFlags::NONBLOCK);
+        let count = unless_full(moved)?;
+        from.len -= count;
+        self.len += count;
+        Ok(count)
+    }
+
     fn ends(&self) -> &Ends {
         self.ends.as_ref().expect("taken only by drop")
     }
@@ -174,7 +202,8 @@ impl Stream {
         }
     }
 
-    /// Sends what `pipe` holds. Returns how much the socket took; an empty pipe is sent at once, as 0 bytes.
+    /// Sends what `pipe` holds; with `more` the kernel may wait for what is sent next. Returns how much the socket took; an empty
+    /// pipe is sent at once, as 0 bytes.
     ///
     /// # Errors
     /// The kernel's, mostly a reset by the peer.
@@ -182,57 +211,13 @@ impl Stream {
         &mut self,
         cx: &mut Context<'_>,
         pipe: &mut Pipe,
-    ) -> Poll<io::Result<usize>> {
-        // Not more than there is: the kernel would wait a moment for what follows, as with `MSG_MORE`.
-        let len = pipe.len;
-        self.poll_splice_part_out(cx, pipe, len, false)
-    }
-
-    /// Sends what `buffer` holds and consumes what was taken; more follows at once, for which the kernel may wait
-    /// (`MSG_MORE`).
-    ///
-    /// # Errors
-    /// The kernel's, mostly a reset by the peer.
-    pub fn poll_write_more(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut Buffer,
-    ) -> Poll<io::Result<usize>> {
-        if buffer.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        loop {
-            ready!(self.poll_write_ready(cx))?;
-            let sent = each!(&*self, inner => inner.try_io(Interest::WRITABLE, || {
-                Ok(net::send(inner, buffer, SendFlags::MORE | SendFlags::NOSIGNAL)?)
-            }));
-            match sent {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(sent) => {
-                    buffer.consume(sent);
-                    return Poll::Ready(Ok(sent));
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-
-    /// Sends at most `max` bytes of what `pipe` holds. With `more` the kernel may wait for what is sent next.
-    ///
-    /// # Errors
-    /// As [`Self::poll_splice_out`].
-    pub fn poll_splice_part_out(
-        &mut self,
-        cx: &mut Context<'_>,
-        pipe: &mut Pipe,
-        max: usize,
         more: bool,
     ) -> Poll<io::Result<usize>> {
-        let len = max.min(pipe.len);
-        if len == 0 {
+        if pipe.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let ends = pipe.ends();
+        // Not more than there is: the kernel would wait a moment for what follows, as with `more`.
+        let (ends, len) = (pipe.ends(), pipe.len);
         let flags = match more {
             true => SpliceFlags::NONBLOCK | SpliceFlags::MORE,
             false => SpliceFlags::NONBLOCK,
@@ -255,6 +240,13 @@ impl Stream {
 
 fn splice(from: &impl AsFd, to: &impl AsFd, max: usize, flags: SpliceFlags) -> io::Result<usize> {
     Ok(pipe::splice(from, None, to, None, max, flags)?)
+}
+
+fn unless_full(moved: rustix::io::Result<usize>) -> io::Result<usize> {
+    match moved {
+        Err(Errno::AGAIN) => Ok(0),
+        other => Ok(other?),
+    }
 }
 
 /// Whether the kernel, or what filters its calls, does not splice this at all.

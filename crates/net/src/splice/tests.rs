@@ -35,7 +35,7 @@ async fn relay(mut from: Stream, mut to: Stream) {
             break;
         }
         while !pipe.is_empty() {
-            poll_fn(|cx| to.poll_splice_out(cx, &mut pipe))
+            poll_fn(|cx| to.poll_splice_out(cx, &mut pipe, false))
                 .await
                 .unwrap();
         }
@@ -69,9 +69,9 @@ async fn everything_arrives_in_order_whatever_the_sizes_of_the_pieces() {
     assert!(received == sent);
 }
 
-/// A pipe may go out in parts, with bytes of ours between them.
+/// What comes through one pipe may be cut into pieces with bytes of ours between them, in another.
 #[tokio::test]
-async fn parts_of_a_pipe_go_out_between_other_bytes() {
+async fn pieces_of_a_pipe_go_out_between_other_bytes() {
     let (mut from, mut sender) = tcp_pair().await;
     let (mut to, mut reader) = tcp_pair().await;
     let sent = pattern(10_000);
@@ -80,23 +80,45 @@ async fn parts_of_a_pipe_go_out_between_other_bytes() {
     let mut left = sent.as_slice();
     while !left.is_empty() {
         let mut pipe = Pipe::take().unwrap();
+        let mut framed = Pipe::take().unwrap();
         fill(&mut from, &mut pipe, 4_000).await.unwrap();
         while !pipe.is_empty() {
             let mut head = Buffer::from(b"head");
-            let written = poll_fn(|cx| to.poll_write_more(cx, &mut head)).await;
-            assert_eq!((written.unwrap(), head.len()), (4, 0));
+            assert!(framed.write(&mut head).unwrap() && head.is_empty());
             expected.extend_from_slice(b"head");
-            let more = pipe.len() > 1_500;
-            let part = poll_fn(|cx| to.poll_splice_part_out(cx, &mut pipe, 1_500, more)).await;
-            let (now, rest) = left.split_at(part.unwrap());
-            assert!(now.len() <= 1_500);
+            let moved = framed.append(&mut pipe, 1_500).unwrap();
+            let (now, rest) = left.split_at(moved);
+            assert!((1..=1_500).contains(&now.len()));
             expected.extend_from_slice(now);
             left = rest;
+        }
+        while !framed.is_empty() {
+            poll_fn(|cx| to.poll_splice_out(cx, &mut framed, true))
+                .await
+                .unwrap();
         }
     }
     let mut received = vec![0; expected.len()];
     reader.read_exact(&mut received).await.unwrap();
     assert!(received == expected);
+}
+
+#[tokio::test]
+async fn a_full_pipe_takes_nothing() {
+    let (mut from, mut sender) = tcp_pair().await;
+    sender.write_all(&pattern(100)).await.unwrap();
+    let (mut pipe, mut full) = (Pipe::take().unwrap(), Pipe::take().unwrap());
+    fill(&mut from, &mut pipe, 100).await.unwrap();
+    let page = pattern(4_096);
+    let mut head = Buffer::from(&page[..]);
+    while full.write(&mut head).unwrap() {
+        head = Buffer::from(&page[..]);
+    }
+    assert_eq!((head.len(), full.len() % 4_096), (4_096, 0));
+    assert_eq!(full.append(&mut pipe, 100).unwrap(), 0);
+    assert_eq!(pipe.len(), 100);
+    assert_eq!(pipe.append(&mut full, 1_000).unwrap(), 1_000);
+    assert_eq!(pipe.len(), 1_100);
 }
 
 #[tokio::test]
@@ -145,7 +167,7 @@ async fn a_reader_that_stalls_leaves_the_rest_in_the_pipe_and_the_sender_waiting
     };
     let reading = async {
         // As far as the kernel takes it.
-        while !(to.poll_splice_out(&mut cx, &mut pipe).is_pending()) {
+        while !(to.poll_splice_out(&mut cx, &mut pipe, false).is_pending()) {
             if pipe.is_empty() {
                 held += fill(&mut from, &mut pipe, usize::MAX).await.unwrap();
             }
@@ -153,7 +175,7 @@ async fn a_reader_that_stalls_leaves_the_rest_in_the_pipe_and_the_sender_waiting
         assert!(held < sent.len(), "the kernel has no room for everything");
         let finish = async {
             while !pipe.is_empty() {
-                poll_fn(|cx| to.poll_splice_out(cx, &mut pipe))
+                poll_fn(|cx| to.poll_splice_out(cx, &mut pipe, false))
                     .await
                     .unwrap();
             }
@@ -184,7 +206,7 @@ async fn a_peer_that_is_gone_is_an_error_or_an_end() {
     sender.write_all(&pattern(1_000)).await.unwrap();
     fill(&mut from, &mut pipe, 64).await.unwrap();
     poll_fn(|cx| to.poll_read_ready(cx)).await.unwrap();
-    poll_fn(|cx| to.poll_splice_out(cx, &mut pipe))
+    poll_fn(|cx| to.poll_splice_out(cx, &mut pipe, false))
         .await
         .unwrap_err();
     assert_eq!(pipe.len(), 64, "still there");

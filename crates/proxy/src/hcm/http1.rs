@@ -331,7 +331,7 @@ impl ServerConnection {
             return false;
         }
         let result = match &mut self.pipe {
-            Some(pipe) => self.down.io.poll_splice_out(cx, pipe),
+            Some(pipe) => self.down.io.poll_splice_out(cx, pipe, false),
             None => self.down.io.poll_write(cx, &mut self.write),
         };
         match result {

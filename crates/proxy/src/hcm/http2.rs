@@ -19,6 +19,7 @@ use nuncio_buffer::Buffer;
 use nuncio_event::{Timer, clock};
 use nuncio_http::h2::{self, Role, StreamKey};
 use nuncio_http::{HeaderMap, Message};
+use nuncio_net::Pipe;
 use nuncio_sdk::http2::KeepaliveTimer;
 use nuncio_sdk::{DownstreamConnection, Http2Stats};
 use tokio::time::Instant;
@@ -111,6 +112,8 @@ pub(super) struct ServerConnection {
     write: Buffer,
     /// A body that goes out beside `write`.
     bulk: Option<Bulk>,
+    /// For the frames of the next one, in a round in which there may be one.
+    frames: Option<Pipe>,
     /// No more is encoded while so much waits to be written.
     write_limit: usize,
     slots: Vec<Slot>,
@@ -173,6 +176,7 @@ impl ServerConnection {
             scratch: Message::new(),
             write,
             bulk: None,
+            frames: None,
             slots: Vec::new(),
             open: 0,
             ready: ReadySet::default(),
@@ -350,12 +354,14 @@ impl ServerConnection {
         }
         due.clear();
         self.next_due = due;
+        self.frames = None;
         true
     }
 
     fn drive_slot(&mut self, index: u32, now: Instant) {
         let key = StreamKey(index);
-        let takes_pipe = self.takes_pipe(key);
+        let stream = self.slots[index as usize].stream.as_ref();
+        let takes_pipe = stream.is_some_and(|stream| stream.out.started) && self.takes_pipe(key);
         let has_bulk = self.has_bulk(key);
         let slot = &mut self.slots[index as usize];
         let Some(stream) = &mut slot.stream else {
@@ -364,7 +370,7 @@ impl ServerConnection {
         if !slot.flushing {
             let room = self.write.len() < self.write_limit;
             let may_read = room && !has_bulk && stream.out.data.len() < HANDOVER;
-            stream.out.takes_pipe = takes_pipe && stream.out.started;
+            stream.out.takes_pipe = takes_pipe;
             let mut cx = Context::from_waker(&slot.waker);
             let progress = stream.poll(&mut cx, may_read, now);
             if slot.owed > 0 && !stream.is_backed_up_request() {

@@ -1,8 +1,10 @@
 //! A body that goes from socket to socket: its DATA frames are a head of ours and a payload that stays in the kernel.
 //!
-//! One stream of a connection at a time may send like this. Between two frames everything else that waits goes first; in
-//! the middle of a frame nothing else may be sent, whatever happens to the stream.
+//! Frames are put together in a pipe of their own, as many as it holds, and go out at once: the socket's lock, its pushes and
+//! the client's wake-ups cost more than all else. One stream of a connection at a time may send like this. Between two lots of
+//! frames everything else that waits goes first; in the middle of a lot nothing else may be sent, whatever happens to the stream.
 
+use std::io;
 use std::task::{Context, Poll};
 
 use nuncio_buffer::Buffer;
@@ -10,7 +12,7 @@ use nuncio_http::h2::StreamKey;
 use nuncio_net::Pipe;
 use tokio::time::Instant;
 
-use super::ServerConnection;
+use super::{ServerConnection, TURN};
 use crate::hcm::accepted::Ended;
 use crate::hcm::stats::HttpStats;
 use crate::stream::Stream;
@@ -22,10 +24,12 @@ const LEAST_WINDOW: usize = 64 * 1024;
 pub(super) struct Bulk {
     key: StreamKey,
     pipe: Pipe,
-    /// What is not sent yet of the head of the present frame.
+    /// What is not framed yet of the head of the present frame.
     head: Buffer,
-    /// What is not sent yet of its payload.
+    /// What is not framed yet of its payload.
     left: usize,
+    /// Frames, the last one perhaps not complete.
+    framed: Pipe,
     /// The body ends with the pipe.
     end: bool,
     /// The stream is gone: the present frame is the last.
@@ -33,15 +37,37 @@ pub(super) struct Bulk {
 }
 
 impl Bulk {
-    fn is_between_frames(&self) -> bool {
-        self.left == 0 && self.head.is_empty()
+    fn is_in_frame(&self) -> bool {
+        self.left > 0 || !self.head.is_empty()
+    }
+
+    fn is_between_lots(&self) -> bool {
+        !self.is_in_frame() && self.framed.is_empty()
+    }
+}
+
+impl Bulk {
+    /// Frames more of the present frame. Returns whether that moved anything.
+    fn frame(&mut self) -> io::Result<bool> {
+        if !self.head.is_empty() {
+            return self.framed.write(&mut self.head);
+        }
+        let moved = self.framed.append(&mut self.pipe, self.left)?;
+        self.left -= moved;
+        Ok(moved > 0)
     }
 }
 
 impl ServerConnection {
-    /// Whether the stream may send its body through a pipe now.
-    pub(super) fn takes_pipe(&self, key: StreamKey) -> bool {
-        self.bulk.is_none() && self.down.io.can_splice() && self.codec.capacity(key) >= LEAST_WINDOW
+    /// Whether the stream may send its body through a pipe now. If so, a pipe for its frames is at hand.
+    pub(super) fn takes_pipe(&mut self, key: StreamKey) -> bool {
+        let may = self.bulk.is_none()
+            && self.down.io.can_splice()
+            && self.codec.capacity(key) >= LEAST_WINDOW;
+        if may && self.frames.is_none() {
+            self.frames = Pipe::take();
+        }
+        may && self.frames.is_some()
     }
 
     /// Whether this stream's body is on its way through a pipe.
@@ -49,12 +75,16 @@ impl ServerConnection {
         matches!(&self.bulk, Some(bulk) if bulk.key == key && !bulk.orphan)
     }
 
+    /// [`Self::takes_pipe`] has said yes, and `pipe` came of it.
     pub(super) fn begin_bulk(&mut self, key: StreamKey, pipe: Pipe, end: bool) {
-        self.bulk = Some(Bulk {
+        let framed = self.frames.take();
+        debug_assert!(framed.is_some());
+        self.bulk = framed.map(|framed| Bulk {
             key,
             pipe,
             head: Buffer::new(),
             left: 0,
+            framed,
             end,
             orphan: false,
         });
@@ -66,42 +96,36 @@ impl ServerConnection {
             && bulk.key == key
         {
             bulk.orphan = true;
-            self.bulk.take_if(|bulk| bulk.is_between_frames());
+            self.bulk.take_if(|bulk| bulk.is_between_lots());
         }
     }
 
-    /// Bytes of the present frame that are not sent.
+    /// Bytes of frames that are begun and not sent.
     pub(super) fn bulk_unsent(&self) -> usize {
         self.bulk
             .as_ref()
-            .map_or(0, |bulk| bulk.head.len() + bulk.left)
+            .map_or(0, |bulk| bulk.head.len() + bulk.left + bulk.framed.len())
     }
 
     /// Sends frames of the bulk until the socket is full, a window is closed, or something else waits for the gap between
-    /// two frames. Returns whether bytes went out.
+    /// two lots. Returns whether bytes went out.
     pub(super) fn flush_bulk(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut sent = 0;
         loop {
-            if self.bulk.as_ref().is_none_or(Bulk::is_between_frames) && !self.next_frame() {
+            let lot = self.frame_lot();
+            if matches!(lot, Ok(false)) {
                 break;
             }
             let Some(bulk) = &mut self.bulk else { break };
-            let io = &mut self.down.io;
-            let is_head = !bulk.head.is_empty();
-            let result = if is_head {
-                io.poll_write_more(cx, &mut bulk.head)
-            } else {
-                // The next frame's head comes at once, or nothing does for a while.
-                let more = bulk.pipe.len() > bulk.left && self.codec.capacity(bulk.key) > 0;
-                io.poll_splice_part_out(cx, &mut bulk.pipe, bulk.left, more)
+            // The next lot comes at once, or nothing does for a while.
+            let more =
+                bulk.left > 0 || (!bulk.pipe.is_empty() && self.codec.capacity(bulk.key) > 0);
+            let result = match lot {
+                Ok(_) => self.down.io.poll_splice_out(cx, &mut bulk.framed, more),
+                Err(error) => Poll::Ready(Err(error)),
             };
             match result {
-                Poll::Ready(Ok(count @ 1..)) => {
-                    sent += count;
-                    if !is_head {
-                        bulk.left -= count;
-                    }
-                }
+                Poll::Ready(Ok(count @ 1..)) => sent += count,
                 Poll::Ready(end) => {
                     log::debug!("[C{}] write error: {end:?}", self.down.info.id);
                     self.close_now(Ended::ByPeer, "downstream_remote_disconnect", now);
@@ -124,11 +148,37 @@ impl ServerConnection {
         sent > 0
     }
 
+    /// Puts frames together, unless some wait already. Returns whether there are any to send.
+    fn frame_lot(&mut self) -> io::Result<bool> {
+        // Where others may want the connection, they do not wait for more than a turn.
+        let most = match self.open > 1 {
+            true => TURN,
+            false => usize::MAX,
+        };
+        let mut moved = self.bulk_framed() == 0;
+        while moved {
+            let framed = self.bulk_framed();
+            moved = match &mut self.bulk {
+                Some(bulk) if bulk.is_in_frame() => bulk.frame()?,
+                _ => framed < most && self.next_frame(),
+            };
+        }
+        Ok(self.bulk_framed() > 0)
+    }
+
+    fn bulk_framed(&self) -> usize {
+        self.bulk.as_ref().map_or(0, |bulk| bulk.framed.len())
+    }
+
     /// Begins the next frame, if there is one and it is its turn.
     fn next_frame(&mut self) -> bool {
         let Some(bulk) = &mut self.bulk else {
             return false;
         };
+        let is_over = bulk.orphan || bulk.pipe.is_empty();
+        if is_over && !bulk.framed.is_empty() {
+            return false;
+        }
         if bulk.orphan {
             self.bulk = None;
             return false;
