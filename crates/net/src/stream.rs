@@ -54,10 +54,13 @@ impl Stream {
         max: usize,
     ) -> Poll<io::Result<usize>> {
         loop {
-            if buffer.is_empty() && !self.is_readable() {
-                buffer.release();
+            // What is known to be readable is read without asking the loop once more.
+            if !self.is_readable() {
+                if buffer.is_empty() {
+                    buffer.release();
+                }
+                ready!(self.poll_read_ready(cx))?;
             }
-            ready!(self.poll_read_ready(cx))?;
             let space = buffer.writer(max);
             let room = space.capacity() - space.len();
             if room > max {
@@ -118,7 +121,6 @@ impl Stream {
             return Poll::Ready(Ok(0));
         }
         loop {
-            ready!(self.poll_write_ready(cx))?;
             let mut count = 0;
             let result = each!(&*self, inner => inner.try_io(Interest::WRITABLE, || {
                 count = net::send(inner, buffer, SendFlags::NOSIGNAL)?;
@@ -132,7 +134,7 @@ impl Stream {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                     return Poll::Ready(Err(error));
                 }
-                Err(_) if count == 0 => {}
+                Err(_) if count == 0 => ready!(self.poll_write_ready(cx))?,
                 _ => {
                     buffer.consume(count);
                     return Poll::Ready(Ok(count));

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::super::outcome::Reset;
 use super::{Room, Step, Wire};
 
-/// First read: a head and a small body fit.
-const FIRST_READ: usize = 8 * 1024;
+/// First read: a head and a small body fit. As large as storage of the buffers' pool, so that nothing of it is left out.
+const FIRST_READ: usize = 16 * 1024;
 /// Reads grow up to this while they come back full.
 const LARGEST_READ: usize = 512 * 1024;
 /// A body of which so much is still to come goes through a pipe, if it may: less is gone before that has paid off.

@@ -34,7 +34,7 @@ pub(super) struct Exchange {
     codec: Codec,
     /// What the client sent for the tunnel before the upstream has agreed to one. An upstream that answers otherwise
     /// must not see it: to it, those bytes would be the next request.
-    early: Option<Buffer>,
+    early: Option<Box<Buffer>>,
 }
 
 enum Codec {
@@ -124,7 +124,7 @@ impl Exchange {
 
     /// From now on bytes for the upstream wait, these before all others, until there is a tunnel.
     fn hold(&mut self, early: Buffer) {
-        self.early = Some(early);
+        self.early = Some(Box::new(early));
     }
 
     /// There is a tunnel: what has waited for it goes on.
@@ -136,7 +136,7 @@ impl Exchange {
 
     /// Bytes of the request that wait to be sent.
     pub(super) fn unsent(&self) -> usize {
-        each!(&self.codec, it => it.unsent()) + self.early.as_ref().map_or(0, Buffer::len)
+        each!(&self.codec, it => it.unsent()) + self.early.as_ref().map_or(0, |early| early.len())
     }
 
     /// The bytes of the exchange on the wire so far.
@@ -315,6 +315,7 @@ impl Stream {
 
     /// Attaches the connection; a request for a WebSocket or a CONNECT request keeps its bytes back until the upstream has
     /// agreed, as Envoy does.
+    #[inline(always)]
     pub(super) fn attach_holding(&mut self, lease: Lease) {
         if !self.asks_for_websocket() && !self.is_connect {
             return self.attach(lease);
