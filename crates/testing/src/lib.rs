@@ -13,6 +13,7 @@
 
 mod client;
 mod config;
+mod dns;
 mod fault;
 mod http2;
 mod http2_origin;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use client::Client;
 pub use config::{Cluster, Config};
+pub use dns::{DnsReply, DnsServer};
 pub use fault::Fault;
 pub use http2::{H2Client, H2Response, frame, header_block};
 pub use http2_origin::{H2Origin, H2Peer, H2Request};

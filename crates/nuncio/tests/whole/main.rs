@@ -3,6 +3,7 @@
 mod balancing;
 mod clients;
 mod descriptors;
+mod dns;
 mod flow;
 mod grpc;
 mod hostile;

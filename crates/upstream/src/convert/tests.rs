@@ -304,3 +304,42 @@ fn metadata_is_kept() {
     });
     assert_eq!(ok(message).metadata.unwrap().get("ns", ["k"]), Some(&value));
 }
+
+#[test]
+fn resolvers() {
+    use nuncio_config::api::cares_resolver::CaresDnsResolverConfig;
+    use nuncio_config::api::protobuf::UInt64Value;
+
+    use crate::dns::{CaresOptions, ResolverConfig};
+
+    let typed = |config| TypedExtensionConfig {
+        name: "any".into(),
+        typed_config: Some(config),
+    };
+    let mut asking = cluster("a", DiscoveryType::StrictDns, Vec::new());
+    asking.typed_dns_resolver_config = Some(typed(any::pack(&CaresDnsResolverConfig {
+        query_timeout_seconds: Some(UInt64Value { value: u64::MAX }),
+        query_tries: Some(UInt32Value { value: 2 }),
+        filter_unroutable_families: true,
+        ..CaresDnsResolverConfig::default()
+    })));
+    let wanted = CaresOptions {
+        timeout: Duration::from_secs(86_400),
+        tries: 2,
+        filter_unroutable_families: true,
+        ..CaresOptions::default()
+    };
+    let dns = ok(asking.clone()).dns.unwrap();
+    assert_eq!(dns.resolver, Some(ResolverConfig::Cares(wanted)));
+    asking.typed_dns_resolver_config = Some(typed(any::pack(&Struct::default())));
+    let wrong = compile(asking.clone(), &SharedParts::default()).unwrap_err();
+    let wrong = wrong[0].to_string();
+    assert!(
+        wrong.starts_with(
+            "typed_dns_resolver_config.typed_config: Didn't find a registered implementation"
+        ),
+        "{wrong}"
+    );
+    asking.typed_dns_resolver_config = None;
+    assert_eq!(ok(asking).dns.unwrap().resolver, None);
+}

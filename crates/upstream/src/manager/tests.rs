@@ -463,6 +463,38 @@ fn names_are_resolved_again_and_hosts_follow() {
 }
 
 #[test]
+fn the_one_host_of_a_logical_cluster_is_replaced() {
+    run_paused(async {
+        let script = Arc::new(Script::default());
+        let manager = manager_with(Some(script.clone()));
+        script.answer(&["10.0.0.1", "10.0.0.2"]);
+        let logical = cluster("d", DiscoveryType::LogicalDns, vec![endpoint("a.test", 80)]);
+        manager.initialize([(0, logical)], false).unwrap();
+        manager.initialized().await;
+        let lists = || -> Vec<String> {
+            let hosts = manager.hosts("d").unwrap();
+            let list = |host: &Arc<Host>| format!("{:?}", host.addresses());
+            hosts.hosts().map(list).collect()
+        };
+        let before = manager.hosts("d").unwrap();
+        assert_eq!(lists(), ["[Ip(10.0.0.1:80), Ip(10.0.0.2:80)]"]);
+        // The same; no address, which counts as a failure; another list.
+        script.answer(&["10.0.0.1", "10.0.0.2"]);
+        script.answer(&[]);
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert!(Arc::ptr_eq(&before, &manager.hosts("d").unwrap()));
+        script.answer(&["10.0.0.1"]);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(lists(), ["[Ip(10.0.0.1:80)]"]);
+        let stats = &manager.active_info("d").unwrap().stats;
+        assert_eq!(stats.counter(S::UPDATE_FAILURE), 1);
+        assert_eq!(stats.counter(S::UPDATE_NO_REBUILD), 1);
+        assert_eq!(stats.counter(S::MEMBERSHIP_CHANGE), 2);
+        assert_eq!(stats.gauge(S::MAX_HOST_WEIGHT), 0);
+    });
+}
+
+#[test]
 fn a_removed_cluster_asks_no_more() {
     run_paused(async {
         let script = Arc::new(Script::default());

@@ -21,3 +21,26 @@ fn waits_after_failures_double_up_to_a_bound() {
         }
     }
 }
+
+#[test]
+fn a_ttl_counts_if_it_shall_and_is_no_less_than_the_least_rate() {
+    let second = Duration::from_secs(1);
+    let mut options = DnsOptions {
+        refresh_rate: 5 * second,
+        failure_refresh_rate: None,
+        jitter: Duration::ZERO,
+        respect_ttl: false,
+        min_refresh_rate: 2 * second,
+        lookup_family: LookupFamily::Auto,
+        single_host: false,
+    };
+    let with = |ttl: Option<u32>| Resolved {
+        addresses: Vec::new(),
+        ttl: ttl.map(|ttl| ttl * second),
+    };
+    assert_eq!(options.wait_after(&with(Some(30))), 5 * second);
+    options.respect_ttl = true;
+    for (ttl, wanted) in [(None, 5), (Some(0), 5), (Some(1), 2), (Some(30), 30)] {
+        assert_eq!(options.wait_after(&with(ttl)), wanted * second, "{ttl:?}");
+    }
+}
