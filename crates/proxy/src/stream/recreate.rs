@@ -9,8 +9,8 @@ impl Stream {
     /// Ends what there was, which is logged, and sends the request as it is now through a new filter chain, with the body that
     /// the router has kept. Nothing of the answer so far has left the router.
     pub(crate) fn recreate(&mut self, now: Instant) {
-        self.conclude(now);
         let (special, mut body) = self.router.take_for_redirect();
+        self.conclude(now);
         let headers = std::mem::take(&mut self.request.headers);
         let trailers = std::mem::take(&mut self.request.trailers);
         let protocol = self.info.protocol.unwrap_or(Protocol::Http11);

@@ -11,7 +11,7 @@ use nuncio_upstream::{ClosedBy, PooledConnection};
 use tokio::time::Instant;
 
 use super::super::outcome::Reset;
-use super::{Room, Step, Wire};
+use super::{Room, Step, Wire, header_bytes};
 
 /// First read: a head and a small body fit. As large as storage of the buffers' pool, so that nothing of it is left out.
 const FIRST_READ: usize = 16 * 1024;
@@ -19,6 +19,9 @@ const FIRST_READ: usize = 16 * 1024;
 const LARGEST_READ: usize = 512 * 1024;
 /// A body of which so much is still to come goes through a pipe, if it may: less is gone before that has paid off.
 const WORTH_A_PIPE: u64 = 256 * 1024;
+
+/// `:status` and its value.
+const STATUS_BYTES: usize = 10;
 
 /// The exchange.
 pub(super) struct Http1Exchange {
@@ -59,7 +62,7 @@ impl Http1Exchange {
         Ok(Http1Exchange {
             wire: Wire {
                 sent: connection.write.len() as u64,
-                received: 0,
+                ..Wire::default()
             },
             connection,
             encoded_end: end,
@@ -168,7 +171,11 @@ impl Http1Exchange {
             match connection.decoder.decode(&mut connection.read, response) {
                 Ok(Some(event)) => {
                     self.wire.received += (before - connection.read.len()) as u64;
-                    self.started |= matches!(event, Event::Headers { .. });
+                    if let Event::Headers { .. } | Event::Informational = event {
+                        self.started |= event != Event::Informational;
+                        self.wire.headers_received +=
+                            header_bytes(&response.headers, 1, STATUS_BYTES);
+                    }
                     return Step::Event(event);
                 }
                 Ok(None) => {}

@@ -195,6 +195,14 @@ fn check_required(headers: &HeaderMap) -> Result<(), MissingPseudoHeader> {
 struct Wire {
     sent: u64,
     received: u64,
+    /// Of the fields of the response's headers.
+    headers_received: u64,
+}
+
+/// What Envoy takes for the bytes of HTTP/1 headers: names, values and three bytes for each; `pseudo` of them, with
+/// `pseudo_bytes` in their values, were no fields on the wire.
+pub(crate) fn header_bytes(headers: &HeaderMap, pseudo: usize, pseudo_bytes: usize) -> u64 {
+    (headers.byte_size() + 3 * headers.len()).saturating_sub(3 * pseudo + pseudo_bytes) as u64
 }
 
 /// What the client takes of the response.
@@ -404,9 +412,14 @@ impl Stream {
 
     /// The exchange ends here: what it has cost is logged.
     pub(super) fn note_wire(&mut self, exchange: &Exchange) {
-        let Wire { sent, received } = exchange.wire();
+        let Wire {
+            sent,
+            received,
+            headers_received,
+        } = exchange.wire();
         self.info.upstream.wire_bytes_sent += sent;
         self.info.upstream.wire_bytes_received += received;
+        self.info.upstream.header_bytes_received = headers_received;
     }
 
     /// Takes back what was asked of the upstream, if it is not complete.
@@ -415,7 +428,11 @@ impl Stream {
         self.router.retry = None;
         self.router.try_time = None;
         self.router.body.clear();
-        self.abandon_hedged();
+        if self.router.special.is_some() {
+            // Copies that do not have the whole request end with it.
+            self.abandon_hedged();
+            self.router.special = None;
+        }
         match std::mem::replace(&mut self.router.upstream, Upstream::Done) {
             Upstream::None | Upstream::Done | Upstream::Waiting => {}
             // Dropping it leaves the queue; the connection in the making goes to whom it may serve.
