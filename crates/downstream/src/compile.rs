@@ -5,6 +5,7 @@
 
 mod address;
 mod chain;
+mod listener_filters;
 
 use std::sync::Arc;
 
@@ -47,7 +48,8 @@ pub fn compile(
         filter_chains,
         fcds_config,
         filter_chain_matcher,
-        use_original_dst,
+        // These three are read in `listener_filters::listener_filters`.
+        use_original_dst: _,
         default_filter_chain,
         per_connection_buffer_limit_bytes,
         per_connection_buffer_high_watermark_timeout,
@@ -55,9 +57,8 @@ pub fn compile(
         metadata: _,
         deprecated_v1,
         drain_type,
-        listener_filters,
-        // Bounds what listener filters wait for; there are none yet.
-        listener_filters_timeout,
+        listener_filters: _,
+        listener_filters_timeout: _,
         continue_on_listener_filters_timeout: _,
         transparent: _,
         freebind: _,
@@ -81,7 +82,6 @@ pub fn compile(
         tcp_keepalive: _,
         listener_specifier,
     } = &**listener;
-    let original_dst = convert::bool_or(use_original_dst.as_ref(), false);
     let unsupported = [
         (
             stats_matcher.is_some(),
@@ -99,19 +99,9 @@ pub fn compile(
             "use filter_chain_match",
         ),
         (
-            original_dst,
-            "use_original_dst",
-            "connections are not handed to other listeners",
-        ),
-        (
             per_connection_buffer_high_watermark_timeout.is_some(),
             "per_connection_buffer_high_watermark_timeout",
             "a full buffer has no time limit",
-        ),
-        (
-            !listener_filters.is_empty(),
-            "listener_filters",
-            "there are no listener filters",
         ),
         (
             udp_listener_config.is_some(),
@@ -134,9 +124,6 @@ pub fn compile(
     let mut errors: Vec<_> = unsupported
         .map(|(_, field, what)| ConfigError::new(field, format!("unsupported: {what}")))
         .collect();
-    if let Err(error) = convert::opt_duration(listener_filters_timeout.as_ref()) {
-        errors.push(error.within("listener_filters_timeout"));
-    }
 
     let addresses = collect(&mut errors, address::addresses(listener));
     let first = addresses.as_ref().and_then(|all| all.first());
@@ -149,6 +136,8 @@ pub fn compile(
     let access_logs = create_loggers(access_log, &context)
         .map_err(|errors| errors.into_iter().map(|e| e.within("access_log")).collect());
     let access_logs = collect(&mut errors, access_logs);
+    let filters = listener_filters::listener_filters(listener, context);
+    let filters = collect(&mut errors, filters);
     let maker = chain::Maker {
         context,
         previous: previous.filter(|previous| previous.differs_in_chains_only(listener)),
@@ -166,7 +155,8 @@ pub fn compile(
         Ok(core::TrafficDirection::Outbound) => Some(TrafficDirection::Outbound),
         Err(_) => unknown(&mut errors, "traffic_direction", *traffic_direction),
     };
-    let (Some(addresses), Some(access_logs), Some(chains)) = (addresses, access_logs, chains)
+    let (Some(addresses), Some(access_logs), Some(chains), Some(listener_filters)) =
+        (addresses, access_logs, chains, filters)
     else {
         return Err(errors);
     };
@@ -196,6 +186,7 @@ pub fn compile(
         drain_type,
         direction,
         ignore_global_limit: *ignore_global_conn_limit,
+        listener_filters,
         access_logs,
         chains: chains.chains,
         default_chain: chains.default,

@@ -7,6 +7,7 @@ mod accept;
 mod access_log;
 mod active;
 mod connection;
+mod listener_filters;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -46,8 +47,11 @@ pub(crate) struct DrainPlan {
 /// The listeners of one worker, by tag.
 pub struct ConnectionHandler {
     worker: usize,
-    listeners: RefCell<BTreeMap<u64, Rc<ActiveListener>>>,
+    listeners: Rc<Listeners>,
 }
+
+/// The listeners of a worker, by tag.
+type Listeners = RefCell<BTreeMap<u64, Rc<ActiveListener>>>;
 
 impl fmt::Debug for ConnectionHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,7 +65,7 @@ impl ConnectionHandler {
     pub(crate) fn new(worker: usize) -> Self {
         Self {
             worker,
-            listeners: RefCell::default(),
+            listeners: Rc::default(),
         }
     }
 
@@ -78,7 +82,7 @@ impl ConnectionHandler {
         sockets: Vec<ListenSocket>,
     ) -> std::io::Result<()> {
         let tag = shared.tag;
-        let listener = ActiveListener::new(shared, self.worker);
+        let listener = ActiveListener::new(shared, self.worker, Rc::downgrade(&self.listeners));
         for socket in sockets {
             accept::start(&listener, socket.into_listener()?);
         }

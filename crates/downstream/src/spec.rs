@@ -1,9 +1,12 @@
 //! A listener as it was configured, checked: what is past the configuration boundary.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nuncio_config::api::listener as proto;
 use nuncio_net::{Address, ListenOptions};
+use nuncio_sdk::listener::{AcceptedConnection, ListenerFilter};
 use nuncio_sdk::{AccessLogger, NetworkFilterConfig};
 
 use crate::chain_match::ChainIndex;
@@ -46,6 +49,59 @@ pub struct FilterChain {
     pub filter: Option<Arc<dyn NetworkFilterConfig>>,
 }
 
+/// `listener_filters`
+pub struct ListenerFilters {
+    /// In order; never empty.
+    pub filters: Vec<ListenerFilterEntry>,
+    /// `listener_filters_timeout`; `None` waits for ever.
+    pub timeout: Option<Duration>,
+    /// `continue_on_listener_filters_timeout`: a connection that takes too long goes on as it is.
+    pub continue_on_timeout: bool,
+    /// `use_original_dst`: a connection goes to the listener at its original destination, if there is one.
+    pub hand_over: bool,
+}
+
+/// One listener filter.
+pub struct ListenerFilterEntry {
+    /// The filter.
+    pub filter: Arc<dyn ListenerFilter>,
+    /// `filter_disabled`: connections that pass it by.
+    pub disabled: Option<Predicate>,
+}
+
+/// `ListenerFilterChainMatchPredicate`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Predicate {
+    /// `or_match`
+    Any(Vec<Self>),
+    /// `and_match`
+    All(Vec<Self>),
+    /// `not_match`
+    Not(Box<Self>),
+    /// `any_match`
+    Always,
+    /// `destination_port_range`, without its end.
+    Port(Range<i32>),
+}
+
+impl Predicate {
+    /// Whether the predicate holds for a connection as the filters before have left it.
+    pub fn matches(&self, connection: &AcceptedConnection) -> bool {
+        self.matches_port(connection.local_address.port())
+    }
+
+    /// The destination's port is all that is looked at; other sockets have none.
+    fn matches_port(&self, port: Option<u16>) -> bool {
+        match self {
+            Self::Any(rules) => rules.iter().any(|rule| rule.matches_port(port)),
+            Self::All(rules) => rules.iter().all(|rule| rule.matches_port(port)),
+            Self::Not(rule) => !rule.matches_port(port),
+            Self::Always => true,
+            Self::Port(range) => port.is_some_and(|port| range.contains(&port.into())),
+        }
+    }
+}
+
 /// A checked listener. Immutable, shared by the workers.
 pub struct ListenerSpec {
     /// `name`, or a made-up unique one.
@@ -66,6 +122,8 @@ pub struct ListenerSpec {
     pub direction: TrafficDirection,
     /// `ignore_global_conn_limit`
     pub ignore_global_limit: bool,
+    /// What looks at connections before they get a filter chain; `None` without any.
+    pub listener_filters: Option<ListenerFilters>,
     /// `access_log`: one entry per connection, at its end.
     pub access_logs: Vec<Arc<dyn AccessLogger>>,
     /// `filter_chains`
@@ -92,5 +150,26 @@ fn without_chains(listener: &proto::Listener) -> proto::Listener {
         filter_chains: Vec::new(),
         default_filter_chain: None,
         ..listener.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn predicates_look_at_the_port() {
+        let port = Predicate::Port(80..90);
+        let not = Predicate::Not(Box::new(port.clone()));
+        for (predicate, matches) in [
+            (port.clone(), [true, false, false]),
+            (not.clone(), [false, true, true]),
+            (Predicate::Always, [true; 3]),
+            (Predicate::Any(vec![port.clone(), not.clone()]), [true; 3]),
+            (Predicate::All(vec![port, not]), [false; 3]),
+        ] {
+            let seen = [Some(80), Some(90), None].map(|port| predicate.matches_port(port));
+            assert_eq!(seen, matches, "{predicate:?}");
+        }
     }
 }

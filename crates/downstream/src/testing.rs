@@ -12,6 +12,9 @@ use nuncio_config::api::core::{self, address};
 use nuncio_config::api::{Any, listener as proto};
 use nuncio_config::{ConfigError, api::listener::filter::ConfigType};
 use nuncio_event::{NoObserver, Workers, now};
+use nuncio_sdk::listener::{
+    AcceptedConnection, Inspection, ListenerFilter, ListenerFilterFactory, ListenerVerdict,
+};
 use nuncio_sdk::{
     AccessLogFactory, AccessLogger, DownstreamConnection, Extensions, FactoryContext, LocalFuture,
     LogContext, NetworkFilter, NetworkFilterConfig, NetworkFilterFactory, ResponseFlags,
@@ -92,6 +95,55 @@ impl NetworkFilterFactory for EchoFactory {
     }
 }
 
+/// Does with connections what its configuration says.
+struct Inspect(String);
+
+impl ListenerFilter for Inspect {
+    fn inspect<'a>(&'a self, connection: &'a mut AcceptedConnection) -> Inspection<'a> {
+        Box::pin(async move {
+            match self.0.split_once(' ') {
+                Some(("restore", address)) => {
+                    let address: std::net::SocketAddr = address.parse().unwrap();
+                    connection.local_address = Rc::new(address.into());
+                    connection.local_address_restored = true;
+                }
+                _ if self.0 == "close" => return ListenerVerdict::Close,
+                _ if self.0 == "hang" => std::future::pending().await,
+                _ if self.0 == "read" => {
+                    let AcceptedConnection { stream, read, .. } = connection;
+                    let byte = poll_fn(|cx| stream.poll_read(cx, read, 1)).await;
+                    assert!(matches!(byte, Ok(1)));
+                }
+                _ => {}
+            }
+            ListenerVerdict::Continue
+        })
+    }
+}
+
+/// For `test.Inspect`, and in the place of the filter that `use_original_dst` adds.
+struct InspectFactory;
+
+impl ListenerFilterFactory for InspectFactory {
+    fn name(&self) -> &'static str {
+        "test.inspect"
+    }
+    fn config_types(&self) -> &'static [&'static str] {
+        &[
+            "test.Inspect",
+            "envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
+        ]
+    }
+    fn create(
+        &self,
+        config: &Any,
+        _: &FactoryContext<'_>,
+    ) -> Result<Arc<dyn ListenerFilter>, ConfigError> {
+        let text = String::from_utf8(config.value.clone()).unwrap();
+        Ok(Arc::new(Inspect(text)))
+    }
+}
+
 /// Keeps what is logged.
 #[derive(Default)]
 pub(crate) struct Logged(pub(crate) Mutex<Vec<String>>);
@@ -150,6 +202,7 @@ pub(crate) fn server() -> Arc<ServerContext> {
     Arc::new(ServerContext {
         stats: Store::new(4).into(),
         extensions: Extensions {
+            listener_filters: vec![&InspectFactory],
             network_filters: vec![&EchoFactory],
             access_loggers: vec![&LoggerFactory],
             ..Extensions::default()
@@ -281,6 +334,13 @@ impl Proxy {
         let prefix = format!("listener.{name}");
         let group = self.server.stats.group(prefix, ListenerStats::SCHEMA);
         group.gauge(ListenerStats::DOWNSTREAM_CX_ACTIVE)
+    }
+
+    /// How many connections of the listener have no filter chain yet.
+    pub(crate) fn waiting(&self, name: &str) -> u64 {
+        let prefix = format!("listener.{name}");
+        let group = self.server.stats.group(prefix, ListenerStats::SCHEMA);
+        group.gauge(ListenerStats::DOWNSTREAM_PRE_CX_ACTIVE)
     }
 
     fn manager_stats(&self) -> Arc<Group> {

@@ -273,6 +273,15 @@ impl Stream {
         original.ok()?.as_socket().map(Address::from_socket)
     }
 
+    /// Whether the socket takes connections to addresses that are not this machine's (`IP_TRANSPARENT`): those have been
+    /// redirected to it.
+    pub fn is_transparent(&self) -> bool {
+        match self {
+            Self::Tcp(inner) => SockRef::from(inner).ip_transparent_v4().unwrap_or(false),
+            Self::Unix(_) => false,
+        }
+    }
+
     /// The kernel's smoothed round-trip time; `None` on a unix socket. A syscall.
     pub fn round_trip_time(&self) -> Option<Duration> {
         match self {

@@ -16,6 +16,7 @@ pub mod filter_state;
 pub mod flags;
 pub mod http1;
 pub mod http2;
+pub mod listener;
 pub mod metadata;
 pub mod network;
 pub mod registry;

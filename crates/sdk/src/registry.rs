@@ -4,6 +4,7 @@ use nuncio_config::any::type_name;
 
 use crate::access_log::AccessLogFactory;
 use crate::filter::HttpFilterFactory;
+use crate::listener::ListenerFilterFactory;
 use crate::network::NetworkFilterFactory;
 
 /// All extensions of a program: the built-in ones and those of third parties.
@@ -11,6 +12,8 @@ use crate::network::NetworkFilterFactory;
 pub struct Extensions {
     /// HTTP filters (`envoy.filters.http`).
     pub http_filters: Vec<&'static dyn HttpFilterFactory>,
+    /// Listener filters (`envoy.filters.listener`).
+    pub listener_filters: Vec<&'static dyn ListenerFilterFactory>,
     /// Network filters (`envoy.filters.network`).
     pub network_filters: Vec<&'static dyn NetworkFilterFactory>,
     /// Access loggers (`envoy.access_loggers`).
@@ -37,6 +40,10 @@ impl Extensions {
         http_filter_route, http_filters, HttpFilterFactory, route_config_types
     }
     lookup! {
+        /// The listener filter whose configuration has this type URL.
+        listener_filter, listener_filters, ListenerFilterFactory, config_types
+    }
+    lookup! {
         /// The network filter whose configuration has this type URL.
         network_filter, network_filters, NetworkFilterFactory, config_types
     }
@@ -58,6 +65,8 @@ impl Extensions {
         };
         self.http_filters
             .retain(|factory| !named("envoy.filters.http", factory.name()));
+        self.listener_filters
+            .retain(|factory| !named("envoy.filters.listener", factory.name()));
         self.network_filters
             .retain(|factory| !named("envoy.filters.network", factory.name()));
         self.access_loggers
@@ -71,6 +80,10 @@ impl Extensions {
             .http_filters
             .iter()
             .map(|f| ("envoy.filters.http", f.name(), f.config_types()));
+        let listener = self
+            .listener_filters
+            .iter()
+            .map(|f| ("envoy.filters.listener", f.name(), f.config_types()));
         let network = self
             .network_filters
             .iter()
@@ -79,10 +92,13 @@ impl Extensions {
             .access_loggers
             .iter()
             .map(|f| ("envoy.access_loggers", f.name(), f.config_types()));
-        http.chain(network).chain(loggers).collect()
+        http.chain(listener).chain(network).chain(loggers).collect()
     }
 
     fn count(&self) -> usize {
-        self.http_filters.len() + self.network_filters.len() + self.access_loggers.len()
+        self.http_filters.len()
+            + self.listener_filters.len()
+            + self.network_filters.len()
+            + self.access_loggers.len()
     }
 }

@@ -4,6 +4,7 @@ use super::{Entry, Support::*, message};
 
 pub(super) const HTTP_CONNECTION_MANAGER: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+const ORIGINAL_DST: &str = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
 pub(super) const RAW_BUFFER: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
 
 pub(super) const MESSAGES: &[Entry] = &[
@@ -22,14 +23,10 @@ pub(super) const MESSAGES: &[Entry] = &[
                 Harmless("carried along for extensions that read it; none does yet"),
             ),
             ("drain_type", Implemented),
-            (
-                "listener_filters_timeout",
-                Harmless("there are no listener filters to wait for"),
-            ),
-            (
-                "continue_on_listener_filters_timeout",
-                Harmless("there are no listener filters to wait for"),
-            ),
+            ("use_original_dst", Implemented),
+            ("listener_filters", Implemented),
+            ("listener_filters_timeout", Implemented),
+            ("continue_on_listener_filters_timeout", Implemented),
             ("transparent", Implemented),
             ("freebind", Implemented),
             ("socket_options", Implemented),
@@ -52,6 +49,33 @@ pub(super) const MESSAGES: &[Entry] = &[
             ),
             ("tcp_keepalive", Implemented),
         ],
+    ),
+    message(
+        "envoy.config.listener.v3.ListenerFilter",
+        &[
+            ("name", Implemented),
+            ("typed_config", Extension(&[ORIGINAL_DST])),
+            ("filter_disabled", Implemented),
+        ],
+    ),
+    message(ORIGINAL_DST, &[]),
+    message(
+        "envoy.config.listener.v3.ListenerFilterChainMatchPredicate",
+        &[
+            ("or_match", Implemented),
+            ("and_match", Implemented),
+            ("not_match", Implemented),
+            ("any_match", Implemented),
+            ("destination_port_range", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet",
+        &[("rules", Implemented)],
+    ),
+    message(
+        "envoy.type.v3.Int32Range",
+        &[("start", Implemented), ("end", Implemented)],
     ),
     message(
         "envoy.config.listener.v3.AdditionalAddress",

@@ -2,7 +2,7 @@ use super::*;
 use crate::testing::{address, chain, echo, listener, pipe, server};
 
 use nuncio_config::api::core::socket_option::{SocketType, Value, socket_type};
-use nuncio_config::api::protobuf::{Any, BoolValue, UInt32Value};
+use nuncio_config::api::protobuf::{Any, UInt32Value};
 use nuncio_net::{Address, Keepalive, SocketState};
 
 /// What is wrong with `listener("l", "")` after `change`.
@@ -34,10 +34,6 @@ fn socket(listener: &mut proto::Listener) -> &mut core::SocketAddress {
 fn wanted(listener: &mut proto::Listener) -> &mut proto::FilterChainMatch {
     let chain = &mut listener.filter_chains[0];
     chain.filter_chain_match.get_or_insert_default()
-}
-
-fn yes() -> Option<BoolValue> {
-    Some(BoolValue { value: true })
 }
 
 fn number(value: u32) -> Option<UInt32Value> {
@@ -257,7 +253,6 @@ fn transport_sockets_other_than_plain_text_are_refused() {
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
     let found = errors(|l| {
-        l.use_original_dst = yes();
         l.access_log.push(Default::default());
         l.listener_filters.push(Default::default());
         l.connection_balance_config = Some(Default::default());
@@ -271,7 +266,7 @@ fn what_is_not_supported_is_refused_by_name() {
         l.traffic_direction = 9;
         l.filter_chains[0].filters = vec![echo("refuse")];
     });
-    assert_eq!(found.len(), 13, "{found:#?}");
+    assert_eq!(found.len(), 12, "{found:#?}");
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::mem;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use nuncio_buffer::Buffer;
 use nuncio_event as event;
 use nuncio_net::{Address, Stream};
+use nuncio_sdk::listener::AcceptedConnection;
 use nuncio_sdk::{ConnectionHandle, DrainDecision, NetworkFilter};
 use nuncio_stats::LocalGroup;
 use slab::Slab;
@@ -14,10 +16,14 @@ use slab::Slab;
 use super::accept::Acceptor;
 use super::access_log::log_unmatched;
 use super::connection::{self, OpenConnection};
-use super::{DrainPlan, SharedListener};
+use super::{DrainPlan, Listeners, SharedListener, listener_filters};
 use crate::chain_match::ConnectionFacts;
+use crate::limit::Permit;
 use crate::spec::FilterChain;
 use crate::stats::{ListenerStats, WorkerListenerStats};
+
+/// The right to have a connection: the listener's, and that of the whole process if it counts.
+pub(super) type Permits = (Permit, Option<Permit>);
 
 /// A listener on one worker.
 pub(super) struct ActiveListener {
@@ -27,6 +33,12 @@ pub(super) struct ActiveListener {
     removed: RefCell<Vec<(u64, Rc<ActiveChain>)>>,
     acceptors: RefCell<Vec<Acceptor>>,
     open: Cell<usize>,
+    /// Connections that have no filter chain yet get none any more.
+    closed: Cell<bool>,
+    /// It takes connections: of its sockets, and those that other listeners hand over.
+    accepting: Cell<bool>,
+    /// All listeners of the worker.
+    siblings: Weak<Listeners>,
     pub(super) stats: LocalGroup,
     pub(super) worker_stats: LocalGroup,
 }
@@ -49,7 +61,11 @@ pub(super) struct ActiveChain {
 }
 
 impl ActiveListener {
-    pub(super) fn new(shared: Arc<SharedListener>, worker: usize) -> Rc<Self> {
+    pub(super) fn new(
+        shared: Arc<SharedListener>,
+        worker: usize,
+        siblings: Weak<Listeners>,
+    ) -> Rc<Self> {
         let stats = shared.stats.local();
         let worker_stats = shared.worker_stats[worker].local();
         Rc::new(Self {
@@ -57,6 +73,9 @@ impl ActiveListener {
             removed: RefCell::default(),
             acceptors: RefCell::default(),
             open: Cell::new(0),
+            closed: Cell::new(false),
+            accepting: Cell::new(true),
+            siblings,
             stats,
             worker_stats,
         })
@@ -84,16 +103,8 @@ impl ActiveListener {
     ) {
         let version = self.version();
         let shared = &version.shared;
-        let global = if shared.spec.ignore_global_limit {
-            None
-        } else {
-            let Some(permit) = shared.global_limit.take() else {
-                return self.stats.inc(ListenerStats::DOWNSTREAM_GLOBAL_CX_OVERFLOW);
-            };
-            Some(permit)
-        };
-        let Some(permit) = shared.limit.take() else {
-            return self.stats.inc(ListenerStats::DOWNSTREAM_CX_OVERFLOW);
+        let Some(permits) = self.take_permits(shared) else {
+            return;
         };
         // The listener's own address needs no syscall.
         let local = match local {
@@ -103,16 +114,97 @@ impl ActiveListener {
                 Err(error) => return log::debug!("lost connection from {peer}: {error}"),
             },
         };
-        let Some(chain) = version.find(&ConnectionFacts::plain(&local, &peer)) else {
+        let connection = AcceptedConnection {
+            stream,
+            remote_address: peer,
+            local_address: local,
+            local_address_restored: false,
+            read: Buffer::new(),
+        };
+        match shared.spec.listener_filters {
+            None => self.admit(connection, permits),
+            Some(_) => listener_filters::start(self, connection, permits, true),
+        }
+    }
+
+    /// A place for one more connection; without one it is counted as refused.
+    fn take_permits(&self, shared: &SharedListener) -> Option<Permits> {
+        let global = if shared.spec.ignore_global_limit {
+            None
+        } else {
+            let permit = shared.global_limit.take();
+            if permit.is_none() {
+                self.stats.inc(ListenerStats::DOWNSTREAM_GLOBAL_CX_OVERFLOW);
+            }
+            Some(permit?)
+        };
+        let permit = shared.limit.take();
+        if permit.is_none() {
+            self.stats.inc(ListenerStats::DOWNSTREAM_CX_OVERFLOW);
+        }
+        Some((permit?, global))
+    }
+
+    /// Takes a connection from another listener, which has found that it was going here.
+    pub(super) fn take_over(self: &Rc<Self>, connection: AcceptedConnection) {
+        let version = self.version();
+        let Some(permits) = self.take_permits(&version.shared) else {
+            return;
+        };
+        match version.shared.spec.listener_filters {
+            None => self.admit(connection, permits),
+            Some(_) => listener_filters::start(self, connection, permits, false),
+        }
+    }
+
+    /// The other listener at this address: at the very address, or at every address of its port.
+    pub(super) fn sibling_at(self: &Rc<Self>, address: &Address) -> Option<Rc<Self>> {
+        let siblings = self.siblings.upgrade()?;
+        let siblings = siblings.borrow();
+        // The newest version of a listener is the last one.
+        let accepting = || {
+            siblings
+                .values()
+                .rev()
+                .filter(|other| other.accepting.get())
+        };
+        let at = |other: &Self, wanted: &dyn Fn(&Address) -> bool| {
+            let version = other.version();
+            version
+                .shared
+                .spec
+                .addresses
+                .iter()
+                .any(|own| wanted(&own.address))
+        };
+        let exact = accepting().find(|other| at(other, &|own| own == address));
+        let found = exact.or_else(|| {
+            let any = |own: &Address| own.is_any() && own.port() == address.port();
+            accepting().find(|other| at(other, &any))
+        })?;
+        (!Rc::ptr_eq(found, self)).then(|| Rc::clone(found))
+    }
+
+    /// Whether connections that have no filter chain yet are to be closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// Gives a connection its filter chain, or closes it.
+    pub(super) fn admit(self: &Rc<Self>, connection: AcceptedConnection, permits: Permits) {
+        let version = self.version();
+        let shared = &version.shared;
+        let (local, peer) = (&connection.local_address, &connection.remote_address);
+        let Some(chain) = version.find(&ConnectionFacts::plain(local, peer)) else {
             log::debug!("closing connection from {peer}: no matching filter chain found");
             let loggers = &shared.spec.access_logs;
             if !loggers.is_empty() {
-                log_unmatched(loggers, connection::plain_info(shared, local, peer));
+                log_unmatched(loggers, connection::plain_info(shared, &connection));
             }
             return self.stats.inc(ListenerStats::NO_FILTER_CHAIN_MATCH);
         };
-        let open = OpenConnection::new(self, chain, (permit, global));
-        connection::serve(open, stream, local, peer, shared);
+        let open = OpenConnection::new(self, chain, permits);
+        connection::serve(open, connection, shared);
     }
 
     /// Counts a connection as open.
@@ -162,6 +254,7 @@ impl ActiveListener {
     }
 
     pub(super) fn stop_accepting(&self) {
+        self.accepting.set(false);
         let acceptors = mem::take(&mut *self.acceptors.borrow_mut());
         for acceptor in acceptors {
             acceptor.stop();
@@ -175,6 +268,7 @@ impl ActiveListener {
     }
 
     pub(super) fn close_all(&self) {
+        self.closed.set(true);
         for chain in self.version().all() {
             chain.close_all();
         }

@@ -5,15 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use nuncio_buffer::Buffer;
 use nuncio_event::{self as event, Instant};
-use nuncio_net::{Address, Connection, Stream};
+use nuncio_net::Connection;
+use nuncio_sdk::listener::AcceptedConnection;
 use nuncio_sdk::{ConnectionHandle, ConnectionInfo, DownstreamConnection};
 
 use super::SharedListener;
 use super::access_log::LogEntry;
-use super::active::{ActiveChain, ActiveListener};
-use crate::limit::Permit;
+use super::active::{ActiveChain, ActiveListener, Permits};
 
 /// An open connection as its listener counts it. Dropping it, however that comes about (served, closed,
 /// panicked, worker stopped), counts it as gone.
@@ -23,7 +22,7 @@ pub(super) struct OpenConnection {
     handle: Rc<ConnectionHandle>,
     number: usize,
     start: Instant,
-    _permits: (Permit, Option<Permit>),
+    _permits: Permits,
     /// Written when the connection has been counted out.
     log: Option<LogEntry>,
 }
@@ -32,7 +31,7 @@ impl OpenConnection {
     pub(super) fn new(
         listener: &Rc<ActiveListener>,
         chain: &Rc<ActiveChain>,
-        permits: (Permit, Option<Permit>),
+        permits: Permits,
     ) -> Self {
         let handle = Rc::new(ConnectionHandle::new(Rc::clone(&chain.drain)));
         listener.opened();
@@ -58,16 +57,15 @@ impl Drop for OpenConnection {
 /// What is known of a connection before it has a chain; it has no number either.
 pub(super) fn plain_info(
     shared: &SharedListener,
-    local: Rc<Address>,
-    peer: Address,
+    connection: &AcceptedConnection,
 ) -> ConnectionInfo {
-    let remote = Rc::new(peer);
+    let remote = Rc::new(connection.remote_address.clone());
     ConnectionInfo {
         id: 0,
         remote_address: Rc::clone(&remote),
         direct_remote_address: remote,
-        local_address: local,
-        local_address_restored: false,
+        local_address: Rc::clone(&connection.local_address),
+        local_address_restored: connection.local_address_restored,
         listener_name: shared.spec.name.clone(),
         filter_chain_name: Arc::default(),
         tls: false,
@@ -78,18 +76,24 @@ pub(super) fn plain_info(
 /// Hands the connection to the filter of its chain.
 pub(super) fn serve(
     mut open: OpenConnection,
-    stream: Stream,
-    local: Rc<Address>,
-    peer: Address,
+    accepted: AcceptedConnection,
     shared: &Arc<SharedListener>,
 ) {
-    let mut io = Connection::raw(stream, (*local).clone(), peer.clone());
+    let plain = plain_info(shared, &accepted);
+    let AcceptedConnection {
+        stream,
+        remote_address,
+        local_address,
+        read,
+        ..
+    } = accepted;
+    let mut io = Connection::raw(stream, (*local_address).clone(), remote_address);
     let info = Rc::new(ConnectionInfo {
         id: io.id(),
         filter_chain_name: open.chain.chain.name.clone(),
         tls: io.is_tls(),
         start: open.start,
-        ..plain_info(shared, local, peer)
+        ..plain
     });
     open.log = LogEntry::begin(shared, &info, &mut io);
     let Some(filter) = open.chain.filter.clone() else {
@@ -103,7 +107,7 @@ pub(super) fn serve(
         io,
         info,
         handle: Rc::clone(&open.handle),
-        read: Buffer::new(),
+        read,
         buffer_limit: shared.spec.buffer_limit,
     };
     event::spawn(async move {
