@@ -28,6 +28,7 @@ examples! {
     circuit_breakers: "circuit-breakers.yaml",
     dns: "dns.yaml",
     filters: "filters.yaml",
+    forward_proxy: "forward-proxy.yaml",
     grpc_web: "grpc-web.yaml",
     http2: "http2.yaml",
     limits: "limits.yaml",
@@ -320,6 +321,20 @@ fn dns(proxy: Proxy) {
     expect(&proxy, "/", &[], 200, "Hello, you asked for localhost.\n");
     let clusters = proxy.admin("/clusters").body;
     assert!(clusters.contains("::hostname::localhost\n"), "{clusters}");
+}
+
+fn forward_proxy(proxy: Proxy) {
+    let port = proxy.sandbox.ports.of(10001);
+    for host in [format!("localhost:{port}"), format!("127.0.0.1:{port}")] {
+        let request = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let response = proxy.request(10000, &request);
+        let hello = format!("Hello, you asked for {host}.\n");
+        assert_eq!((response.status, response.body), (200, hello));
+    }
+    let nobody = ["Host: nobody.invalid"];
+    expect(&proxy, "/", &nobody, 503, "DNS resolution failure");
+    let stats = proxy.admin("/stats?filter=dns_cache").body;
+    assert!(stats.contains("dns_cache.names.num_hosts: 3\n"), "{stats}");
 }
 
 fn timeouts(proxy: Proxy) {

@@ -7,6 +7,7 @@ pub fn builtin() -> Extensions {
     Extensions {
         http_filters: vec![
             &nuncio_filters::http::BUFFER,
+            &nuncio_filters::http::DYNAMIC_FORWARD_PROXY,
             &nuncio_filters::http::FAULT,
             &nuncio_filters::http::GRPC_HTTP1_BRIDGE,
             &nuncio_filters::http::GRPC_STATS,
@@ -16,6 +17,7 @@ pub fn builtin() -> Extensions {
             &nuncio_filters::http::STATEFUL_SESSION,
             &nuncio_proxy::ROUTER,
         ],
+        listener_filters: vec![&nuncio_filters::listener::ORIGINAL_DST],
         network_filters: vec![&nuncio_proxy::HTTP_CONNECTION_MANAGER],
         access_loggers: vec![
             &nuncio_access_log::FILE,
@@ -38,6 +40,9 @@ mod tests {
                 let url = format!("type.googleapis.com/{name_of_type}");
                 let found = [
                     extensions.http_filter(&url).map(|factory| factory.name()),
+                    extensions
+                        .listener_filter(&url)
+                        .map(|factory| factory.name()),
                     extensions
                         .network_filter(&url)
                         .map(|factory| factory.name()),

@@ -36,6 +36,8 @@ pub enum ClusterKind {
     OriginalDst,
     /// `EDS`
     Eds,
+    /// `envoy.clusters.dynamic_forward_proxy`
+    ForwardProxy,
 }
 
 /// One version of a cluster's configuration.

@@ -12,6 +12,7 @@
 mod breaker;
 mod convert;
 pub mod dns;
+pub mod forward_proxy;
 mod health;
 mod host;
 mod host_list;

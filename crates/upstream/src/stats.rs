@@ -185,6 +185,33 @@ stats_schema! {
 }
 
 stats_schema! {
+    /// `dns_cache.<name>.*`
+    pub DnsCacheStats {
+        counters {
+            cache_load,
+            dns_address_filter_out,
+            dns_query_attempt,
+            dns_query_failure,
+            dns_query_success,
+            dns_query_timeout,
+            dns_rq_pending_overflow,
+            host_added,
+            host_address_changed,
+            host_overflow,
+            host_removed,
+        }
+        gauges { num_hosts (NeverImport) }
+    }
+}
+
+stats_schema! {
+    /// `dns_cache.<name>.circuit_breakers.*`
+    pub DnsCacheBreakerStats {
+        gauges { rq_pending_open, rq_pending_remaining }
+    }
+}
+
+stats_schema! {
     /// `cluster.<name>.*` of clusters with subsets.
     pub SubsetStats {
         gauges { lb_subsets_single_host_per_subset_duplicate }

@@ -5,6 +5,9 @@ use super::{Entry, Support::*, message};
 pub(super) const HTTP_PROTOCOL_OPTIONS: &str =
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
+pub(super) const DYNAMIC_FORWARD_PROXY: &str =
+    "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig";
+
 pub(super) const MESSAGES: &[Entry] = &[
     message(
         "envoy.config.cluster.v3.Cluster",
@@ -100,6 +103,46 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("always_eject_one_host", Implemented),
             ("detect_degraded_hosts", Implemented),
         ],
+    ),
+    message(
+        DYNAMIC_FORWARD_PROXY,
+        &[
+            ("dns_cache_config", Implemented),
+            (
+                "sub_clusters_config",
+                Refused("clusters with clusters of their own do not exist"),
+            ),
+            ("allow_insecure_cluster_options", Implemented),
+            (
+                "allow_coalesced_connections",
+                Refused("certificates would have to allow it, and there is no TLS yet"),
+            ),
+        ],
+    ),
+    message(
+        "envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig",
+        &[
+            ("name", Implemented),
+            ("dns_lookup_family", Implemented),
+            ("dns_refresh_rate", Implemented),
+            ("dns_min_refresh_rate", Implemented),
+            ("host_ttl", Implemented),
+            ("max_hosts", Implemented),
+            ("disable_dns_refresh_on_failure", Implemented),
+            ("dns_failure_refresh_rate", Implemented),
+            ("dns_cache_circuit_breaker", Implemented),
+            ("preresolve_hostnames", Implemented),
+            ("dns_query_timeout", Implemented),
+            ("typed_dns_resolver_config", Implemented),
+            (
+                "key_value_config",
+                Refused("what was resolved is not kept over a restart"),
+            ),
+        ],
+    ),
+    message(
+        "envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers",
+        &[("max_pending_requests", Implemented)],
     ),
     message(
         "envoy.config.cluster.v3.Cluster.OriginalDstLbConfig",

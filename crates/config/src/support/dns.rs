@@ -1,6 +1,6 @@
 //! Names that are resolved: clusters of type DNS, and resolvers.
 
-use super::{Entry, Support::*, message};
+use super::{Entry, Support::*, cluster::DYNAMIC_FORWARD_PROXY, message};
 
 const DNS_CLUSTER: &str = "envoy.extensions.clusters.dns.v3.DnsCluster";
 const CARES: &str = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
@@ -15,7 +15,10 @@ pub(super) const MESSAGES: &[Entry] = &[
         "envoy.config.cluster.v3.Cluster.CustomClusterType",
         &[
             ("name", Implemented),
-            ("typed_config", Extension(&[DNS_CLUSTER])),
+            (
+                "typed_config",
+                Extension(&[DNS_CLUSTER, DYNAMIC_FORWARD_PROXY]),
+            ),
         ],
     ),
     message(

@@ -5,6 +5,10 @@ use super::{Entry, Support::*, message};
 pub(super) const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
 pub(super) const BUFFER: &str = "envoy.extensions.filters.http.buffer.v3.Buffer";
 pub(super) const BUFFER_PER_ROUTE: &str = "envoy.extensions.filters.http.buffer.v3.BufferPerRoute";
+pub(super) const DYNAMIC_FORWARD_PROXY: &str =
+    "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig";
+pub(super) const DYNAMIC_FORWARD_PROXY_PER_ROUTE: &str =
+    "envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig";
 pub(super) const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
 pub(super) const HEALTH_CHECK: &str = "envoy.extensions.filters.http.health_check.v3.HealthCheck";
 pub(super) const GRPC_HTTP1_BRIDGE: &str =
@@ -44,6 +48,24 @@ pub(super) const MESSAGES: &[Entry] = &[
                 "reject_connect_request_early_data",
                 Harmless("CONNECT requests are not forwarded yet"),
             ),
+        ],
+    ),
+    message(
+        DYNAMIC_FORWARD_PROXY,
+        &[
+            ("dns_cache_config", Implemented),
+            (
+                "sub_cluster_config",
+                Refused("clusters with clusters of their own do not exist"),
+            ),
+            ("save_upstream_address", Implemented),
+        ],
+    ),
+    message(
+        DYNAMIC_FORWARD_PROXY_PER_ROUTE,
+        &[
+            ("host_rewrite_literal", Implemented),
+            ("host_rewrite_header", Implemented),
         ],
     ),
     message(

@@ -4,8 +4,8 @@ use super::{
     Entry,
     Support::*,
     filters::{
-        BUFFER, FAULT, GRPC_HTTP1_BRIDGE, GRPC_STATS, GRPC_WEB, HEADER_MUTATION, HEALTH_CHECK,
-        PRESERVE_CASE, ROUTER, STATEFUL_SESSION, UUID_REQUEST_ID,
+        BUFFER, DYNAMIC_FORWARD_PROXY, FAULT, GRPC_HTTP1_BRIDGE, GRPC_STATS, GRPC_WEB,
+        HEADER_MUTATION, HEALTH_CHECK, PRESERVE_CASE, ROUTER, STATEFUL_SESSION, UUID_REQUEST_ID,
     },
     listener::HTTP_CONNECTION_MANAGER,
     message,
@@ -128,6 +128,7 @@ pub(super) const MESSAGES: &[Entry] = &[
                 Extension(&[
                     ROUTER,
                     BUFFER,
+                    DYNAMIC_FORWARD_PROXY,
                     FAULT,
                     GRPC_HTTP1_BRIDGE,
                     GRPC_STATS,

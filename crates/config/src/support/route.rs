@@ -3,7 +3,10 @@
 use super::{
     Entry,
     Support::*,
-    filters::{BUFFER_PER_ROUTE, FAULT, HEADER_MUTATION_PER_ROUTE, STATEFUL_SESSION_PER_ROUTE},
+    filters::{
+        BUFFER_PER_ROUTE, DYNAMIC_FORWARD_PROXY_PER_ROUTE, FAULT, HEADER_MUTATION_PER_ROUTE,
+        STATEFUL_SESSION_PER_ROUTE,
+    },
     message,
 };
 
@@ -12,6 +15,7 @@ const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
 /// What `typed_per_filter_config` may hold, at every level.
 const PER_FILTER: &[&str] = &[
     BUFFER_PER_ROUTE,
+    DYNAMIC_FORWARD_PROXY_PER_ROUTE,
     STATEFUL_SESSION_PER_ROUTE,
     FAULT,
     HEADER_MUTATION_PER_ROUTE,
@@ -92,6 +96,7 @@ pub(super) const MESSAGES: &[Entry] = &[
                 "config",
                 Extension(&[
                     BUFFER_PER_ROUTE,
+                    DYNAMIC_FORWARD_PROXY_PER_ROUTE,
                     FAULT,
                     HEADER_MUTATION_PER_ROUTE,
                     STATEFUL_SESSION_PER_ROUTE,

@@ -1,6 +1,7 @@
 //! HTTP filters.
 
 mod buffer;
+mod dynamic_forward_proxy;
 mod fault;
 mod grpc_counts;
 mod grpc_http1_bridge;
@@ -11,6 +12,7 @@ mod health_check;
 mod stateful_session;
 
 pub use buffer::BUFFER;
+pub use dynamic_forward_proxy::DYNAMIC_FORWARD_PROXY;
 pub use fault::FAULT;
 pub use grpc_http1_bridge::GRPC_HTTP1_BRIDGE;
 pub use grpc_stats::GRPC_STATS;

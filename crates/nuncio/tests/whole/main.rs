@@ -5,6 +5,7 @@ mod clients;
 mod descriptors;
 mod dns;
 mod flow;
+mod forward_proxy;
 mod grpc;
 mod hostile;
 mod http2;

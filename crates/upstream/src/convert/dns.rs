@@ -57,26 +57,13 @@ pub(super) fn legacy(fields: Fields, single_host: bool, errors: &mut Errors) -> 
         lookup_family,
         resolver,
     } = fields;
-    let lookup_family = match DnsLookupFamily::try_from(lookup_family) {
-        Ok(DnsLookupFamily::Auto) => LookupFamily::Auto,
-        Ok(DnsLookupFamily::V4Only) => LookupFamily::V4Only,
-        Ok(DnsLookupFamily::V6Only) => LookupFamily::V6Only,
-        Ok(DnsLookupFamily::V4Preferred) => LookupFamily::V4Preferred,
-        Ok(DnsLookupFamily::All) => LookupFamily::All,
-        Err(_) => unknown_family(lookup_family, errors),
-    };
     let rates = Rates {
         refresh: refresh_rate,
         min: None,
         jitter,
-        failure: failure_refresh_rate.map(|rate| {
-            let RefreshRate {
-                base_interval,
-                max_interval,
-            } = rate;
-            (base_interval, max_interval)
-        }),
+        failure: failure_refresh_rate.map(intervals),
     };
+    let lookup_family = self::lookup_family(lookup_family, errors);
     DnsSpec {
         options: options(rates, respect_ttl, lookup_family, single_host, errors),
         resolver: resolver::of_cluster(resolver, errors),
@@ -179,6 +166,35 @@ fn options(
         lookup_family,
         single_host,
     }
+}
+
+/// `dns_lookup_family`
+pub(crate) fn lookup_family(number: i32, errors: &mut Errors) -> LookupFamily {
+    match DnsLookupFamily::try_from(number) {
+        Ok(DnsLookupFamily::Auto) => LookupFamily::Auto,
+        Ok(DnsLookupFamily::V4Only) => LookupFamily::V4Only,
+        Ok(DnsLookupFamily::V6Only) => LookupFamily::V6Only,
+        Ok(DnsLookupFamily::V4Preferred) => LookupFamily::V4Preferred,
+        Ok(DnsLookupFamily::All) => LookupFamily::All,
+        Err(_) => unknown_family(number, errors),
+    }
+}
+
+fn intervals(rate: RefreshRate) -> (Time, Time) {
+    let RefreshRate {
+        base_interval,
+        max_interval,
+    } = rate;
+    (base_interval, max_interval)
+}
+
+/// `dns_failure_refresh_rate` of a cluster or a DNS cache: first and longest wait.
+pub(crate) fn failure_refresh_rate(
+    rate: RefreshRate,
+    errors: &mut Errors,
+) -> Option<(Duration, Duration)> {
+    let (base, max) = intervals(rate);
+    failure_rate(base, max, errors)
 }
 
 fn failure_rate(base: Time, max: Time, errors: &mut Errors) -> Option<(Duration, Duration)> {

@@ -7,6 +7,7 @@ mod connection;
 mod discovery;
 mod dns;
 mod endpoints;
+mod forward_proxy;
 mod health;
 mod http;
 mod limits;
@@ -26,7 +27,9 @@ use nuncio_config::api::cluster::{
         LbPolicy as PolicyKind,
     },
 };
+use nuncio_config::api::dns_cache::DnsCacheConfig;
 use nuncio_config::api::dns_cluster::DnsCluster;
+use nuncio_config::api::forward_proxy_cluster::ClusterConfig;
 use nuncio_config::{ConfigError, Within, any, convert as value};
 use nuncio_net::ConnectOptions;
 use nuncio_sdk::Runtime;
@@ -38,6 +41,7 @@ use crate::host_set::PriorityOptions;
 use crate::info::{
     ClusterKind, DropOverload, FamilyOrder, HttpOptions, PoolOptions, UpstreamProtocol,
 };
+use crate::lb::forward_proxy::ForwardProxy;
 use crate::lb::original_dst::OriginalDst;
 use crate::lb::round_robin::RoundRobin;
 use crate::lb::{LbPolicy, OverrideStatuses};
@@ -46,7 +50,7 @@ use crate::outlier::Settings;
 
 pub(crate) use bind::BootstrapBind;
 pub(crate) use discovery::EdsSource;
-pub(crate) use dns::{DnsOptions, DnsSpec};
+pub(crate) use dns::{DnsOptions, DnsSpec, failure_refresh_rate, lookup_family};
 pub(crate) use endpoints::{Assignment, assignment};
 pub(crate) use endpoints::{EndpointAddress, EndpointSpec, LocalitySpec};
 pub use resolver::{bootstrap_resolver, resolver_config};
@@ -68,6 +72,8 @@ pub(crate) struct ClusterSpec {
     /// The same object as `lb`.
     pub(crate) original_dst: Option<Arc<OriginalDst>>,
     pub(crate) eds: Option<EdsSource>,
+    /// The same object as `lb`, and its DNS cache.
+    pub(crate) forward_proxy: Option<(Arc<ForwardProxy>, DnsCacheConfig)>,
     pub(crate) wait_for_warm: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) per_connection_buffer_limit: u32,
@@ -214,9 +220,9 @@ pub(crate) fn compile(
         ));
     }
     let mut dns_cluster = None;
-    let kind = match cluster_discovery_type {
+    let kind = match &cluster_discovery_type {
         None => Some(ClusterKind::Static),
-        Some(ClusterDiscoveryType::Type(number)) => match DiscoveryType::try_from(number) {
+        Some(ClusterDiscoveryType::Type(number)) => match DiscoveryType::try_from(*number) {
             Ok(DiscoveryType::Static) => Some(ClusterKind::Static),
             Ok(DiscoveryType::StrictDns) => Some(ClusterKind::StrictDns),
             Ok(DiscoveryType::LogicalDns) => Some(ClusterKind::LogicalDns),
@@ -277,6 +283,20 @@ pub(crate) fn compile(
         };
         Arc::new(original_dst::policy(fields, &mut errors))
     });
+    let forward_proxy = match &cluster_discovery_type {
+        Some(ClusterDiscoveryType::ClusterType(custom))
+            if kind == Some(ClusterKind::ForwardProxy) =>
+        {
+            let fields = forward_proxy::Fields {
+                custom,
+                lb_policy: policy_kind,
+                has_http_options: !typed_extension_protocol_options.is_empty(),
+            };
+            let cache = forward_proxy::cache(fields, &mut errors);
+            cache.map(|cache| (Arc::new(ForwardProxy::new()), cache))
+        }
+        _ => None,
+    };
     let balancing::Balancing {
         policy: lb,
         priorities,
@@ -289,9 +309,11 @@ pub(crate) fn compile(
             common: common_lb_config,
             subset: lb_subset_config,
             kind,
-            provided: original_dst
-                .clone()
-                .map(|policy| policy as Arc<dyn LbPolicy>),
+            provided: match (&original_dst, &forward_proxy) {
+                (Some(policy), _) => Some(policy.clone() as Arc<dyn LbPolicy>),
+                (None, Some((policy, _))) => Some(policy.clone() as Arc<dyn LbPolicy>),
+                (None, None) => None,
+            },
         },
         parts,
         &mut errors,
@@ -388,6 +410,7 @@ pub(crate) fn compile(
         dns,
         original_dst,
         eds,
+        forward_proxy,
         wait_for_warm,
         connect_timeout,
         per_connection_buffer_limit,
@@ -411,14 +434,14 @@ pub(crate) fn compile(
 
 /// `cluster_type`. Envoy goes by the type of the configuration, and without one by the name.
 fn custom_type(
-    custom: CustomClusterType,
+    custom: &CustomClusterType,
     dns_cluster: &mut Option<DnsSpec>,
     errors: &mut Errors,
 ) -> Option<ClusterKind> {
     let CustomClusterType { name, typed_config } = custom;
     match typed_config {
-        Some(config) if any::is::<DnsCluster>(&config) => errors.nested("typed_config", |errors| {
-            let spec = dns::extension(errors.take(any::unpack(&config))?, errors);
+        Some(config) if any::is::<DnsCluster>(config) => errors.nested("typed_config", |errors| {
+            let spec = dns::extension(errors.take(any::unpack(config))?, errors);
             let kind = match spec.options.single_host {
                 true => ClusterKind::LogicalDns,
                 false => ClusterKind::StrictDns,
@@ -426,6 +449,7 @@ fn custom_type(
             *dns_cluster = Some(spec);
             Some(kind)
         }),
+        Some(config) if any::is::<ClusterConfig>(config) => Some(ClusterKind::ForwardProxy),
         None => match name.as_str() {
             "envoy.cluster.static" => Some(ClusterKind::Static),
             "envoy.cluster.strict_dns" => Some(ClusterKind::StrictDns),
@@ -436,7 +460,7 @@ fn custom_type(
             }
         },
         Some(_) => {
-            errors.refuse_value("typed_config", &name);
+            errors.refuse_value("typed_config", name);
             None
         }
     }

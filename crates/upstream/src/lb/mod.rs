@@ -12,6 +12,7 @@
 pub mod client_side;
 pub mod edf;
 mod feedback;
+pub mod forward_proxy;
 pub mod hashing;
 pub mod least_request;
 pub mod listed_hosts;

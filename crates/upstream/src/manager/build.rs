@@ -15,9 +15,11 @@ use super::{ClusterManager, Entry, Origin, Removal};
 use crate::breaker::{self, Breakers, Priority, Thresholds};
 use crate::convert::{ClusterSpec, DnsSpec};
 use crate::dns::DnsHosts;
+use crate::forward_proxy::DnsCache;
 use crate::host::HealthFlags;
 use crate::host_set::PrioritySet;
 use crate::info::{ClusterInfo, ClusterKind, Percent};
+use crate::lb::forward_proxy::ForwardProxy;
 use crate::orca::ReportedMetrics;
 use crate::stats::{ClusterStats as S, RemainingStats};
 
@@ -30,6 +32,8 @@ pub(super) struct Made<'a> {
     pub(super) serial: u64,
     /// Watches the file of an EDS cluster.
     pub(super) watch: Option<Watch>,
+    /// The policy of a dynamic forward proxy cluster, and its DNS cache.
+    pub(super) forward_proxy: Option<(Arc<ForwardProxy>, Arc<DnsCache>)>,
 }
 
 /// A hash of all fields that decide what a connection is like; what only decides where requests go is left out.
@@ -100,6 +104,7 @@ impl ClusterManager {
             origin,
             serial,
             watch,
+            forward_proxy,
         } = made;
         let name = self
             .server
@@ -230,9 +235,13 @@ impl ClusterManager {
         {
             change.hosts.derived_or(|| derived);
         }
-        let on_demand = spec
-            .original_dst
-            .map(|policy| self.start_on_demand(id, serial, policy));
+        let on_demand = match (spec.original_dst, forward_proxy) {
+            (Some(policy), _) => Some(self.start_on_demand(id, serial, policy)),
+            (None, Some((policy, cache))) => {
+                Some(self.start_forward_proxy(id, serial, &policy, cache))
+            }
+            (None, None) => None,
+        };
         let eds = spec.eds.filter(|_| self.resolvers.is_some()).map(|source| {
             let subscription = Subscription {
                 source,

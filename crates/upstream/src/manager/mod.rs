@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use nuncio_config::ConfigError;
 use nuncio_config::api::cluster::Cluster;
 use nuncio_config::api::core::BindConfig;
+use nuncio_config::api::dns_cache::DnsCacheConfig;
 use nuncio_event::{Dispatchers, FileWatcher, MainDispatcher, Slot, main_queue};
 use nuncio_sdk::{ClusterId, Runtime, ServerContext};
 use nuncio_stats::Group;
@@ -29,6 +30,7 @@ use prost::Message;
 
 use crate::convert::{self, BootstrapBind, SharedParts};
 use crate::dns::Resolvers;
+use crate::forward_proxy::{DnsCache, DnsCaches};
 use crate::host_set::PrioritySet;
 use crate::info::ClusterInfo;
 use crate::outlier::OutlierEventLog;
@@ -67,6 +69,7 @@ pub struct ClusterManager {
     stats: Arc<Group>,
     parts: SharedParts,
     runtime: Arc<Runtime>,
+    dns_caches: DnsCaches,
     /// What workers report, in order; run by the runtime on which the manager was made.
     main: MainDispatcher,
     outlier_log: OnceLock<Arc<dyn OutlierEventLog>>,
@@ -141,6 +144,7 @@ impl ClusterManager {
                 runtime: runtime.clone(),
                 ..SharedParts::default()
             },
+            dns_caches: DnsCaches::default(),
             shared,
             resolvers,
             files: OnceLock::new(),
@@ -253,6 +257,24 @@ impl ClusterManager {
         }
     }
 
+    /// The DNS cache of this configuration, for the dynamic forward proxy. All who name it share it.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, or that the cache of this name has another one; paths are relative to it.
+    pub fn dns_cache(&self, config: &DnsCacheConfig) -> Result<Arc<DnsCache>, Vec<ConfigError>> {
+        let own = config.typed_dns_resolver_config.clone();
+        let own = own.map(convert::resolver_config).transpose();
+        let own = own.map_err(|errors| {
+            let within = errors.into_iter();
+            within
+                .map(|error| error.within("typed_dns_resolver_config"))
+                .collect::<Vec<_>>()
+        })?;
+        let resolver = (self.resolvers.as_ref()).map(|resolvers| resolvers.get(own.as_ref()));
+        self.dns_caches
+            .get(config, &self.server.stats, resolver.as_ref())
+    }
+
     /// Waits for the same.
     pub async fn initialized(&self) {
         let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -288,7 +310,18 @@ impl ClusterManager {
         }
         let config: Arc<[u8]> = cluster.encode_to_vec().into();
         let connection_hash = connection_hash(&cluster);
-        let spec = convert::compile(cluster, &self.parts)?;
+        let mut spec = convert::compile(cluster, &self.parts)?;
+        let forward_proxy = match spec.forward_proxy.take() {
+            None => None,
+            Some((policy, config)) => {
+                let path = "cluster_type.typed_config.dns_cache_config";
+                let cache = self.dns_cache(&config).map_err(|errors| {
+                    let within = errors.into_iter().map(|error| error.within(path));
+                    within.collect::<Vec<_>>()
+                })?;
+                Some((policy, cache))
+            }
+        };
         let id = self.server.cluster_names.intern(&spec.name);
         let serial = {
             let mut state = self.state();
@@ -316,6 +349,7 @@ impl ClusterManager {
                 origin,
                 serial,
                 watch,
+                forward_proxy,
             },
         );
         let is_discovered = version.eds.is_some();

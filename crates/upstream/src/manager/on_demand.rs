@@ -1,5 +1,7 @@
-//! Clusters whose hosts workers make (`ORIGINAL_DST`): takes notice of new hosts, and cleans up.
+//! Clusters whose hosts come with requests: workers make those of `ORIGINAL_DST`, where they are also cleaned up; a DNS cache
+//! has those of the dynamic forward proxy.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use nuncio_sdk::ClusterId;
@@ -7,15 +9,18 @@ use tokio::task::AbortHandle;
 
 use super::version::HostChange;
 use super::{ClusterManager, Version};
+use crate::forward_proxy::DnsCache;
 use crate::host::Host;
 use crate::host_set::{LocalityGroup, PrioritySet};
+use crate::lb::forward_proxy::ForwardProxy;
 use crate::lb::original_dst::OriginalDst;
 
 /// The hosts of one version, and the task that cleans up, which ends with this.
 pub(super) struct OnDemand {
     serial: u64,
-    policy: Arc<OriginalDst>,
     cleaning: Option<AbortHandle>,
+    /// Kept while the version is there.
+    _cache: Option<Arc<DnsCache>>,
 }
 
 impl Drop for OnDemand {
@@ -34,22 +39,17 @@ impl ClusterManager {
         serial: u64,
         policy: Arc<OriginalDst>,
     ) -> Box<OnDemand> {
-        let (main, manager) = (self.main.clone(), self.this.clone());
-        policy.hosts().on_new(move || {
-            let manager = manager.clone();
-            // The main thread is gone when the server ends.
-            let _ = main.post(move || {
-                if let Some(manager) = manager.upgrade() {
-                    manager.change_on_demand(id, serial, |policy, known| {
-                        known
-                            .hosts()
-                            .cloned()
-                            .chain(policy.hosts().take_new())
-                            .collect()
-                    });
-                }
-            });
-        });
+        let made = Arc::downgrade(&policy);
+        policy
+            .hosts()
+            .on_new(self.telling(id, serial, move |known| {
+                let new = made.upgrade().map(|policy| policy.hosts().take_new());
+                known
+                    .hosts()
+                    .cloned()
+                    .chain(new.into_iter().flatten())
+                    .collect()
+            }));
         let (manager, interval) = (self.this.clone(), policy.cleanup_interval());
         let cleaning = tokio::runtime::Handle::try_current().ok().map(|runtime| {
             let task = runtime.spawn(async move {
@@ -58,7 +58,7 @@ impl ClusterManager {
                     let Some(manager) = manager.upgrade() else {
                         return;
                     };
-                    manager.change_on_demand(id, serial, |policy, known| {
+                    manager.change_on_demand(id, serial, |known| {
                         policy.hosts().clean_up(known.hosts().cloned())
                     });
                 }
@@ -67,18 +67,57 @@ impl ClusterManager {
         });
         Box::new(OnDemand {
             serial,
-            policy,
             cleaning,
+            _cache: None,
         })
     }
 
-    /// Shows the hosts that `change` makes of those that the version has; nothing if there are as many as before, since the
-    /// same call never brings hosts and takes others away.
+    /// Gets hosts from a DNS cache from now on; those that it has are there at once.
+    pub(super) fn start_forward_proxy(
+        &self,
+        id: ClusterId,
+        serial: u64,
+        policy: &Arc<ForwardProxy>,
+        cache: Arc<DnsCache>,
+    ) -> Box<OnDemand> {
+        cache.attach(policy);
+        let of_cache = Arc::downgrade(policy);
+        policy.on_change(self.telling(id, serial, move |_| {
+            let policy = of_cache.upgrade();
+            policy.map(|policy| policy.all()).unwrap_or_default()
+        }));
+        Box::new(OnDemand {
+            serial,
+            cleaning: None,
+            _cache: Some(cache),
+        })
+    }
+
+    /// A call that makes the main thread show the hosts that `change` makes of those before.
+    fn telling(
+        &self,
+        id: ClusterId,
+        serial: u64,
+        change: impl Fn(&PrioritySet) -> Vec<Arc<Host>> + Clone + Send + Sync + 'static,
+    ) -> impl Fn() + Send + Sync + 'static {
+        let (main, manager) = (self.main.clone(), self.this.clone());
+        move || {
+            let (manager, change) = (manager.clone(), change.clone());
+            // The main thread is gone when the server ends.
+            let _ = main.post(move || {
+                if let Some(manager) = manager.upgrade() {
+                    manager.change_on_demand(id, serial, change);
+                }
+            });
+        }
+    }
+
+    /// Shows the hosts that `change` makes of those that the version has; nothing if they are the same.
     fn change_on_demand(
         &self,
         id: ClusterId,
         serial: u64,
-        change: impl FnOnce(&OriginalDst, &PrioritySet) -> Vec<Arc<Host>>,
+        change: impl FnOnce(&PrioritySet) -> Vec<Arc<Host>>,
     ) {
         let mut state = self.state();
         let entry = state.clusters.get_mut(&id);
@@ -92,16 +131,20 @@ impl ClusterManager {
         if on_demand.serial != serial {
             return;
         }
-        let hosts = change(&on_demand.policy, &version.hosts);
-        if hosts.len() == version.hosts.len() {
+        let hosts = change(&version.hosts);
+        let known: HashSet<*const Host> = version.hosts.hosts().map(Arc::as_ptr).collect();
+        if hosts.len() == known.len() && hosts.iter().all(|host| known.contains(&Arc::as_ptr(host)))
+        {
             return;
         }
-        self.replace_hosts(version, hosts);
+        // An address that changes makes another host of one that stays.
+        let membership = hosts.len() != known.len();
+        self.replace_hosts(version, hosts, membership);
         self.show(&state, id);
     }
 
     /// The version has these hosts from now on, of one priority and no locality.
-    fn replace_hosts(&self, version: &mut Version, hosts: Vec<Arc<Host>>) {
+    fn replace_hosts(&self, version: &mut Version, hosts: Vec<Arc<Host>>, membership: bool) {
         let before = version.hosts.clone();
         let group = LocalityGroup {
             locality: Arc::default(),
@@ -112,7 +155,7 @@ impl ClusterManager {
         version.set_hosts(HostChange {
             hosts: Arc::new(PrioritySet::build(&[group], version.info.priorities)),
             changed: true,
-            membership: true,
+            membership,
         });
         self.check_hosts(version, &before);
         version.show_membership();

@@ -1,0 +1,216 @@
+//! `envoy.filters.http.dynamic_forward_proxy`: a request to a dynamic forward proxy cluster waits here until the name of its host
+//! was resolved.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use nuncio_config::api::dns_cache::DnsCacheConfig;
+use nuncio_config::api::forward_proxy_filter::filter_config::ImplementationSpecifier;
+use nuncio_config::api::forward_proxy_filter::per_route_config::HostRewriteSpecifier;
+use nuncio_config::api::forward_proxy_filter::{FilterConfig, PerRouteConfig};
+use nuncio_config::api::protobuf::Any;
+use nuncio_config::{ConfigError, any};
+use nuncio_http::Known as Header;
+use nuncio_sdk::filter_state::AddressObject;
+use nuncio_sdk::{
+    Action, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig, HttpFilterFactory,
+    LocalReply, ResponseFlags, Resume, RouteConfig, StreamInfo,
+};
+use nuncio_upstream::forward_proxy::{DnsCache, Known, Load};
+use nuncio_upstream::{ClusterKind, ClusterManager};
+
+/// The filter's factory.
+pub static DYNAMIC_FORWARD_PROXY: DynamicForwardProxyFactory = DynamicForwardProxyFactory;
+
+/// Makes dynamic-forward-proxy filters.
+pub struct DynamicForwardProxyFactory;
+
+/// The port of a host that is named without one; the upstream has no TLS, for which it would be 443.
+const DEFAULT_PORT: u16 = 80;
+/// Where `save_upstream_address` leaves the address; an [`AddressObject`].
+const UPSTREAM_ADDRESS: &str = "envoy.stream.upstream_address";
+
+/// `PerRouteConfig`
+enum Rewrite {
+    /// `host_rewrite_literal`
+    Literal(Box<[u8]>),
+    /// `host_rewrite_header`, lower case: the first value of this request header.
+    Header(Box<str>),
+}
+
+impl HttpFilterFactory for DynamicForwardProxyFactory {
+    fn name(&self) -> &'static str {
+        "envoy.filters.http.dynamic_forward_proxy"
+    }
+
+    fn config_types(&self) -> &'static [&'static str] {
+        &["envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig"]
+    }
+
+    fn route_config_types(&self) -> &'static [&'static str] {
+        &["envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig"]
+    }
+
+    fn create(
+        &self,
+        config: &Any,
+        cx: &FactoryContext<'_>,
+    ) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
+        let FilterConfig {
+            save_upstream_address,
+            // Refused by the support table: no filter sets what it would read.
+            allow_dynamic_host_from_filter_state: _,
+            implementation_specifier,
+        } = any::unpack(config)?;
+        let cache = match implementation_specifier {
+            Some(ImplementationSpecifier::DnsCacheConfig(cache)) => cache,
+            // A cache of defaults, without a name, as in Envoy; the other choice is refused by the support table.
+            Some(ImplementationSpecifier::SubClusterConfig(_)) | None => DnsCacheConfig::default(),
+        };
+        let clusters = cx.server.service::<ClusterManager>();
+        let cache = clusters.dns_cache(&cache).map_err(|errors| {
+            let first = errors.into_iter().next();
+            let first = first.unwrap_or_else(|| ConfigError::new("", "is not valid"));
+            first.within("dns_cache_config")
+        })?;
+        Ok(Arc::new(Config(Arc::new(Settings {
+            clusters,
+            cache,
+            save_upstream_address,
+        }))))
+    }
+
+    fn create_route_config(
+        &self,
+        config: &Any,
+        _: &FactoryContext<'_>,
+    ) -> Result<RouteConfig, ConfigError> {
+        let PerRouteConfig {
+            host_rewrite_specifier,
+        } = any::unpack(config)?;
+        let rewrite = host_rewrite_specifier.map(|specifier| match specifier {
+            HostRewriteSpecifier::HostRewriteLiteral(host) => {
+                Rewrite::Literal(host.into_bytes().into())
+            }
+            HostRewriteSpecifier::HostRewriteHeader(name) => {
+                Rewrite::Header(name.to_ascii_lowercase().into())
+            }
+        });
+        Ok(Arc::new(rewrite))
+    }
+}
+
+struct Settings {
+    clusters: Arc<ClusterManager>,
+    cache: Arc<DnsCache>,
+    save_upstream_address: bool,
+}
+
+struct Config(Arc<Settings>);
+
+impl HttpFilterConfig for Config {
+    fn create_filter(&self) -> Box<dyn HttpFilter> {
+        Box::new(Filter(self.0.clone()))
+    }
+}
+
+struct Filter(Arc<Settings>);
+
+impl HttpFilter for Filter {
+    fn on_request_headers(&mut self, cx: &mut FilterContext<'_>, _: bool) -> Action {
+        if !self.0.concerns(cx.info) {
+            return Action::Continue;
+        }
+        rewrite(cx);
+        let Some(permit) = self.0.cache.take_pending() else {
+            return Action::Respond(LocalReply::new(
+                503,
+                "Dynamic forward proxy pending request overflow",
+                "dynamic_forward_proxy_pending_request_overflow",
+            ));
+        };
+        let authority = cx.request_headers.authority().unwrap_or_default();
+        if authority.is_empty() {
+            return Action::Respond(LocalReply::new(
+                400,
+                "Empty host header",
+                "empty_host_header",
+            ));
+        }
+        // What is no text is no name; it is not found.
+        let authority = String::from_utf8_lossy(authority);
+        match self.0.cache.load(&authority, DEFAULT_PORT) {
+            Load::Known(known) => match self.0.resolved(Some(known), cx.info) {
+                Ok(()) => Action::Continue,
+                Err(reply) => Action::Respond(reply),
+            },
+            Load::Overflow => Action::Respond(LocalReply::new(
+                503,
+                "DNS cache overflow",
+                "dns_cache_overflow",
+            )),
+            Load::Loading(waiting) => {
+                let settings = self.0.clone();
+                Action::Await(Box::pin(async move {
+                    let known = waiting.known().await;
+                    drop(permit);
+                    Resume::Run(Box::new(move |cx| {
+                        match settings.resolved(known, cx.info) {
+                            Ok(()) => Resume::Continue,
+                            Err(reply) => Resume::Respond(reply),
+                        }
+                    }))
+                }))
+            }
+        }
+    }
+
+    fn wants_response_data(&self) -> bool {
+        false
+    }
+}
+
+impl Settings {
+    /// Whether the request goes to a dynamic forward proxy cluster.
+    fn concerns(&self, info: &StreamInfo) -> bool {
+        let Some(route) = &info.route else {
+            return false;
+        };
+        let clusters = self.clusters.on_this_thread();
+        let cluster = clusters.find(route.cluster_name());
+        cluster.is_some_and(|cluster| cluster.info().kind == ClusterKind::ForwardProxy)
+    }
+
+    /// The host was resolved; without an address this is the end of the request.
+    fn resolved(&self, known: Option<Known>, info: &mut StreamInfo) -> Result<(), LocalReply> {
+        let (address, details) = match known {
+            Some(known) => (known.address, known.details),
+            None => (None, "no_host".into()),
+        };
+        let Some(address) = address else {
+            let details = format!("dns_resolution_failure{{{details}}}");
+            let reply = LocalReply::new(503, "DNS resolution failure", details);
+            return Err(reply.flags(ResponseFlags::DNS_RESOLUTION_FAILED));
+        };
+        if self.save_upstream_address {
+            let state = info.filter_state.get_or_insert_default();
+            state.set(UPSTREAM_ADDRESS, Rc::new(AddressObject(address)));
+        }
+        Ok(())
+    }
+}
+
+/// The host that the route says takes the place of the request's.
+fn rewrite(cx: &mut FilterContext<'_>) {
+    let host: Vec<u8> = match cx.route_config::<Option<Rewrite>>() {
+        None | Some(None) => return,
+        Some(Some(Rewrite::Literal(host))) => host.to_vec(),
+        Some(Some(Rewrite::Header(name))) => match cx.request_headers.get_name(name.as_bytes()) {
+            Some(host) => host.to_vec(),
+            None => return,
+        },
+    };
+    if !host.is_empty() {
+        cx.request_headers.set(Header::Authority, &host);
+    }
+}
