@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::path::Path;
 use std::process::Output;
 
 use rustix::process::Signal;
@@ -30,7 +31,7 @@ const BAD: &str = "    filter_chain: []
       cluster_name: one
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 70000}}}}]}]
   - name: two
-    cluster_type: {name: a}
+    lrs_server: {self: {}}
     dns_refresh_rate: 1x
     load_assignment: {cluster_name: two}
 ";
@@ -44,11 +45,7 @@ const MISTAKES: &[Mistake] = &[
         "greater than",
     ),
     (14, "socket_address.port_value", "65535"),
-    (
-        16,
-        "static_resources.clusters[1].cluster_type",
-        "unsupported",
-    ),
+    (16, "static_resources.clusters[1].lrs_server", "unsupported"),
     (17, "static_resources.clusters[1].dns_refresh_rate", "1x"),
 ];
 
@@ -259,6 +256,28 @@ fn the_admin_address_is_written_to_a_file() {
     assert_eq!(address, format!("127.0.0.1:{port}"));
     let ready = proxy.admin("/ready");
     assert_eq!((ready.status, &*ready.body), (200, "LIVE\n"));
+}
+
+/// Bootstraps of Envoy's documentation and tests that Envoy 1.40 refuses.
+#[test]
+fn what_envoy_refuses_is_refused() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/tests/corpus");
+    let verdicts = fs::read_to_string(corpus.join("envoy-1.40.tsv")).unwrap();
+    let refused = verdicts
+        .lines()
+        .filter_map(|line| line.strip_prefix("refused\t"));
+    let mut count = 0;
+    for name in refused.filter_map(|rest| rest.split('\t').next()) {
+        let output = program()
+            .arg("-c")
+            .arg(corpus.join("bootstrap").join(name))
+            .args(["--mode", "validate"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name} is accepted");
+        count += 1;
+    }
+    assert!(count > 0, "the collection is empty");
 }
 
 #[test]
