@@ -221,8 +221,6 @@ pub struct HealthCheckTarget {
 #[derive(Debug)]
 pub struct Host {
     address: Address,
-    /// All addresses, if there are several.
-    list: Option<Arc<[Address]>>,
     hostname: Arc<str>,
     locality: Arc<Locality>,
     /// Changed in place by EDS; locked only where [`Self::has_some_metadata`].
@@ -237,6 +235,14 @@ pub struct Host {
     /// Milliseconds after [`base_time`].
     healthy_since: AtomicU64,
     stats: HostStats,
+    rare: OnceLock<Box<Rare>>,
+}
+
+/// What few hosts have: a host that does not pays one word for all of it.
+#[derive(Debug, Default)]
+struct Rare {
+    /// All addresses, if there are several.
+    list: Option<Box<[Address]>>,
     outlier: OnceLock<Box<HostMonitor>>,
     feedback: OnceLock<Box<HostFeedback>>,
     /// How many idle connections each worker would give away, about.
@@ -257,13 +263,18 @@ pub(crate) fn milliseconds(time: Instant) -> u64 {
 impl Host {
     /// A host that nobody has seen yet.
     pub fn new(config: HostConfig) -> Self {
-        let list = config.additional.map(|additional| {
-            let all = std::iter::once(&config.address).chain(&*additional);
-            all.cloned().collect()
-        });
+        let rare = match config.additional {
+            None => OnceLock::new(),
+            Some(additional) => {
+                let all = std::iter::once(&config.address).chain(&*additional);
+                OnceLock::from(Box::new(Rare {
+                    list: Some(all.cloned().collect()),
+                    ..Rare::default()
+                }))
+            }
+        };
         Self {
             address: config.address,
-            list,
             hostname: config.hostname,
             locality: config.locality,
             has_some_metadata: AtomicBool::new(config.metadata.is_some()),
@@ -275,9 +286,7 @@ impl Host {
             used: AtomicBool::new(false),
             healthy_since: AtomicU64::new(milliseconds(Instant::now())),
             stats: HostStats::default(),
-            outlier: OnceLock::new(),
-            feedback: OnceLock::new(),
-            idle: OnceLock::new(),
+            rare,
         }
     }
 
@@ -297,11 +306,19 @@ impl Host {
         &self.address
     }
 
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
+    }
+
+    fn list(&self) -> Option<&[Address]> {
+        self.rare.get()?.list.as_deref()
+    }
+
     /// Where a connection may go: one address, or several of which the first that answers is taken; the first one is
     /// [`Self::address`] (Envoy's `Host::addressListOrNull`). `Endpoint.additional_addresses` follow, or the other addresses
     /// of a `LOGICAL_DNS` host.
     pub fn addresses(&self) -> &[Address] {
-        match &self.list {
+        match self.list() {
             None => std::slice::from_ref(&self.address),
             Some(list) => list,
         }
@@ -424,31 +441,32 @@ impl Host {
 
     /// How many idle connections each of `workers` would give away, about: a hint for the others.
     pub(crate) fn idle_of_workers(&self, workers: usize) -> &[AtomicU32] {
-        self.idle
+        self.rare()
+            .idle
             .get_or_init(|| (0..workers).map(|_| AtomicU32::new(0)).collect())
     }
 
     /// What outlier detection knows, from now on at least.
     #[inline]
     pub(crate) fn outlier_monitor(&self) -> &HostMonitor {
-        self.outlier.get_or_init(Box::default)
+        self.rare().outlier.get_or_init(Box::default)
     }
 
     /// What outlier detection knows; `None` while it knows nothing.
     pub fn known_outlier_monitor(&self) -> Option<&HostMonitor> {
-        self.outlier.get().map(|monitor| &**monitor)
+        self.rare.get()?.outlier.get().map(|monitor| &**monitor)
     }
 
     /// What its answers tell, from now on at least.
     #[inline]
     pub(crate) fn feedback(&self) -> &HostFeedback {
-        self.feedback.get_or_init(Box::default)
+        self.rare().feedback.get_or_init(Box::default)
     }
 
     /// What its answers have told; `None` while that is nothing.
     #[inline]
     pub(crate) fn known_feedback(&self) -> Option<&HostFeedback> {
-        self.feedback.get().map(|feedback| &**feedback)
+        self.rare.get()?.feedback.get().map(|feedback| &**feedback)
     }
 
     /// Whether `config` describes this host: then [`Self::update`] is enough.
@@ -462,7 +480,7 @@ impl Host {
     }
 
     fn has_same_list(&self, config: &HostConfig) -> bool {
-        match (&self.list, &config.additional) {
+        match (self.list(), &config.additional) {
             (None, None) => true,
             (Some(list), Some(additional)) => list[1..] == **additional,
             _ => false,
