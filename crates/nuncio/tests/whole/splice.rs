@@ -166,33 +166,34 @@ fn many_stalled_readers_share_a_bounded_number_of_pipes() {
 
 #[test]
 fn a_client_that_leaves_ends_the_transfer() {
+    const LEAVING: usize = 10;
+    /// As many empty pipes as a worker keeps.
+    const SPARE_PIPES: usize = 4;
     let origin = origin();
     let proxy = proxy(&origin, "");
     assert_eq!(proxy.client().get("/warm").status(), 200);
     let before = proxy.pipe_ends();
-    for reset in [false, true] {
+    for number in 0..LEAVING {
         let mut client = proxy.client();
         client
             .send(Client::get_bytes(&format!("/{LARGE}")))
             .unwrap();
         assert_eq!(client.head().unwrap().status(), 200);
         expect_body(&mut client, 10 * PIECE);
-        match reset {
+        match number % 2 == 0 {
             true => nuncio_testing::reset(client.into_wire()),
             false => drop(client),
         }
         proxy.wait_for_stat("http.ingress.downstream_rq_active", 0);
     }
-    let lines = proxy.wait_for_lines(3);
+    let lines = proxy.wait_for_lines(1 + LEAVING);
     for line in &lines[1..] {
         assert!(line.starts_with(&format!("GET /{LARGE} 200 DC ")), "{line}");
     }
     until("upstream connections closed", || origin.open() <= 1);
-    assert_eq!(
-        proxy.pipe_ends(),
-        before,
-        "pipes with something in them are closed"
-    );
+    // A pipe that was empty just then is kept for the next transfer; one with something in it is closed.
+    let kept = proxy.pipe_ends() - before;
+    assert!(kept <= 2 * SPARE_PIPES, "{kept} ends of pipes are left");
     assert_eq!(proxy.client().get("/after").text(), "/after");
 }
 
