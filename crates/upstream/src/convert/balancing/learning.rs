@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuncio_config::api::client_side_weighted_round_robin::ClientSideWeightedRoundRobin as ClientSideMessage;
+use nuncio_config::api::cluster::LoadBalancingPolicy;
 use nuncio_config::api::contrib::PeakEwma as PeakEwmaMessage;
 use nuncio_config::api::load_aware_locality::LoadAwareLocality as LoadAwareMessage;
 use nuncio_config::api::protobuf;
@@ -100,16 +101,7 @@ pub(super) fn wrr_locality(message: WrrLocality, parts: &SharedParts, errors: &m
     let WrrLocality {
         endpoint_picking_policy,
     } = message;
-    let Some(list) = endpoint_picking_policy else {
-        errors.push(ConfigError::new(
-            "endpoint_picking_policy",
-            "value is required",
-        ));
-        return None;
-    };
-    let child = errors.nested("endpoint_picking_policy", |errors| {
-        first_of(list, parts, None, errors)
-    })?;
+    let child = picking_policy(endpoint_picking_policy, parts, errors)?;
     let child = (&*child as &dyn Any).downcast_ref::<ClientSideWeightedRoundRobin>();
     let Some(child) = child.cloned() else {
         errors.push(ConfigError::new(
@@ -202,21 +194,30 @@ pub(super) fn load_aware(
             errors,
         ),
     };
-    let Some(list) = endpoint_picking_policy else {
+    let child = picking_policy(endpoint_picking_policy, parts, errors)?;
+    Some(Arc::new(LoadAwareLocality {
+        child,
+        options,
+        own: parts.own.clone(),
+    }))
+}
+
+/// The policy that chooses within a locality, which must be there.
+fn picking_policy(
+    list: Option<LoadBalancingPolicy>,
+    parts: &SharedParts,
+    errors: &mut Errors,
+) -> Made {
+    let Some(list) = list else {
         errors.push(ConfigError::new(
             "endpoint_picking_policy",
             "value is required",
         ));
         return None;
     };
-    let child = errors.nested("endpoint_picking_policy", |errors| {
+    errors.nested("endpoint_picking_policy", |errors| {
         first_of(list, parts, None, errors)
-    })?;
-    Some(Arc::new(LoadAwareLocality {
-        child,
-        options,
-        own: parts.own.clone(),
-    }))
+    })
 }
 
 /// `peak_ewma`
