@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::dns::Zone;
 use crate::yaml;
 
 pub(crate) use frame::Frame;
@@ -31,6 +32,8 @@ pub(crate) struct Case {
     /// Files of the run's folder that are there before the proxy starts, by name; with placeholders.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// What the DNS server at `{{dns}}` knows: names with their addresses. Without this it answers nothing.
+    pub dns: Option<Zone>,
     /// More command line arguments for the proxy.
     #[serde(default)]
     pub args: Vec<String>,

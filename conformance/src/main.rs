@@ -8,6 +8,7 @@ mod case;
 mod client;
 mod compare;
 mod conn;
+mod dns;
 mod envoy;
 mod h2;
 mod normalise;

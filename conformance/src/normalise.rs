@@ -1,6 +1,6 @@
 //! What differs from run to run is replaced by names: ports, times, request ids, the folder of the run.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -129,12 +129,20 @@ impl Normaliser {
     }
 }
 
-/// The address that packets to the outside would come from; connecting a UDP socket sends none.
+/// What stands for a loopback client in x-forwarded-for: this machine's first other address, if it has one.
 fn host_address() -> Option<String> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect((Ipv4Addr::new(203, 0, 113, 1), 9)).ok()?;
-    let address = socket.local_addr().ok()?.ip();
-    (!address.is_loopback()).then(|| address.to_string())
+    nuncio_net::interface_addresses()
+        .iter()
+        .find(|address| address.is_ipv4() && !address.is_loopback())
+        .map(IpAddr::to_string)
+}
+
+/// A recording as it is on this machine: one without an address of its own calls itself by that of loopback.
+pub(crate) fn of_this_machine(recording: String) -> String {
+    match host_address() {
+        Some(_) => recording,
+        None => recording.replace("{{host}}", "127.0.0.1"),
+    }
 }
 
 /// `h` stands for a hex digit, `d` for a digit, anything else for itself.

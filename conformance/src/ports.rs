@@ -1,7 +1,7 @@
 //! Ports of one run of a case: `{{listener}}`, `{{admin}}`, `{{origin}}` and so on.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -16,6 +16,8 @@ pub(crate) struct Ports {
     numbers: BTreeMap<&'static str, u16>,
     /// Listening sockets of the origins, until the origins take them.
     pub(crate) origins: Vec<(&'static str, TcpListener)>,
+    /// `{{dns}}`, until the DNS server takes it.
+    pub(crate) dns: Option<UdpSocket>,
     /// `{{refused}}`: bound but not listening. `{{blackhole}}`: listening with a full backlog, never accepting.
     _held: Vec<Socket>,
 }
@@ -37,6 +39,8 @@ impl Ports {
             numbers.insert(name, listener.local_addr()?.port());
             origins.push((name, listener));
         }
+        let dns = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("binding a UDP port")?;
+        numbers.insert("dns", dns.local_addr()?.port());
         let refused = bound()?;
         numbers.insert("refused", port_of(&refused)?);
         let mut held = vec![refused];
@@ -44,6 +48,7 @@ impl Ports {
         Ok(Self {
             numbers,
             origins,
+            dns: Some(dns),
             _held: held,
         })
     }

@@ -11,9 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::admin;
 use crate::conn::wait_until;
 
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// A machine that writes much to its disk may stand still for seconds.
+const START_LIMIT: Duration = Duration::from_secs(30);
 const SETPRIV: &str = "/usr/bin/setpriv";
-const STOP_LIMIT: Duration = Duration::from_secs(5);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running proxy.
 pub(crate) struct Process {

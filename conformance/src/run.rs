@@ -9,6 +9,7 @@ use anyhow::{Context, Error, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 
 use crate::case::{Case, Variant};
+use crate::dns::DnsServer;
 use crate::normalise::Normaliser;
 use crate::origin::OriginServer;
 use crate::ports::Ports;
@@ -113,6 +114,10 @@ impl Runner<'_> {
         for (name, listener) in std::mem::take(&mut ports.origins) {
             origins.push(OriginServer::start(name, listener)?);
         }
+        let dns = ports.dns.take().zip(case.dns.clone());
+        let _dns = dns
+            .map(|(socket, zone)| DnsServer::start(socket, zone))
+            .transpose()?;
         let context = Stage {
             normaliser: Normaliser::new(&ports, &folder),
             log: folder.join("access.log"),

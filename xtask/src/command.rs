@@ -1,6 +1,7 @@
 //! Running programs, and where things are.
 
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -63,6 +64,32 @@ pub(crate) fn execute(command: &mut Command) -> Result<()> {
         .with_context(|| format!("cannot run `{line}`"))?;
     if !status.success() {
         bail!("`{line}` failed ({status})");
+    }
+    Ok(())
+}
+
+/// As [`execute`]; an error tells the lines of the standard output for which `keep` is true, as far as they fit.
+///
+/// # Errors
+/// When it cannot be started or does not end with 0.
+pub(crate) fn execute_and_keep(command: &mut Command, keep: impl Fn(&str) -> bool) -> Result<()> {
+    const KEPT: usize = 8;
+    let name = line(command);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run `{name}`"))?;
+    let mut kept = Vec::new();
+    for text in BufReader::new(child.stdout.take().context("its output")?).lines() {
+        let text = text?;
+        println!("{text}");
+        if keep(&text) && kept.len() < KEPT {
+            kept.push(text);
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("`{name}` failed ({status})\n{}", kept.join("\n"));
     }
     Ok(())
 }

@@ -2,10 +2,13 @@
 
 use anyhow::Result;
 
-use crate::command::{built, cargo, execute, program};
+use crate::command::{built, cargo, execute, execute_and_keep, program};
 
 /// Cases that run at the same time: most of a case's time is spent waiting.
 const JOBS: u32 = 4;
+
+/// Lines that name what failed; the closing table of CI repeats them.
+const VERDICTS: [&str; 3] = ["differs: ", "not run: ", "unsteady: "];
 
 /// Builds Nuncio and the harness as the tests do, and runs it with these arguments.
 ///
@@ -37,5 +40,7 @@ fn harness(args: &[String]) -> Result<()> {
     if !args.iter().any(|arg| arg == "--nuncio") {
         command.arg("--nuncio").arg(built("nuncio")?);
     }
-    execute(&mut command)
+    execute_and_keep(&mut command, |line| {
+        VERDICTS.iter().any(|verdict| line.starts_with(verdict))
+    })
 }
