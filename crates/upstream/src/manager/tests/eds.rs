@@ -1,3 +1,5 @@
+//! Clusters whose endpoints stand in a file.
+
 use std::path::Path;
 
 use nuncio_config::api::cluster::cluster::EdsClusterConfig;

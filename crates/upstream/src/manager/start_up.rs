@@ -1,0 +1,122 @@
+//! Bringing up the bootstrap's clusters, in the order that [`Init`](super::init::Init) keeps.
+
+use std::sync::MutexGuard;
+
+use nuncio_config::ConfigError;
+use nuncio_config::api::cluster::Cluster;
+use nuncio_config::api::core::BindConfig;
+
+use super::{ClusterManager, InitStage, Origin, State};
+use crate::convert::BootstrapBind;
+
+impl ClusterManager {
+    /// Names the cluster to which this proxy belongs itself (`cluster_manager.local_cluster_name`); before
+    /// [`Self::initialize`], which finds it missing if it is.
+    pub fn set_local_cluster(&self, name: &str) {
+        self.shared.set_local_cluster(name);
+    }
+
+    /// `cluster_manager.upstream_bind_config`, for clusters without one of their own; before [`Self::initialize`].
+    ///
+    /// # Errors
+    /// Everything that is wrong, with complete paths.
+    pub fn set_bind_config(&self, message: BindConfig) -> Result<(), Vec<ConfigError>> {
+        let bind = BootstrapBind::new(message).map_err(|errors| {
+            let path = "cluster_manager.upstream_bind_config";
+            let errors = errors.into_iter().map(|error| error.within(path));
+            errors.collect::<Vec<_>>()
+        })?;
+        // The first one holds: there is one bootstrap.
+        let _ = self.parts.bind.set(bind);
+        Ok(())
+    }
+
+    /// Adds the bootstrap's clusters, given with their index in `static_resources.clusters`, and begins to bring them up.
+    /// `cds`: there is a CDS whose first answer start-up waits for.
+    ///
+    /// # Errors
+    /// Everything that is wrong, with complete paths. Nothing of a wrong cluster is added.
+    pub fn initialize(
+        &self,
+        clusters: impl IntoIterator<Item = (usize, Cluster)>,
+        cds: bool,
+    ) -> Result<(), Vec<ConfigError>> {
+        let mut errors = Vec::new();
+        for (index, cluster) in clusters {
+            let path = format!("static_resources.clusters[{index}]");
+            let duplicate = self.has_cluster(&cluster.name);
+            let result = if duplicate {
+                Err(vec![ConfigError::new(
+                    "name",
+                    format!("cluster manager: duplicate cluster '{}'", cluster.name),
+                )])
+            } else {
+                self.add_or_update_cluster(cluster, Origin::Static)
+            };
+            if let Err(found) = result {
+                errors.extend(found.into_iter().map(|error| error.within(&path)));
+            }
+        }
+        if let Some(id) = self.shared.local_cluster()
+            && errors.is_empty()
+            && !self.state().clusters.contains_key(&id)
+        {
+            let name = self.server.cluster_names.name(id).unwrap_or_default();
+            errors.push(ConfigError::new(
+                "cluster_manager.local_cluster_name",
+                format!("local cluster '{name}' must be defined"),
+            ));
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut state = self.state();
+        state.init.static_clusters_loaded(cds);
+        self.advance(state);
+        Ok(())
+    }
+
+    /// The first answer of CDS was applied, or waiting for it is over.
+    pub fn cds_answered(&self) {
+        let mut state = self.state();
+        state.init.cds_answered();
+        self.advance(state);
+    }
+
+    /// Calls `call` when all clusters that start-up waits for are up; at once if they are.
+    pub fn on_initialized(&self, call: impl FnOnce() + Send + 'static) {
+        let mut state = self.state();
+        if state.init.stage() == InitStage::Done {
+            drop(state);
+            call();
+        } else {
+            state.waiting.push(Box::new(call));
+        }
+    }
+
+    /// Waits for the same.
+    pub async fn initialized(&self) {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        // The receiver is gone when nobody waits any more.
+        self.on_initialized(move || _ = sender.send(()));
+        // An error is the manager's end.
+        let _ = receiver.await;
+    }
+
+    /// How far initialization has come.
+    pub fn init_stage(&self) -> InitStage {
+        self.state().init.stage()
+    }
+
+    /// Goes on with initialization, and calls who waits for its end, without the lock.
+    pub(super) fn advance(&self, mut state: MutexGuard<'_, State>) {
+        if state.init.advance() {
+            let waiting = std::mem::take(&mut state.waiting);
+            drop(state);
+            log::info!("cm init: all clusters initialized");
+            for call in waiting {
+                call();
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Adding, replacing and removing clusters: what the bootstrap does once, and CDS again and again.
+
+use std::sync::Arc;
+
+use nuncio_config::ConfigError;
+use nuncio_config::api::cluster::Cluster;
+use nuncio_sdk::ClusterId;
+use prost::Message;
+
+use super::build::{Made, connection_hash};
+use super::{ClusterManager, Entry, InitPhase, InitStage, Origin, State};
+use crate::convert;
+use crate::stats::ManagerStats;
+
+impl ClusterManager {
+    /// Adds a cluster, or replaces the one of this name; the old version serves until the new one is ready. Returns whether
+    /// anything was to be done: an unchanged cluster is left alone, and so is a static one by discovery, as in Envoy.
+    ///
+    /// # Errors
+    /// Everything that is wrong, with paths relative to the cluster.
+    pub fn add_or_update_cluster(
+        &self,
+        cluster: Cluster,
+        origin: Origin<'_>,
+    ) -> Result<bool, Vec<ConfigError>> {
+        if self.is_unchanged(&cluster, origin) {
+            return Ok(false);
+        }
+        let config: Arc<[u8]> = cluster.encode_to_vec().into();
+        let connection_hash = connection_hash(&cluster);
+        let mut spec = convert::compile(cluster, &self.parts)?;
+        let forward_proxy = match spec.forward_proxy.take() {
+            None => None,
+            Some((policy, config)) => {
+                let path = "cluster_type.typed_config.dns_cache_config";
+                let cache = self.dns_cache(&config).map_err(|errors| {
+                    let within = errors.into_iter().map(|error| error.within(path));
+                    within.collect::<Vec<_>>()
+                })?;
+                Some((policy, cache))
+            }
+        };
+        let id = self.server.cluster_names.intern(&spec.name);
+        let serial = {
+            let mut state = self.state();
+            state.serial += 1;
+            state.serial
+        };
+        if spec.eds.is_some() {
+            self.check_node().map_err(|error| vec![error])?;
+        }
+        // Validation reads no file.
+        let watched = spec.eds.as_ref().filter(|_| self.resolvers.is_some());
+        let watch = watched
+            .map(|source| self.watch_eds(source, id, serial))
+            .transpose()
+            .map_err(|error| vec![error])?;
+        let mut state = self.state();
+        let entry = state.clusters.entry(id).or_default();
+        let version = self.make_version(
+            entry,
+            spec,
+            Made {
+                id,
+                config,
+                connection_hash,
+                origin,
+                serial,
+                watch,
+                forward_proxy,
+            },
+        );
+        let is_discovered = version.eds.is_some();
+        let (is_ready, wait) = (version.is_ready(), version.wait_for_warm);
+        let is_new = entry.active.is_none();
+        if is_new && state.init.stage() != InitStage::Done {
+            // Part of start-up: counts as active, and is shown to workers when it is ready.
+            let entry = state.clusters.entry(id).or_default();
+            version.show_membership();
+            entry.active = Some(version);
+            self.stats.inc(ManagerStats::CLUSTER_ADDED);
+            if is_ready || !wait {
+                self.show(&state, id);
+            } else {
+                state.init.add(id, InitPhase::Primary);
+            }
+        } else {
+            self.stats.inc(if is_new {
+                ManagerStats::CLUSTER_ADDED
+            } else {
+                ManagerStats::CLUSTER_MODIFIED
+            });
+            let entry = state.clusters.entry(id).or_default();
+            entry.warming = Some(Box::new(version));
+            if is_ready {
+                self.activate(&mut state, id);
+            }
+        }
+        if let Some(entry) = state.clusters.get_mut(&id) {
+            self.count(entry);
+        }
+        self.advance(state);
+        if is_discovered {
+            self.read_assignment(id, serial);
+        }
+        Ok(true)
+    }
+
+    /// Removes a cluster that discovery has added. Returns whether there was one.
+    pub fn remove_cluster(&self, name: &str) -> bool {
+        let Some(id) = self.server.cluster_names.lookup(name) else {
+            return false;
+        };
+        let mut state = self.state();
+        let newest = state.clusters.get(&id).and_then(|entry| entry.newest());
+        if !newest.is_some_and(|version| version.info.added_via_api) {
+            return false;
+        }
+        let Some(mut removed) = state.clusters.remove(&id) else {
+            return false;
+        };
+        let versions = (removed.active.take(), removed.warming.take());
+        self.count(&mut removed);
+        state.init.remove(id);
+        self.stats.inc(ManagerStats::CLUSTER_REMOVED);
+        self.tell(id, None);
+        self.advance(state);
+        // Dropped without the lock: hosts, stats and resolutions end here.
+        drop(versions);
+        true
+    }
+
+    /// Whether the newest version was made of the same configuration, or may not be changed.
+    pub(super) fn is_unchanged(&self, cluster: &Cluster, origin: Origin<'_>) -> bool {
+        let Some(id) = self.server.cluster_names.lookup(&cluster.name) else {
+            return false;
+        };
+        let config = {
+            let state = self.state();
+            let Some(newest) = state.clusters.get(&id).and_then(|entry| entry.newest()) else {
+                return false;
+            };
+            if origin != Origin::Static && !newest.info.added_via_api {
+                log::debug!(
+                    "static cluster {} is not changed by discovery",
+                    cluster.name
+                );
+                return true;
+            }
+            newest.config.clone()
+        };
+        // Compared as messages: maps have no fixed order on the wire.
+        Cluster::decode(&*config).is_ok_and(|old| old == *cluster)
+    }
+
+    /// The warming version takes the place of the active one.
+    pub(super) fn activate(&self, state: &mut State, id: ClusterId) {
+        let Some(entry) = state.clusters.get_mut(&id) else {
+            return;
+        };
+        let Some(version) = entry.warming.take() else {
+            return;
+        };
+        self.limit(&version.info);
+        version.show_membership();
+        entry.active = Some(*version);
+        self.show(state, id);
+    }
+
+    /// Counts a cluster in `active_clusters` and `warming_clusters` as it is now.
+    pub(super) fn count(&self, entry: &mut Entry) {
+        let now = (entry.active.is_some(), entry.warming.is_some());
+        let before = std::mem::replace(&mut entry.counted, now);
+        for (gauge, was, is) in [
+            (ManagerStats::ACTIVE_CLUSTERS, before.0, now.0),
+            (ManagerStats::WARMING_CLUSTERS, before.1, now.1),
+        ] {
+            match (was, is) {
+                (false, true) => self.stats.gauge_add(gauge, 1),
+                (true, false) => self.stats.gauge_sub(gauge, 1),
+                _ => {}
+            }
+        }
+    }
+}
