@@ -347,3 +347,18 @@ stats_schema! {
         }
     }
 }
+
+stats_schema! {
+    /// `dns.hickory.*`: of all resolvers that ask as hickory-resolver does.
+    pub HickoryStats {
+        counters {
+            get_addr_failure,
+            not_found,
+            resolve_total,
+            timeouts,
+        }
+        gauges {
+            pending_resolutions,
+        }
+    }
+}

@@ -6,9 +6,10 @@ const DNS_CLUSTER: &str = "envoy.extensions.clusters.dns.v3.DnsCluster";
 const CARES: &str = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
 const GETADDRINFO: &str =
     "envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig";
+const HICKORY: &str = "envoy.extensions.network.dns_resolver.hickory.v3.HickoryDnsResolverConfig";
 
 /// What `typed_dns_resolver_config` may hold.
-pub(super) const RESOLVERS: [&str; 2] = [CARES, GETADDRINFO];
+pub(super) const RESOLVERS: [&str; 3] = [CARES, GETADDRINFO, HICKORY];
 
 pub(super) const MESSAGES: &[Entry] = &[
     message(
@@ -77,7 +78,18 @@ pub(super) const MESSAGES: &[Entry] = &[
                     "the system's files are read again whenever they have changed, and no socket outlives a timeout",
                 ),
             ),
-            ("qcache_max_ttl", Only(&["0"])),
+            ("qcache_max_ttl", Implemented),
+        ],
+    ),
+    message(
+        HICKORY,
+        &[
+            ("resolvers", Implemented),
+            ("cache_size", Implemented),
+            ("num_resolver_threads", Harmless("names are resolved without threads")),
+            ("use_system_config", Implemented),
+            ("query_timeout", Implemented),
+            ("query_tries", Implemented),
         ],
     ),
     message(

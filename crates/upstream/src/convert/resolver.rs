@@ -9,11 +9,13 @@ use nuncio_config::api::core::{
     Address as AddressMessage, DnsResolutionConfig, DnsResolverOptions, TypedExtensionConfig,
 };
 use nuncio_config::api::getaddrinfo_resolver::GetAddrInfoDnsResolverConfig;
-use nuncio_config::{ConfigError, Within, any};
+use nuncio_config::api::hickory_resolver::HickoryDnsResolverConfig;
+use nuncio_config::{ConfigError, Within, any, convert as value};
 use nuncio_net::Address;
 
 use super::util::{self, Errors, Target};
-use crate::dns::{CaresOptions, GetAddrInfoOptions, ResolverConfig};
+use crate::dns::cares::{DEFAULT_PAYLOAD, ServersUse};
+use crate::dns::{CaresOptions, GetAddrInfoOptions, HickoryOptions, ResolverConfig};
 
 /// The port of DNS.
 const PORT: u16 = 53;
@@ -48,6 +50,7 @@ pub(super) fn of_cluster(fields: Fields, errors: &mut Errors) -> Option<Resolver
         ResolverConfig::Cares(CaresOptions {
             servers: servers(resolvers, "dns_resolvers", errors),
             tcp,
+            edns: default_payload(tcp, false),
             ..CaresOptions::default()
         })
     })
@@ -78,6 +81,7 @@ pub fn bootstrap_resolver(bootstrap: &Bootstrap) -> Result<ResolverConfig, Vec<C
         )),
         (None, None) => Some(ResolverConfig::Cares(CaresOptions {
             tcp,
+            edns: default_payload(tcp, false),
             ..CaresOptions::default()
         })),
     };
@@ -122,12 +126,15 @@ fn read(message: TypedExtensionConfig, errors: &mut Errors) -> Option<ResolverCo
                 retries: num_retries.map(|retries| retries.value),
                 threads: num_resolver_threads.map_or(1, |threads| threads.value.max(1)),
             }))
+        } else if any::is::<HickoryDnsResolverConfig>(&config) {
+            let message = errors.take(any::unpack(&config))?;
+            Some(ResolverConfig::Hickory(hickory(message, errors)))
         } else {
             let wrong = format!(
                 "Didn't find a registered implementation for '{name}' with type URL: '{}'",
                 any::type_of(&config)
             );
-            let remedy = "envoy.network.dns_resolver.cares and envoy.network.dns_resolver.getaddrinfo are there";
+            let remedy = "envoy.network.dns_resolver.cares, envoy.network.dns_resolver.getaddrinfo and envoy.network.dns_resolver.hickory are there";
             errors.push(ConfigError::new("", wrong).with_remedy(remedy));
             None
         }
@@ -151,13 +158,14 @@ fn cares(message: CaresDnsResolverConfig, errors: &mut Errors) -> CaresOptions {
         reinit_channel_on_timeout: _,
         qcache_max_ttl,
     } = message;
-    let caches = qcache_max_ttl.is_some_and(|ttl| ttl.value > 0);
-    errors.refuse_if(caches, "qcache_max_ttl");
     let default = CaresOptions::default();
     let (tcp, no_search) = resolver_options(dns_resolver_options);
     CaresOptions {
         servers: servers(resolvers, "resolvers", errors),
-        servers_are_fallback: use_resolvers_as_fallback,
+        servers_use: match use_resolvers_as_fallback {
+            true => ServersUse::Fallback,
+            false => ServersUse::Only,
+        },
         filter_unroutable_families,
         tcp,
         no_search,
@@ -168,7 +176,43 @@ fn cares(message: CaresDnsResolverConfig, errors: &mut Errors) -> CaresOptions {
         }),
         tries: query_tries.map_or(default.tries, |tries| tries.value.max(1)),
         rotate: rotate_nameservers,
-        edns: edns0_max_payload_size.map(|size| size.value.clamp(512, 4096) as u16),
+        edns: edns0_max_payload_size.map_or(default_payload(tcp, no_search), |size| {
+            Some(size.value.clamp(512, 4096) as u16)
+        }),
+        cache_max_ttl: Duration::from_secs(qcache_max_ttl.map_or(0, |ttl| ttl.value.into())),
+        ..default
+    }
+}
+
+/// EDNS unless told: c-ares leaves it out when another of its flags is set.
+fn default_payload(tcp: bool, no_search: bool) -> Option<u16> {
+    (!tcp && !no_search).then_some(DEFAULT_PAYLOAD)
+}
+
+fn hickory(message: HickoryDnsResolverConfig, errors: &mut Errors) -> HickoryOptions {
+    let HickoryDnsResolverConfig {
+        resolvers,
+        dns_over_tls,
+        dns_over_https,
+        enable_dnssec,
+        cache_size,
+        // Harmless: nothing here needs a thread.
+        num_resolver_threads: _,
+        use_system_config,
+        query_timeout,
+        query_tries,
+    } = message;
+    errors.refuse_if(dns_over_tls.is_some(), "dns_over_tls");
+    errors.refuse_if(dns_over_https.is_some(), "dns_over_https");
+    errors.refuse_if(enable_dnssec, "enable_dnssec");
+    let default = HickoryOptions::default();
+    let timeout = value::opt_duration(query_timeout.as_ref()).within("query_timeout");
+    HickoryOptions {
+        use_system: use_system_config.is_some_and(|wanted| wanted.value) || resolvers.is_empty(),
+        servers: servers(resolvers, "resolvers", errors),
+        cache_size: cache_size.map_or(default.cache_size, |size| size.value as usize),
+        timeout: errors.take(timeout).flatten().unwrap_or(default.timeout),
+        tries: query_tries.map_or(default.tries, |tries| tries.value.max(1)),
     }
 }
 
@@ -182,6 +226,7 @@ fn resolution_config(message: DnsResolutionConfig, errors: &mut Errors) -> Cares
         servers: servers(resolvers, "resolvers", errors),
         tcp,
         no_search,
+        edns: default_payload(tcp, no_search),
         ..CaresOptions::default()
     }
 }

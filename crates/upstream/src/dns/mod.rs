@@ -5,6 +5,7 @@
 mod cares;
 mod family;
 mod getaddrinfo;
+mod hickory;
 mod hosts;
 mod resolvers;
 
@@ -14,9 +15,10 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-pub use cares::{CaresOptions, CaresResolver};
+pub use cares::{CaresOptions, CaresResolver, ServersUse, message};
 pub use family::LookupFamily;
 pub use getaddrinfo::{GetAddrInfo, GetAddrInfoOptions};
+pub use hickory::{HickoryOptions, HickoryResolver};
 pub(crate) use hosts::DnsHosts;
 pub use resolvers::{ResolverConfig, Resolvers};
 

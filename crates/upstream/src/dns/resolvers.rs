@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use nuncio_stats::{Group, Store};
+use nuncio_stats::Store;
 
-use super::{CaresOptions, CaresResolver, DnsResolver, GetAddrInfo, GetAddrInfoOptions};
-use crate::stats::CaresStats;
+use super::{
+    CaresOptions, CaresResolver, DnsResolver, GetAddrInfo, GetAddrInfoOptions, HickoryOptions,
+    HickoryResolver,
+};
+use crate::stats::{CaresStats, HickoryStats};
 
 /// `typed_dns_resolver_config`, or what older fields say.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +18,8 @@ pub enum ResolverConfig {
     Cares(CaresOptions),
     /// `envoy.network.dns_resolver.getaddrinfo`
     GetAddrInfo(GetAddrInfoOptions),
+    /// `envoy.network.dns_resolver.hickory`
+    Hickory(HickoryOptions),
 }
 
 impl Default for ResolverConfig {
@@ -27,18 +32,17 @@ impl Default for ResolverConfig {
 /// All resolvers of the process: the server's own, and those of clusters and caches that want another one.
 pub struct Resolvers {
     default: Arc<dyn DnsResolver>,
-    /// `dns.cares.*`
-    stats: Option<Arc<Group>>,
+    /// Where they count: all of a kind together.
+    stats: Option<Store>,
     made: Mutex<HashMap<ResolverConfig, Weak<dyn DnsResolver>>>,
 }
 
 impl Resolvers {
     /// The server's resolver is made by `config` (see [`bootstrap_resolver`](super::bootstrap_resolver)).
     pub fn new(store: &Store, config: &ResolverConfig) -> Self {
-        let stats = store.group("dns.cares", CaresStats::SCHEMA);
         Self {
-            default: make(config, &stats),
-            stats: Some(stats),
+            default: make(config, store),
+            stats: Some(store.clone()),
             made: Mutex::default(),
         }
     }
@@ -69,12 +73,17 @@ impl Resolvers {
     }
 }
 
-fn make(config: &ResolverConfig, stats: &Arc<Group>) -> Arc<dyn DnsResolver> {
+fn make(config: &ResolverConfig, stats: &Store) -> Arc<dyn DnsResolver> {
     match config {
         ResolverConfig::Cares(options) => {
-            Arc::new(CaresResolver::new(options.clone(), stats.clone()))
+            let stats = stats.group("dns.cares", CaresStats::SCHEMA);
+            Arc::new(CaresResolver::new(options.clone(), stats))
         }
         ResolverConfig::GetAddrInfo(options) => Arc::new(GetAddrInfo::new(*options)),
+        ResolverConfig::Hickory(options) => {
+            let stats = stats.group("dns.hickory", HickoryStats::SCHEMA);
+            Arc::new(HickoryResolver::new(options.clone(), stats))
+        }
     }
 }
 

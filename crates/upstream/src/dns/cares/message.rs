@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// The kind of address that is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RecordType {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordType {
     /// IPv4
     A = 1,
     /// IPv6
@@ -14,7 +14,7 @@ pub(crate) enum RecordType {
 
 /// What an answer says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// Addresses, and the least TTL on the way to them; none when the name has no address of this kind, or does not exist.
     Addresses(Vec<IpAddr>, Option<Duration>),
     /// It did not fit: to be asked again by TCP.
@@ -28,7 +28,7 @@ pub(crate) enum Answer {
 }
 
 /// `FORMERR`: what servers say that do not know EDNS.
-pub(crate) const FORMAT_ERROR: u8 = 1;
+pub const FORMAT_ERROR: u8 = 1;
 
 const HEADER: usize = 12;
 const CNAME: u16 = 5;
@@ -37,10 +37,12 @@ const CLASS_IN: u16 = 1;
 const NAME_ERROR: u8 = 3;
 /// A chain of aliases that is longer does not lead anywhere.
 const MAX_ALIASES: usize = 24;
+/// A name has no more labels (RFC 1035 section 3.1), so it needs no more jumps.
+const MAX_JUMPS: usize = 127;
 
 /// A question in wire format; `None` for what is no name of a host: a label is empty or too long, or the whole is.
 /// `payload`: the largest answer by UDP, told by EDNS.
-pub(crate) fn question(
+pub fn question(
     id: u16,
     name: &str,
     kind: RecordType,
@@ -73,7 +75,7 @@ pub(crate) fn question(
 }
 
 /// Reads what a server has sent in answer to `question`.
-pub(crate) fn answer(question: &[u8], message: &[u8]) -> Answer {
+pub fn answer(question: &[u8], message: &[u8]) -> Answer {
     read(question, message).unwrap_or(Answer::Malformed)
 }
 
@@ -190,6 +192,7 @@ impl Reader<'_> {
     fn name(&mut self) -> Option<Vec<u8>> {
         let mut name = Vec::new();
         let (mut at, mut bound, mut after) = (self.at, self.at, None);
+        let mut jumps = 0;
         loop {
             let length = *self.message.get(at)?;
             match length >> 6 {
@@ -206,7 +209,8 @@ impl Reader<'_> {
                     let low = *self.message.get(at + 1)?;
                     let to = usize::from(u16::from_be_bytes([length & 0x3f, low]));
                     after.get_or_insert(at + 2);
-                    if to >= bound {
+                    jumps += 1;
+                    if to >= bound || jumps > MAX_JUMPS {
                         return None;
                     }
                     (at, bound) = (to, to);

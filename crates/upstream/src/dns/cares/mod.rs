@@ -1,19 +1,21 @@
 //! `envoy.network.dns_resolver.cares`: asks DNS servers as c-ares does for Envoy, and tells TTLs.
 
+mod cache;
 mod exchange;
-mod message;
+pub mod message;
 mod system;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use nuncio_stats::Group;
 
 use super::{DnsResolver, LookupFamily, Resolution, ResolveError, Resolved};
 use crate::stats::CaresStats as S;
+use cache::AnswerCache;
 use exchange::Sockets;
 use message::{Answer, RecordType};
 use system::{HostsFile, ResolvConf, Watched};
@@ -21,10 +23,10 @@ use system::{HostsFile, ResolvConf, Watched};
 /// `CaresDnsResolverConfig`, and the older fields that say the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CaresOptions {
-    /// `resolvers`: asked instead of the system's servers, if there are any.
+    /// `resolvers`: what they are to the system's servers says `servers_use`.
     pub servers: Vec<SocketAddr>,
-    /// `use_resolvers_as_fallback`: they are asked only if the system names none.
-    pub servers_are_fallback: bool,
+    /// When the servers above are asked, if there are any.
+    pub servers_use: ServersUse,
     /// `filter_unroutable_families`: leave out families of which this machine has no address.
     pub filter_unroutable_families: bool,
     /// `use_tcp_for_dns_lookups`
@@ -33,29 +35,53 @@ pub struct CaresOptions {
     pub no_search: bool,
     /// `udp_max_queries`; 0 is without limit.
     pub udp_max_queries: u32,
-    /// `query_timeout_seconds`: how long the first try waits; it doubles when all servers were asked.
+    /// `query_timeout_seconds`: how long the first try waits.
     pub timeout: Duration,
+    /// That time doubles when all servers were asked, as in c-ares.
+    pub backs_off: bool,
     /// `query_tries`: how often each server is asked.
     pub tries: u32,
     /// `rotate_nameservers`: begin with another server each time.
     pub rotate: bool,
     /// `edns0_max_payload_size`: the largest answer by UDP; without it EDNS is not used.
     pub edns: Option<u16>,
+    /// `qcache_max_ttl`: how long answers are used again at most; zero is never.
+    pub cache_max_ttl: Duration,
+    /// How many answers are kept for that.
+    pub cache_size: usize,
 }
+
+/// When servers that are configured are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ServersUse {
+    /// Instead of those of the system.
+    #[default]
+    Only,
+    /// `use_resolvers_as_fallback`: if the system names none.
+    Fallback,
+    /// After those of the system (hickory's `use_system_config`).
+    Beside,
+}
+
+/// The largest answer by UDP unless told.
+pub const DEFAULT_PAYLOAD: u16 = 1232;
 
 impl Default for CaresOptions {
     fn default() -> Self {
         Self {
             servers: Vec::new(),
-            servers_are_fallback: false,
+            servers_use: ServersUse::Only,
             filter_unroutable_families: false,
             tcp: false,
             no_search: false,
             udp_max_queries: 0,
             timeout: Duration::from_secs(5),
+            backs_off: true,
             tries: 4,
             rotate: false,
-            edns: None,
+            edns: Some(DEFAULT_PAYLOAD),
+            cache_max_ttl: Duration::ZERO,
+            cache_size: 1024,
         }
     }
 }
@@ -66,19 +92,28 @@ pub struct CaresResolver(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    asker: Asker,
+    /// `dns.cares.*`
+    stats: Arc<Group>,
+}
+
+/// Finds out what servers and the hosts file say about names.
+#[derive(Debug)]
+pub(super) struct Asker {
     options: CaresOptions,
     sockets: Sockets,
     conf: Watched<ResolvConf>,
     hosts: Watched<HostsFile>,
     /// With which server to begin.
     next: AtomicUsize,
-    /// `dns.cares.*`
-    stats: Arc<Group>,
+    cache: AnswerCache,
+    /// Tries that waited in vain since this was asked last.
+    timeouts: AtomicU64,
 }
 
 /// What was found out about a name.
-#[derive(Debug, PartialEq, Eq)]
-enum Outcome {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
     /// It has addresses; how long that is good for.
     Found(Vec<IpAddr>, Option<Duration>),
     /// It has none.
@@ -88,7 +123,7 @@ enum Outcome {
 
 /// Why nothing was found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
+pub(super) enum Failure {
     Timeout,
     /// No server could be asked, or all have refused.
     Refused,
@@ -111,11 +146,7 @@ impl CaresResolver {
     /// A resolver that counts in `stats`.
     pub fn new(options: CaresOptions, stats: Arc<Group>) -> Self {
         Self(Arc::new(Inner {
-            sockets: Sockets::new(options.udp_max_queries),
-            conf: Watched::new("/etc/resolv.conf", ResolvConf::parse),
-            hosts: Watched::new("/etc/hosts", HostsFile::parse),
-            next: AtomicUsize::new(0),
-            options,
+            asker: Asker::new(options),
             stats,
         }))
     }
@@ -126,7 +157,7 @@ impl DnsResolver for CaresResolver {
         let (inner, name) = (self.0.clone(), name.to_owned());
         Box::pin(async move {
             inner.stats.inc(S::RESOLVE_TOTAL);
-            let _pending = Pending::new(&inner.stats);
+            let _pending = Pending::new(&inner.stats, S::PENDING_RESOLUTIONS);
             match inner.resolve(&name, family).await {
                 Outcome::Found(addresses, ttl) => Ok(Resolved { addresses, ttl }),
                 Outcome::Nothing => Ok(Resolved::default()),
@@ -138,19 +169,19 @@ impl DnsResolver for CaresResolver {
     }
 }
 
-/// Counts in `pending_resolutions`.
-struct Pending<'a>(&'a Group);
+/// Counts in a gauge.
+pub(super) struct Pending<'a>(&'a Group, usize);
 
 impl<'a> Pending<'a> {
-    fn new(stats: &'a Group) -> Self {
-        stats.gauge_add(S::PENDING_RESOLUTIONS, 1);
-        Self(stats)
+    pub(super) fn new(stats: &'a Group, gauge: usize) -> Self {
+        stats.gauge_add(gauge, 1);
+        Self(stats, gauge)
     }
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        self.0.gauge_sub(S::PENDING_RESOLUTIONS, 1);
+        self.0.gauge_sub(self.1, 1);
     }
 }
 
@@ -164,7 +195,7 @@ impl Inner {
             LookupFamily::Auto => (&[Aaaa], &[A]),
             LookupFamily::V4Preferred => (&[A], &[Aaaa]),
         };
-        let routable = self.routable();
+        let routable = self.asker.routable();
         let mut outcome = Outcome::Nothing;
         for kinds in [first, second] {
             let kinds: Vec<_> = kinds.iter().filter(|kind| routable(**kind)).collect();
@@ -173,7 +204,8 @@ impl Inner {
                 [kind, other] => (kind, Some(other)),
                 _ => continue,
             };
-            outcome = self.lookup(name, *kind, other.copied()).await;
+            outcome = self.asker.lookup(name, *kind, other.copied()).await;
+            self.stats.add(S::TIMEOUTS, self.asker.take_timeouts());
             match &outcome {
                 Outcome::Found(..) => break,
                 Outcome::Nothing => self.stats.inc(S::NOT_FOUND),
@@ -186,6 +218,26 @@ impl Inner {
             }
         }
         outcome
+    }
+
+}
+
+impl Asker {
+    pub(super) fn new(options: CaresOptions) -> Self {
+        Self {
+            sockets: Sockets::new(options.udp_max_queries),
+            conf: Watched::new("/etc/resolv.conf", ResolvConf::parse),
+            hosts: Watched::new("/etc/hosts", HostsFile::parse),
+            next: AtomicUsize::new(0),
+            cache: AnswerCache::new(options.cache_size, options.cache_max_ttl),
+            timeouts: AtomicU64::new(0),
+            options,
+        }
+    }
+
+    /// How many tries have waited in vain since the last call.
+    pub(super) fn take_timeouts(&self) -> u64 {
+        self.timeouts.swap(0, Relaxed)
     }
 
     /// Of which families this machine has an address beyond itself.
@@ -204,7 +256,12 @@ impl Inner {
     }
 
     /// Looks up addresses of one kind, or of two.
-    async fn lookup(&self, name: &str, kind: RecordType, other: Option<RecordType>) -> Outcome {
+    pub(super) async fn lookup(
+        &self,
+        name: &str,
+        kind: RecordType,
+        other: Option<RecordType>,
+    ) -> Outcome {
         let mut known = self.hosts.get().find(name);
         known.retain(|ip| {
             let its = match ip {
@@ -251,15 +308,35 @@ impl Inner {
         all
     }
 
-    /// Asks one server after the other, each as often as it may be.
+    /// Asks, unless the answer is known.
     async fn ask(&self, name: &str, kind: RecordType, conf: &ResolvConf) -> Outcome {
+        if let Some((addresses, ttl)) = self.cache.find(name, kind) {
+            return Outcome::Found(addresses, Some(ttl));
+        }
+        let outcome = self.ask_servers(name, kind, conf).await;
+        if let Outcome::Found(addresses, Some(ttl)) = &outcome {
+            self.cache.put(name, kind, addresses, *ttl);
+        }
+        outcome
+    }
+
+    /// Asks one server after the other, each as often as it may be.
+    async fn ask_servers(&self, name: &str, kind: RecordType, conf: &ResolvConf) -> Outcome {
         let CaresOptions {
             servers,
-            servers_are_fallback,
+            servers_use,
             ..
         } = &self.options;
-        let own = !servers.is_empty() && (!servers_are_fallback || !conf.names_servers);
-        let servers = if own { servers } else { &conf.servers };
+        let beside: Vec<SocketAddr>;
+        let (own, servers) = match servers_use {
+            _ if servers.is_empty() => (false, &conf.servers),
+            ServersUse::Fallback if conf.names_servers => (false, &conf.servers),
+            ServersUse::Beside if conf.names_servers => {
+                beside = conf.servers.iter().chain(servers).copied().collect();
+                (false, &beside)
+            }
+            _ => (true, servers),
+        };
         let count = servers.len();
         let begin = if self.options.rotate || (conf.rotate && !own) {
             self.next.fetch_add(1, Relaxed)
@@ -273,11 +350,14 @@ impl Inner {
                 return Outcome::Failed(Failure::BadName);
             };
             let server = servers[(begin + number) % count];
-            let rounds = (number / count).min(6) as u32;
+            let rounds = match self.options.backs_off {
+                true => (number / count).min(6) as u32,
+                false => 0,
+            };
             let answer = self.ask_server(server, question);
             match tokio::time::timeout(self.options.timeout * (1 << rounds), answer).await {
                 Err(_) => {
-                    self.stats.inc(S::TIMEOUTS);
+                    self.timeouts.fetch_add(1, Relaxed);
                     failure = Failure::Timeout;
                 }
                 Ok(Ok(Answer::Addresses(addresses, _))) if addresses.is_empty() => {

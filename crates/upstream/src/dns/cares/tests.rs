@@ -287,12 +287,12 @@ fn names_are_searched_for() {
     let resolver = resolver(CaresOptions::default());
     let conf = ResolvConf::parse("search x.test y.test\noptions ndots:2\n");
     assert_eq!(
-        resolver.0.candidates("a.b", &conf),
+        resolver.0.asker.candidates("a.b", &conf),
         ["a.b.x.test", "a.b.y.test", "a.b"]
     );
     assert_eq!(
-        resolver.0.candidates("a.b.c", &conf),
+        resolver.0.asker.candidates("a.b.c", &conf),
         ["a.b.c", "a.b.c.x.test", "a.b.c.y.test"]
     );
-    assert_eq!(resolver.0.candidates("a.", &conf), ["a."]);
+    assert_eq!(resolver.0.asker.candidates("a.", &conf), ["a."]);
 }
