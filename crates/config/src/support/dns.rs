@@ -86,7 +86,10 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             ("resolvers", Implemented),
             ("cache_size", Implemented),
-            ("num_resolver_threads", Harmless("names are resolved without threads")),
+            (
+                "num_resolver_threads",
+                Harmless("names are resolved without threads"),
+            ),
             ("use_system_config", Implemented),
             ("query_timeout", Implemented),
             ("query_tries", Implemented),

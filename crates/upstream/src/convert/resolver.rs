@@ -14,8 +14,9 @@ use nuncio_config::{ConfigError, Within, any, convert as value};
 use nuncio_net::Address;
 
 use super::util::{self, Errors, Target};
-use crate::dns::cares::{DEFAULT_PAYLOAD, ServersUse};
-use crate::dns::{CaresOptions, GetAddrInfoOptions, HickoryOptions, ResolverConfig};
+use crate::dns::{
+    CaresOptions, DEFAULT_PAYLOAD, GetAddrInfoOptions, HickoryOptions, ResolverConfig, ServersUse,
+};
 
 /// The port of DNS.
 const PORT: u16 = 53;

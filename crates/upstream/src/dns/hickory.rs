@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nuncio_stats::Group;
+use nuncio_stats::{CounterSlot, Group};
 
 use super::cares::message::RecordType;
 use super::cares::{Asker, CaresOptions, Failure, Outcome, Pending, ServersUse};
@@ -104,7 +104,7 @@ impl Inner {
         &self,
         name: &str,
         family: LookupFamily,
-    ) -> Result<Resolved, (String, usize)> {
+    ) -> Result<Resolved, (String, CounterSlot)> {
         let lookup = async |kind, wanted: bool| match wanted {
             true => Some(self.asker.lookup(name, kind, None).await),
             false => None,

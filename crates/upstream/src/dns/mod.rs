@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-pub use cares::{CaresOptions, CaresResolver, ServersUse, message};
+pub use cares::{CaresOptions, CaresResolver, DEFAULT_PAYLOAD, ServersUse, message};
 pub use family::LookupFamily;
 pub use getaddrinfo::{GetAddrInfo, GetAddrInfoOptions};
 pub use hickory::{HickoryOptions, HickoryResolver};

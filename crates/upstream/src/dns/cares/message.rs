@@ -42,12 +42,7 @@ const MAX_JUMPS: usize = 127;
 
 /// A question in wire format; `None` for what is no name of a host: a label is empty or too long, or the whole is.
 /// `payload`: the largest answer by UDP, told by EDNS.
-pub fn question(
-    id: u16,
-    name: &str,
-    kind: RecordType,
-    payload: Option<u16>,
-) -> Option<Vec<u8>> {
+pub fn question(id: u16, name: &str, kind: RecordType, payload: Option<u16>) -> Option<Vec<u8>> {
     let mut message = Vec::with_capacity(HEADER + name.len() + 6 + 11);
     message.extend(id.to_be_bytes());
     // Recursion is desired; one question.

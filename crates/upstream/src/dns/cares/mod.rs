@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use nuncio_stats::Group;
+use nuncio_stats::{GaugeSlot, Group};
 
 use super::{DnsResolver, LookupFamily, Resolution, ResolveError, Resolved};
 use crate::stats::CaresStats as S;
@@ -156,7 +156,6 @@ impl DnsResolver for CaresResolver {
     fn resolve(&self, name: &str, family: LookupFamily) -> Resolution {
         let (inner, name) = (self.0.clone(), name.to_owned());
         Box::pin(async move {
-            inner.stats.inc(S::RESOLVE_TOTAL);
             let _pending = Pending::new(&inner.stats, S::PENDING_RESOLUTIONS);
             match inner.resolve(&name, family).await {
                 Outcome::Found(addresses, ttl) => Ok(Resolved { addresses, ttl }),
@@ -170,10 +169,10 @@ impl DnsResolver for CaresResolver {
 }
 
 /// Counts in a gauge.
-pub(super) struct Pending<'a>(&'a Group, usize);
+pub(super) struct Pending<'a>(&'a Group, GaugeSlot);
 
 impl<'a> Pending<'a> {
-    pub(super) fn new(stats: &'a Group, gauge: usize) -> Self {
+    pub(super) fn new(stats: &'a Group, gauge: GaugeSlot) -> Self {
         stats.gauge_add(gauge, 1);
         Self(stats, gauge)
     }
@@ -205,6 +204,7 @@ impl Inner {
                 _ => continue,
             };
             outcome = self.asker.lookup(name, *kind, other.copied()).await;
+            self.stats.inc(S::RESOLVE_TOTAL);
             self.stats.add(S::TIMEOUTS, self.asker.take_timeouts());
             match &outcome {
                 Outcome::Found(..) => break,
@@ -219,7 +219,6 @@ impl Inner {
         }
         outcome
     }
-
 }
 
 impl Asker {
@@ -409,4 +408,4 @@ fn both(first: Outcome, second: Outcome) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

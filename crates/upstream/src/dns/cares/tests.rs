@@ -7,9 +7,11 @@ use tokio::net::{TcpListener, UdpSocket};
 use super::*;
 use crate::testing::run;
 
+mod hostile;
+
 /// What a server does with questions about a name.
 #[derive(Clone)]
-enum Reply {
+pub(in crate::dns) enum Reply {
     /// Answers with these records of the kind that was asked for.
     Records(Vec<(IpAddr, u32)>),
     Code(u8),
@@ -20,7 +22,9 @@ enum Reply {
 }
 
 /// Serves a zone by UDP and TCP until the test ends; tells what was asked.
-async fn server(zone: &[(&str, Reply)]) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
+pub(in crate::dns) async fn server(
+    zone: &[(&str, Reply)],
+) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
     let zone: HashMap<String, Reply> = zone
         .iter()
         .map(|(name, reply)| ((*name).to_owned(), reply.clone()))
@@ -107,6 +111,7 @@ fn options(servers: &[SocketAddr]) -> CaresOptions {
         no_search: true,
         timeout: Duration::from_millis(200),
         tries: 2,
+        edns: None,
         ..CaresOptions::default()
     }
 }
@@ -178,7 +183,8 @@ fn families_and_ttls() {
                 .collect();
             assert_eq!(seen, wanted, "{name} {family:?}");
         }
-        assert_eq!(resolver.0.stats.counter(S::RESOLVE_TOTAL), 7);
+        // Each family that is tried counts.
+        assert_eq!(resolver.0.stats.counter(S::RESOLVE_TOTAL), 7 + 2);
         assert_eq!(resolver.0.stats.counter(S::NOT_FOUND), 1 + 1 + 2);
         assert_eq!(resolver.0.stats.gauge(S::PENDING_RESOLUTIONS), 0);
     });
@@ -295,4 +301,25 @@ fn names_are_searched_for() {
         ["a.b.c", "a.b.c.x.test", "a.b.c.y.test"]
     );
     assert_eq!(resolver.0.asker.candidates("a.", &conf), ["a."]);
+}
+
+#[test]
+fn answers_are_used_again_if_wanted() {
+    run(async {
+        let records = Reply::Records(vec![(ip("10.0.0.1"), 30)]);
+        let (at, log) = server(&[("a.test.", records)]).await;
+        for (max_ttl, asked) in [(0, 2), (60, 1)] {
+            let caching = resolver(CaresOptions {
+                cache_max_ttl: Duration::from_secs(max_ttl),
+                ..options(&[at])
+            });
+            for _ in 0..2 {
+                let found = caching.resolve("a.test", LookupFamily::V4Only).await;
+                let found = found.unwrap();
+                assert_eq!(found.addresses, [ip("10.0.0.1")]);
+                assert!(found.ttl <= Some(Duration::from_secs(30)));
+            }
+            assert_eq!(std::mem::take(&mut *log.lock().unwrap()).len(), asked);
+        }
+    });
 }

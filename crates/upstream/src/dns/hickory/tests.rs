@@ -1,19 +1,19 @@
 use std::net::IpAddr;
 
 use nuncio_stats::Store;
-use nuncio_testing::{DnsReply, DnsServer};
 
 use super::*;
+use crate::dns::cares::tests::{Reply, server};
 use crate::testing::run;
 
 fn ips(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-fn resolver(server: &DnsServer, cache_size: usize) -> HickoryResolver {
+fn resolver(server: SocketAddr, cache_size: usize) -> HickoryResolver {
     let store = Box::leak(Box::new(Store::new(1)));
     let options = HickoryOptions {
-        servers: vec![server.address],
+        servers: vec![server],
         use_system: false,
         cache_size,
         timeout: Duration::from_millis(200),
@@ -25,10 +25,10 @@ fn resolver(server: &DnsServer, cache_size: usize) -> HickoryResolver {
 #[test]
 fn every_family_but_one_is_both() {
     run(async {
-        let server = DnsServer::start();
-        let both = ips(&["::1", "10.0.0.1"]);
-        server.set("both.test", DnsReply::Addresses(both, 30));
-        let resolver = resolver(&server, 0);
+        let both = ips(&["::1", "10.0.0.1"]).into_iter().map(|ip| (ip, 30));
+        let zone = [("both.test.", Reply::Records(both.collect()))];
+        let (at, _) = server(&zone).await;
+        let resolver = resolver(at, 0);
         for (family, wanted) in [
             (LookupFamily::Auto, &["10.0.0.1", "::1"][..]),
             (LookupFamily::All, &["10.0.0.1", "::1"]),
@@ -49,10 +49,12 @@ fn every_family_but_one_is_both() {
 #[test]
 fn what_has_no_address_is_a_failure() {
     run(async {
-        let server = DnsServer::start();
-        server.set("broken.test", DnsReply::Code(2));
-        server.set("silent.test", DnsReply::Silence);
-        let resolver = resolver(&server, 0);
+        let zone = [
+            ("broken.test.", Reply::Code(2)),
+            ("silent.test.", Reply::Silence),
+        ];
+        let (at, _) = server(&zone).await;
+        let resolver = resolver(at, 0);
         for (name, family, text) in [
             (
                 "nowhere.test",
@@ -82,18 +84,15 @@ fn what_has_no_address_is_a_failure() {
 #[test]
 fn answers_are_used_again() {
     run(async {
-        let server = DnsServer::start();
-        let name = "a.test";
-        server.set(name, DnsReply::Addresses(ips(&["10.0.0.1"]), 600));
-        let (with, without) = (resolver(&server, 8), resolver(&server, 0));
-        let ask = async |resolver: &HickoryResolver| {
-            let found = resolver.resolve(name, LookupFamily::V4Only).await;
-            found.unwrap().addresses
-        };
-        ask(&with).await;
-        ask(&without).await;
-        server.set(name, DnsReply::Addresses(ips(&["10.0.0.2"]), 600));
-        assert_eq!(ask(&with).await, ips(&["10.0.0.1"]));
-        assert_eq!(ask(&without).await, ips(&["10.0.0.2"]));
+        let records = Reply::Records(vec![(ips(&["10.0.0.1"])[0], 600)]);
+        let (at, log) = server(&[("a.test.", records)]).await;
+        for (size, asked) in [(0, 2), (8, 1)] {
+            let resolver = resolver(at, size);
+            for _ in 0..2 {
+                let found = resolver.resolve("a.test", LookupFamily::V4Only).await;
+                assert_eq!(found.unwrap().addresses, ips(&["10.0.0.1"]));
+            }
+            assert_eq!(std::mem::take(&mut *log.lock().unwrap()).len(), asked);
+        }
     });
 }

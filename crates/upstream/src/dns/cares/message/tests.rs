@@ -127,3 +127,68 @@ proptest! {
         answer(&q, &message);
     }
 }
+
+#[test]
+fn names_that_jump_and_jump_again_end() {
+    let q = asked("a.test", RecordType::A);
+    // A chain of pointers, each to the one before it, in the data of a record that nobody wants.
+    let mut chain = vec![0xc0, 12];
+    let start = q.len() + 12;
+    for at in 0..8000 {
+        let to = (start + 2 * at) as u16 | 0xc000;
+        chain.extend(to.to_be_bytes());
+    }
+    let last = (start + chain.len() - 2) as u16 | 0xc000;
+    let last = last.to_be_bytes();
+    let many: Vec<(&[u8], u16, u32, &[u8])> = vec![
+        (SELF, 16, 9, &chain),
+        (&last, 1, 9, &[10, 0, 0, 1]),
+        (SELF, 1, 9, &[10, 0, 0, 2]),
+    ];
+    assert_eq!(answer(&q, &answered(&q, OK, &many)), Answer::Malformed);
+    let itself = ((q.len() as u16) | 0xc000).to_be_bytes();
+    let looped: &[(&[u8], u16, u32, &[u8])] = &[(&itself, 1, 9, &[10, 0, 0, 1])];
+    assert_eq!(answer(&q, &answered(&q, OK, looped)), Answer::Malformed);
+    // Labels without end would be too long a name.
+    let long = [[63; 64].as_slice(), &[b'x'; 64]].concat().repeat(4);
+    let long: &[(&[u8], u16, u32, &[u8])] = &[(&long, 1, 9, &[10, 0, 0, 1])];
+    assert_eq!(answer(&q, &answered(&q, OK, long)), Answer::Malformed);
+}
+
+#[test]
+fn the_largest_answer_is_read() {
+    let q = asked("a.test", RecordType::A);
+    let addresses: Vec<[u8; 4]> = (0u32..4093).map(u32::to_be_bytes).collect();
+    let records: Vec<(&[u8], u16, u32, &[u8])> = addresses
+        .iter()
+        .map(|ip| (SELF, 1, 9, ip.as_slice()))
+        .collect();
+    let message = answered(&q, OK, &records);
+    assert!(message.len() <= 65_535);
+    let Answer::Addresses(found, _) = answer(&q, &message) else {
+        panic!("it is whole");
+    };
+    assert_eq!(found.len(), 4093);
+    // One record less than the header says.
+    let cut = &message[..message.len() - 16];
+    assert_eq!(answer(&q, cut), Answer::Malformed);
+}
+
+#[test]
+fn aliases_lead_so_far() {
+    let name = |n: usize| format!("\x03n{n:02}\0").into_bytes();
+    let q = asked("n00", RecordType::A);
+    for (steps, found) in [(1, true), (MAX_ALIASES, true), (MAX_ALIASES + 1, false)] {
+        let names: Vec<_> = (0..=steps).map(name).collect();
+        let aliases = names.windows(2);
+        let mut records: Vec<(&[u8], u16, u32, &[u8])> = aliases
+            .map(|pair| (pair[0].as_slice(), 5, 30, pair[1].as_slice()))
+            .collect();
+        records.push((&names[steps], 1, 7, &[10, 0, 0, 1]));
+        let Answer::Addresses(ips, ttl) = answer(&q, &answered(&q, OK, &records)) else {
+            panic!("{steps}: it is whole");
+        };
+        assert_eq!(!ips.is_empty(), found, "{steps}");
+        assert_eq!(ttl, found.then_some(Duration::from_secs(7)), "{steps}");
+    }
+}
