@@ -7,6 +7,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, UnixStream};
 
 use crate::address::Address;
+use crate::congestion::leave_unpaced;
 use crate::listen::socket_address;
 use crate::options::{Keepalive, SocketOption, SocketState};
 use crate::stream::Stream;
@@ -152,6 +153,7 @@ pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Stre
 fn prepare(socket: &Socket, to: &Address, options: &ConnectOptions) -> Result<(), ConnectError> {
     let refused = || ConnectError::of_kind(ConnectErrorKind::Option);
     if let Address::Ip(ip) = to {
+        leave_unpaced(socket, ip);
         if let Some(on) = options.freebind {
             if ip.is_ipv6() {
                 socket.set_freebind_v6(on).map_err(refused())?;

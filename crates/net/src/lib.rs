@@ -12,6 +12,7 @@
 //! What is absent: nothing here knows of HTTP, of configuration messages or of timeouts.
 
 mod address;
+mod congestion;
 mod connect;
 mod connection;
 mod detached;

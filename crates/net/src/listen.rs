@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::address::Address;
+use crate::congestion::leave_unpaced;
 use crate::options::{Keepalive, SocketOption, SocketState};
 use crate::stream::Stream;
 use crate::sys;
@@ -230,6 +231,7 @@ fn set_before_bind(socket: &Socket, address: &Address, options: &ListenOptions) 
     let Address::Ip(ip) = address else {
         return Ok(());
     };
+    leave_unpaced(socket, ip);
     socket.set_reuse_address(true)?;
     if options.reuse_port {
         socket.set_reuse_port(true)?;

@@ -228,6 +228,21 @@ impl Stream {
         }
     }
 
+    /// How many received bytes make the socket readable (`SO_RCVLOWAT`); the end of the stream or an error always does.
+    /// When it is lowered to what has come already, the loop hears of that.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_receive_low_water(&self, bytes: usize) -> io::Result<()> {
+        let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+        sys::set_option(
+            self.as_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVLOWAT,
+            &bytes.to_ne_bytes(),
+        )
+    }
+
     /// `TCP_NODELAY`; nothing on a unix socket.
     ///
     /// # Errors

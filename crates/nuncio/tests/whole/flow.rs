@@ -110,6 +110,43 @@ fn a_large_response_waits_for_its_reader() {
 }
 
 #[test]
+fn a_large_response_that_halts_is_passed_on_as_far_as_it_came() {
+    let (go, wait) = mpsc::channel();
+    let wait = Mutex::new(wait);
+    let origin = Origin::start(move |peer, _| {
+        peer.request()?;
+        peer.send(format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n"
+        ))?;
+        let mut sent = 0;
+        // A burst, and then little by little, each after the client has all before it.
+        for length in [LARGE / 2, 1, 1000, 20_000, LARGE / 4, 1] {
+            peer.send(piece(sent, length))?;
+            sent += length;
+            wait.lock().unwrap().recv().unwrap();
+        }
+        peer.send(piece(sent, LARGE - sent))?;
+        peer.answered();
+        peer.wait_for_close()
+    });
+    let proxy = start_one_worker(&config(&origin));
+    let mut client = proxy.client();
+    client.send(Client::get_bytes("/")).unwrap();
+    assert_eq!(client.head().unwrap().status(), 200);
+    let mut received = 0;
+    let mut take = |length: usize| {
+        assert!(client.exactly(length).unwrap() == piece(received, length));
+        received += length;
+        LARGE - received
+    };
+    for length in [LARGE / 2, 1, 1000, 20_000, LARGE / 4, 1] {
+        take(length);
+        go.send(()).unwrap();
+    }
+    take(LARGE - LARGE / 2 - LARGE / 4 - 21_002);
+}
+
+#[test]
 fn a_large_upload_waits_for_a_slow_upstream() {
     let (go, wait) = mpsc::channel();
     let wait = Mutex::new(wait);

@@ -4,6 +4,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use nuncio_buffer::Buffer;
+use nuncio_event::clock;
 use nuncio_http::h1::MissingPseudoHeader;
 use nuncio_http::{Event, HeaderMap, Message};
 use nuncio_net::Pipe;
@@ -11,6 +12,7 @@ use nuncio_upstream::{ClosedBy, PooledConnection};
 use tokio::time::Instant;
 
 use super::super::outcome::Reset;
+use super::gather::{Advice, Gathering};
 use super::{Room, Step, Wire, header_bytes};
 
 /// First read: a head and a small body fit. As large as storage of the buffers' pool, so that nothing of it is left out.
@@ -33,7 +35,7 @@ pub(super) struct Http1Exchange {
     /// The response's final headers have come.
     started: bool,
     /// Bytes of the response's body have gone through a pipe: the rest will, too.
-    spliced: bool,
+    spliced: Option<Box<Gathering>>,
     pub(super) wire: Wire,
     read_size: usize,
     /// The socket has said `Pending`, and would say so again.
@@ -68,7 +70,7 @@ impl Http1Exchange {
             encoded_end: end,
             half_closed: false,
             started: false,
-            spliced: false,
+            spliced: None,
             read_size: FIRST_READ,
             read_blocked: false,
             write_blocked: false,
@@ -186,6 +188,10 @@ impl Http1Exchange {
             }
         }
         if self.read_blocked {
+            if let Some(gathering) = &mut self.spliced {
+                let advice = gathering.on_silence(cx);
+                self.follow(advice);
+            }
             return if moved { Step::Moved } else { Step::Wait };
         }
         if let Room::Pipe(max) = room
@@ -215,7 +221,7 @@ impl Http1Exchange {
     fn splice(&mut self, cx: &mut Context<'_>, max: usize) -> Option<Step> {
         let connection = &mut *self.connection;
         let verbatim = connection.decoder.verbatim();
-        let is_bulk = self.spliced
+        let is_bulk = self.spliced.is_some()
             || match verbatim {
                 // Nobody has said how much comes: that reads came back full does.
                 u64::MAX => self.read_size == LARGEST_READ,
@@ -230,16 +236,32 @@ impl Http1Exchange {
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Unsupported => None,
             Poll::Ready(Ok(0) | Err(_)) => Some(self.on_eof()),
             Poll::Ready(Ok(count)) => {
-                self.spliced = true;
                 self.wire.received += count as u64;
                 let event = self.connection.decoder.skip(count as u64);
+                let left = verbatim - count as u64;
+                let advice = self.spliced.get_or_insert_default().on_moved(count, left);
+                self.follow(advice);
                 Some(Step::Spliced(pipe, event.is_end()))
             }
             Poll::Pending => {
                 self.read_blocked = true;
+                if let Some(gathering) = &mut self.spliced {
+                    let advice = gathering.on_empty(cx, verbatim, clock::now());
+                    self.follow(advice);
+                }
                 Some(Step::Wait)
             }
         }
+    }
+
+    fn follow(&self, advice: Advice) {
+        let least = match advice {
+            Advice::Keep => return,
+            Advice::HoldBack(least) => least,
+            Advice::Report => 1,
+        };
+        // Where a socket cannot hold back (a unix socket), it reports every byte as before.
+        let _ = self.connection.io.stream().set_receive_low_water(least);
     }
 
     /// The upstream has closed, or reset, the connection: the end of a body without length, or a failure.

@@ -5,6 +5,7 @@
 //! - [`http2`]: a stream of it is borrowed;
 //! - [`tcp`]: no codec, the tunnel of a CONNECT request ends here.
 
+mod gather;
 mod http1;
 mod http2;
 mod tcp;
