@@ -8,8 +8,8 @@ use nuncio_event::Instant;
 use nuncio_http::HeaderMap;
 use nuncio_net::Address;
 use nuncio_sdk::{
-    AccessLogType, ConnectionInfo, Extensions, LocalInfo, LogContext, Protocol, RouteView,
-    ServerContext, StreamInfo, UpstreamHost,
+    AccessLogType, ClusterId, ConnectionInfo, Extensions, LocalInfo, LogContext, Protocol,
+    RouteView, ServerContext, StreamInfo, UpstreamHost,
 };
 use nuncio_stats::Store;
 
@@ -46,6 +46,10 @@ impl RouteView for Route {
 
     fn cluster_name(&self) -> &str {
         "c"
+    }
+
+    fn cluster_id(&self) -> Option<ClusterId> {
+        None
     }
 
     fn per_filter_configs(&self) -> &[nuncio_sdk::PerFilterConfig] {

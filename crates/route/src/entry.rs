@@ -337,6 +337,10 @@ impl RouteView for RouteEntry {
         &self.cluster_name
     }
 
+    fn cluster_id(&self) -> Option<ClusterId> {
+        self.cluster
+    }
+
     fn per_filter_configs(&self) -> &[PerFilterConfig] {
         let choice = self.choice().and_then(|choice| choice.filters.as_deref());
         let route = || self.route().and_then(|route| route.filters.as_deref());

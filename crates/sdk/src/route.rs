@@ -1,5 +1,6 @@
 //! What a filter and an access logger may know of the route that a request took.
 
+use crate::ClusterId;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -27,6 +28,9 @@ pub trait RouteView {
 
     /// Name of the cluster that the route forwards to; empty when it names none, or only at run time.
     fn cluster_name(&self) -> &str;
+
+    /// The number of that cluster, if it was ever configured.
+    fn cluster_id(&self) -> Option<ClusterId>;
 
     /// Per-filter configuration of every level, least specific first
     /// (route configuration, virtual host, route, weighted cluster).

@@ -122,13 +122,9 @@ impl HttpFilter for Filter {
             return Action::Continue;
         }
         rewrite(cx);
-        let Some(permit) = self.0.cache.take_pending() else {
-            return Action::Respond(LocalReply::new(
-                503,
-                "Dynamic forward proxy pending request overflow",
-                "dynamic_forward_proxy_pending_request_overflow",
-            ));
-        };
+        if !self.0.cache.may_wait() {
+            return Action::Respond(too_many_wait());
+        }
         let authority = cx.request_headers.authority().unwrap_or_default();
         if authority.is_empty() {
             return Action::Respond(LocalReply::new(
@@ -140,7 +136,7 @@ impl HttpFilter for Filter {
         // What is no text is no name; it is not found.
         let authority = String::from_utf8_lossy(authority);
         match self.0.cache.load(&authority, DEFAULT_PORT) {
-            Load::Known(known) => match self.0.resolved(Some(known), cx.info) {
+            Load::Known(known) => match self.0.resolved(Some(&known), cx.info) {
                 Ok(()) => Action::Continue,
                 Err(reply) => Action::Respond(reply),
             },
@@ -151,11 +147,14 @@ impl HttpFilter for Filter {
             )),
             Load::Loading(waiting) => {
                 let settings = self.0.clone();
+                let Some(permit) = settings.cache.take_pending() else {
+                    return Action::Respond(too_many_wait());
+                };
                 Action::Await(Box::pin(async move {
                     let known = waiting.known().await;
                     drop(permit);
                     Resume::Run(Box::new(move |cx| {
-                        match settings.resolved(known, cx.info) {
+                        match settings.resolved(known.as_ref(), cx.info) {
                             Ok(()) => Resume::Continue,
                             Err(reply) => Resume::Respond(reply),
                         }
@@ -177,27 +176,32 @@ impl Settings {
             return false;
         };
         let clusters = self.clusters.on_this_thread();
-        let cluster = clusters.find(route.cluster_name());
+        let cluster = route.cluster_id().and_then(|id| clusters.get(id));
         cluster.is_some_and(|cluster| cluster.info().kind == ClusterKind::ForwardProxy)
     }
 
     /// The host was resolved; without an address this is the end of the request.
-    fn resolved(&self, known: Option<Known>, info: &mut StreamInfo) -> Result<(), LocalReply> {
-        let (address, details) = match known {
-            Some(known) => (known.address, known.details),
-            None => (None, "no_host".into()),
-        };
-        let Some(address) = address else {
+    fn resolved(&self, known: Option<&Known>, info: &mut StreamInfo) -> Result<(), LocalReply> {
+        let Some(address) = known.and_then(|known| known.address.as_ref()) else {
+            let details = known.map_or("no_host", |known| &known.details);
             let details = format!("dns_resolution_failure{{{details}}}");
             let reply = LocalReply::new(503, "DNS resolution failure", details);
             return Err(reply.flags(ResponseFlags::DNS_RESOLUTION_FAILED));
         };
         if self.save_upstream_address {
             let state = info.filter_state.get_or_insert_default();
-            state.set(UPSTREAM_ADDRESS, Rc::new(AddressObject(address)));
+            state.set(UPSTREAM_ADDRESS, Rc::new(AddressObject(address.clone())));
         }
         Ok(())
     }
+}
+
+fn too_many_wait() -> LocalReply {
+    LocalReply::new(
+        503,
+        "Dynamic forward proxy pending request overflow",
+        "dynamic_forward_proxy_pending_request_overflow",
+    )
 }
 
 /// The host that the route says takes the place of the request's.

@@ -1,5 +1,6 @@
 //! What a load balancer is told of a request.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -54,7 +55,9 @@ impl Stream {
             .and_then(|metadata| metadata.namespace(LB_NAMESPACE))
             .and_then(|fields| merged_criteria(route.metadata_match(), fields));
         let override_host = self.info.upstream_override_host.as_deref();
-        cluster.choose_host(&LbContext {
+        // Whoever has waited once does not wait again.
+        let no_host = Cell::new(self.router.no_host.take());
+        let host = cluster.choose_host(&LbContext {
             hash,
             metadata_match: merged.as_deref().or_else(|| route.metadata_match()),
             metadata: self.info.metadata.as_deref(),
@@ -68,7 +71,12 @@ impl Stream {
             attempted: avoid.attempted,
             max_reselections: avoid.max_reselections,
             loads: avoid.loads,
-        })
+            no_host: Some(&no_host),
+        });
+        if host.is_none() {
+            self.router.no_host = no_host.into_inner();
+        }
+        host
     }
 
     /// A host has answered: balancers that learn from that are told.

@@ -38,7 +38,7 @@ impl Stream {
     pub(super) fn awaits_more(&self) -> bool {
         let more = self.has_hedged()
             || match &self.router.upstream {
-                Upstream::Connecting(_) => true,
+                Upstream::Choosing(_) | Upstream::Connecting(_) => true,
                 Upstream::Active(exchange) => !exchange.has_started(),
                 Upstream::Waiting | Upstream::None | Upstream::Done => false,
             };

@@ -28,6 +28,7 @@ mod try_time;
 mod watch;
 
 use std::any::Any as StdAny;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,7 @@ use nuncio_http::Known;
 use nuncio_route::{Forward, RouteEntry};
 use nuncio_sdk::runtime::RuntimeInteger;
 use nuncio_sdk::{FactoryContext, HttpFilter, HttpFilterConfig, HttpFilterFactory};
+use nuncio_upstream::lb::NoHost;
 use nuncio_upstream::{PendingConnection, Priority, WorkerCluster, WorkerHost};
 use tokio::time::Instant;
 
@@ -128,6 +130,8 @@ enum Upstream {
     /// Nothing was asked of an upstream yet.
     #[default]
     None,
+    /// Waiting for the balancer to find out whether there is a host.
+    Choosing(Pin<Box<dyn Future<Output = Arc<str>>>>),
     /// Waiting for a connection.
     Connecting(PendingConnection),
     /// Exchanging.
@@ -146,6 +150,8 @@ pub(crate) struct RouterState {
     cluster: Option<Rc<WorkerCluster>>,
     groups: RouteGroups,
     host: Option<Rc<WorkerHost>>,
+    /// What the balancer said when it had no host.
+    no_host: Option<Box<NoHost>>,
     upstream: Upstream,
     /// Body that waits for a connection.
     body: Buffer,
@@ -183,6 +189,7 @@ impl RouterState {
             cluster,
             groups,
             host,
+            no_host,
             upstream,
             body,
             retry,
@@ -203,6 +210,7 @@ impl RouterState {
         *cluster = None;
         *groups = RouteGroups::default();
         *host = None;
+        *no_host = None;
         *upstream = Upstream::None;
         body.clear();
         body.release();

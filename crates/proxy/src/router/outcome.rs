@@ -345,7 +345,9 @@ impl Stream {
             Upstream::Connecting(_) => (true, false),
             Upstream::Active(exchange) => (true, exchange.has_started()),
             // Between two tries nothing is under way.
-            Upstream::None | Upstream::Waiting | Upstream::Done => (false, false),
+            Upstream::None | Upstream::Choosing(_) | Upstream::Waiting | Upstream::Done => {
+                (false, false)
+            }
         };
         if in_flight {
             if let Some(cluster) = &self.router.cluster {

@@ -7,6 +7,7 @@ use nuncio_buffer::Buffer;
 use nuncio_http::{HeaderMap, Known, KnownSet, grpc};
 use nuncio_route::{Action, Forward, RetryOn, RouteEntry, update_authority};
 use nuncio_sdk::{LocalReply, Protocol, ResponseFlags, UpstreamHost};
+use nuncio_upstream::lb::NoHost;
 use nuncio_upstream::outlier::Outcome;
 use nuncio_upstream::{Acquire, Lease};
 
@@ -166,7 +167,7 @@ impl Stream {
         }
         let Some(host) = self.choose_host_for_try(&cluster, route) else {
             self.info.upstream.attempt_count -= 1;
-            return Err(self.no_healthy_upstream());
+            return self.without_host();
         };
         if forward.auto_host_rewrite() && !host.hostname().is_empty() {
             let name = host.hostname().as_bytes();
@@ -198,6 +199,40 @@ impl Stream {
             Acquire::NoPool => return Err(self.no_healthy_upstream()),
         }
         Ok(())
+    }
+
+    /// The balancer has no host: waits, if there may be one later.
+    #[cold]
+    fn without_host(&mut self) -> Result<(), LocalReply> {
+        let why = match self.router.no_host.take().map(|word| *word) {
+            Some(NoHost::Later(host)) => {
+                self.router.upstream = Upstream::Choosing(host);
+                return Ok(());
+            }
+            Some(NoHost::Because(why) | NoHost::Waited(why)) => why,
+            None => Arc::default(),
+        };
+        let mut reply = self.no_healthy_upstream();
+        if !why.is_empty() {
+            reply.details = why.to_string().into();
+        }
+        Err(reply)
+    }
+
+    /// The balancer has found out what it waited for, and why there is no host if there is none.
+    #[cold]
+    pub(super) fn choose_again(&mut self, why: Arc<str>) {
+        self.router.upstream = Upstream::None;
+        self.router.no_host = Some(Box::new(NoHost::Waited(why)));
+        let Some(route) = self.router.route.clone() else {
+            return;
+        };
+        let Action::Forward(forward) = route.action() else {
+            return;
+        };
+        if let Err(reply) = self.try_upstream(&route, forward) {
+            self.router_reply(reply);
+        }
     }
 
     /// Whether the request's body goes to the upstream as it is, without a codec (`connect_config`).
@@ -316,7 +351,10 @@ impl Stream {
         }
         match &mut self.router.upstream {
             Upstream::Active(exchange) => exchange.send_data(data, end),
-            Upstream::None | Upstream::Connecting(_) | Upstream::Waiting => {
+            Upstream::None
+            | Upstream::Choosing(_)
+            | Upstream::Connecting(_)
+            | Upstream::Waiting => {
                 self.router.body.append(data);
             }
             Upstream::Done => data.clear(),
@@ -356,9 +394,10 @@ impl Stream {
         let limit = self.buffer_limit as usize;
         match &self.router.upstream {
             Upstream::Active(exchange) => exchange.unsent() > limit.min(crate::SEND_AHEAD),
-            Upstream::None | Upstream::Connecting(_) | Upstream::Waiting => {
-                self.router.body.len() > limit
-            }
+            Upstream::None
+            | Upstream::Choosing(_)
+            | Upstream::Connecting(_)
+            | Upstream::Waiting => self.router.body.len() > limit,
             Upstream::Done => false,
         }
     }

@@ -1,12 +1,14 @@
-//! [`DnsCache`]: hosts, resolved again and again while somebody uses them. Workers look in it, tasks of the main thread's
-//! runtime fill it.
+//! [`DnsCache`]: hosts, resolved again and again while somebody uses them. Tasks of the main thread's runtime fill it; each
+//! worker has a view of it, to which they post what changes.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use nuncio_event::{Dispatchers, Slot};
 use nuncio_net::Address;
 use nuncio_stats::{Group, Store};
 use tokio::runtime::Handle;
@@ -16,11 +18,12 @@ use tokio::time::{Instant, sleep, timeout};
 use super::authority::{Authority, host_key};
 use super::entry::{Entry, Known};
 use super::settings::Settings;
+use super::view::View;
 use crate::dns::{DnsResolver, ResolveError, Resolved};
 use crate::lb::forward_proxy::ForwardProxy;
 use crate::stats::{DnsCacheBreakerStats as B, DnsCacheStats as S};
 
-/// A DNS cache. What requests do here is one look under a read lock (as in Envoy), which is only ever held for that.
+/// A DNS cache. A request takes its lock only for a host that its worker has not been asked for before.
 pub struct DnsCache {
     settings: Settings,
     stats: Arc<Group>,
@@ -28,6 +31,8 @@ pub struct DnsCache {
     pending: AtomicU32,
     /// By name and port.
     entries: RwLock<HashMap<Box<str>, Arc<Entry>>>,
+    views: Slot<View>,
+    workers: Dispatchers,
     /// Clusters that have a host for each entry with an address.
     clusters: Mutex<Vec<Weak<ForwardProxy>>>,
     resolver: Option<Arc<dyn DnsResolver>>,
@@ -38,7 +43,7 @@ pub struct DnsCache {
 /// What comes of asking for a host.
 pub enum Load {
     /// It was resolved before.
-    Known(Known),
+    Known(Rc<Known>),
     /// It is being resolved.
     Loading(Waiting),
     /// There are too many hosts.
@@ -55,8 +60,11 @@ impl DnsCache {
     pub(super) fn new(
         settings: Settings,
         stats: &Store,
+        workers: &Dispatchers,
         resolver: Option<Arc<dyn DnsResolver>>,
     ) -> Arc<Self> {
+        let views = Slot::new(workers);
+        views.set(|_| View::default());
         let group = stats.group(format!("dns_cache.{}", settings.name), S::SCHEMA);
         let breaker = group.subgroup("circuit_breakers", B::SCHEMA);
         breaker.gauge_set(B::RQ_PENDING_REMAINING, settings.max_pending.into());
@@ -65,6 +73,8 @@ impl DnsCache {
             breaker,
             pending: AtomicU32::new(0),
             entries: RwLock::default(),
+            views,
+            workers: workers.clone(),
             clusters: Mutex::default(),
             runtime: resolver.as_ref().and_then(|_| Handle::try_current().ok()),
             resolver,
@@ -79,6 +89,10 @@ impl DnsCache {
     /// Asks for the host of this `:authority`.
     pub fn load(self: &Arc<Self>, authority: &str, default_port: u16) -> Load {
         let key = host_key(authority, default_port);
+        let view = self.views.try_get();
+        if let Some(known) = view.as_ref().and_then(|view| view.find(&key)) {
+            return Load::Known(known);
+        }
         let (found, count) = {
             let entries = self.entries();
             (entries.get(&*key).cloned(), entries.len())
@@ -86,7 +100,10 @@ impl DnsCache {
         if let Some(entry) = &found {
             entry.touch();
             if let Some(known) = entry.known() {
-                return Load::Known(known);
+                return Load::Known(match view {
+                    Some(view) => view.insert(&key, entry.clone(), known),
+                    None => Rc::new(known),
+                });
             }
         }
         // Also when it is being resolved, as in Envoy.
@@ -96,6 +113,17 @@ impl DnsCache {
         }
         let entry = found.unwrap_or_else(|| self.add(&key, default_port));
         Load::Loading(Waiting(entry.watch()))
+    }
+
+    /// Whether a request may take the right to wait; if not, that is counted in `dns_rq_pending_overflow`. As in Envoy, a
+    /// request must have that even for a host that is known.
+    #[inline]
+    pub fn may_wait(&self) -> bool {
+        let may = self.pending.load(Relaxed) < self.settings.max_pending;
+        if !may {
+            self.stats.inc(S::DNS_RQ_PENDING_OVERFLOW);
+        }
+        may
     }
 
     /// Takes the right to wait; `None` (counted in `dns_rq_pending_overflow`) when too many wait.
@@ -120,7 +148,8 @@ impl DnsCache {
     }
 
     /// `cluster` gets a host for each entry that has an address, or will have one.
-    pub(crate) fn attach(&self, cluster: &Arc<ForwardProxy>) {
+    pub(crate) fn attach(self: &Arc<Self>, cluster: &Arc<ForwardProxy>) {
+        cluster.set_cache(self);
         let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
         clusters.retain(|cluster| cluster.strong_count() > 0);
         clusters.push(Arc::downgrade(cluster));
@@ -150,6 +179,7 @@ impl DnsCache {
 
     fn remove(&self, key: &str) {
         self.entries_mut().remove(key);
+        self.tell(key, None);
         self.stats.inc(S::HOST_REMOVED);
         self.stats.gauge_sub(S::NUM_HOSTS, 1);
         self.each_cluster(|cluster| cluster.remove(key));
@@ -227,10 +257,15 @@ impl DnsCache {
             self.remove(key);
         }
         if before.is_none() || changed {
-            entry.set(Known {
+            let known = Known {
                 address,
                 details: details.into(),
-            });
+            };
+            entry.set(known.clone());
+            // Who waits was told; other workers may have seen what was known before.
+            if before.is_some() {
+                self.tell(key, Some(known));
+            }
         }
         if is_lost {
             return None;
@@ -249,6 +284,17 @@ impl DnsCache {
                 self.settings.refresh_rate
             }
         })
+    }
+
+    /// Posts to the workers how a host is known from now on.
+    fn tell(&self, key: &str, known: Option<Known>) {
+        let (views, key) = (self.views.clone(), Box::<str>::from(key));
+        // A worker that has ended needs to know nothing.
+        let _ = self.workers.post_all(move |_| {
+            if let Some(view) = views.try_get() {
+                view.update(&key, known.as_ref());
+            }
+        });
     }
 
     /// Whether a request has gone to this host since this was asked last.

@@ -7,6 +7,7 @@ mod authority;
 mod cache;
 mod entry;
 mod settings;
+mod view;
 
 pub(crate) use authority::host_key;
 pub use cache::{DnsCache, Load, PendingPermit, Waiting};
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use nuncio_config::ConfigError;
 use nuncio_config::api::dns_cache::DnsCacheConfig;
+use nuncio_event::Dispatchers;
 use nuncio_stats::Store;
 
 use crate::convert::Errors;
@@ -36,6 +38,7 @@ impl DnsCaches {
         &self,
         config: &DnsCacheConfig,
         stats: &Store,
+        workers: &Dispatchers,
         resolver: Option<&Arc<dyn DnsResolver>>,
     ) -> Result<Arc<DnsCache>, Vec<ConfigError>> {
         let mut caches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,7 +57,7 @@ impl DnsCaches {
         let mut errors = Errors::default();
         let settings = Settings::new(config, &mut errors);
         errors.finish()?;
-        let cache = DnsCache::new(settings, stats, resolver.cloned());
+        let cache = DnsCache::new(settings, stats, workers, resolver.cloned());
         caches.insert(
             config.name.clone(),
             (config.clone(), Arc::downgrade(&cache)),

@@ -4,14 +4,14 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use hashbrown::HashMap;
 use nuncio_net::Address;
 use nuncio_stats::Group;
 
-use super::{LbContext, LbEnv, LbPolicy, LoadBalancer};
-use crate::forward_proxy::host_key;
+use super::{LbContext, LbEnv, LbPolicy, LoadBalancer, NoHost};
+use crate::forward_proxy::{DnsCache, Known, Load, host_key};
 use crate::host::{HealthFlags, Host, HostConfig};
 use crate::host_set::{Derived, PrioritySet};
 use crate::random::Random;
@@ -28,6 +28,8 @@ pub struct ForwardProxy {
     hosts: Mutex<ByName>,
     /// Tells the cluster manager that they have changed.
     notify: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Where names are resolved.
+    cache: OnceLock<Weak<DnsCache>>,
 }
 
 impl ForwardProxy {
@@ -36,6 +38,33 @@ impl ForwardProxy {
         Self {
             hosts: Mutex::default(),
             notify: OnceLock::new(),
+            cache: OnceLock::new(),
+        }
+    }
+
+    /// The cache that tells the hosts.
+    pub(crate) fn set_cache(&self, cache: &Arc<DnsCache>) {
+        // Set once, when the version is made.
+        let _ = self.cache.set(Arc::downgrade(cache));
+    }
+
+    /// Asks the cache for a host that it has not told; what comes of it.
+    fn ask(&self, authority: &str) -> NoHost {
+        let because = |text: &str| NoHost::Because(text.into());
+        let Some(cache) = self.cache.get().and_then(Weak::upgrade) else {
+            return because("");
+        };
+        let Some(permit) = cache.take_pending() else {
+            return because("dns_cache_pending_requests_overflow");
+        };
+        match cache.load(authority, DEFAULT_PORT) {
+            Load::Known(known) => NoHost::Because(failure(&known)),
+            Load::Overflow => because("dns_cache_overflow"),
+            Load::Loading(waiting) => NoHost::Later(Box::pin(async move {
+                let known = waiting.known().await;
+                drop(permit);
+                known.map_or_else(Arc::default, |known| failure(&known))
+            })),
         }
     }
 
@@ -92,6 +121,11 @@ impl ForwardProxy {
     }
 }
 
+/// Why a host that is known has no address.
+fn failure(known: &Known) -> Arc<str> {
+    format!("dns_resolution_failure{{{}}}", known.details).into()
+}
+
 impl fmt::Debug for ForwardProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ForwardProxy").finish_non_exhaustive()
@@ -139,8 +173,10 @@ impl LoadBalancer for Balancer {
         cx: &LbContext<'_>,
         _: &LbEnv,
     ) -> Option<Cow<'a, Arc<Host>>> {
-        let authority = std::str::from_utf8(cx.request_headers?.authority()?).ok()?;
+        let authority = cx.request_headers?.authority().unwrap_or_default();
+        let authority = std::str::from_utf8(authority).ok()?;
         if authority.is_empty() {
+            cx.leave(|| NoHost::Because("empty_host_header".into()));
             return None;
         }
         let key = host_key(authority, DEFAULT_PORT);
@@ -153,7 +189,10 @@ impl LoadBalancer for Balancer {
         let host = match known {
             Some(host) => host.clone(),
             None => {
-                let host = self.policy.find(&key)?;
+                let Some(host) = self.policy.find(&key) else {
+                    cx.leave(|| self.policy.ask(authority));
+                    return None;
+                };
                 self.early.push(host.clone());
                 host
             }

@@ -33,8 +33,9 @@ mod weighted;
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -81,6 +82,29 @@ pub struct LbContext<'a> {
     pub max_reselections: u32,
     /// How priorities share the load, if not as for any request (`retry_priority`). As in Envoy, hashed requests ignore it.
     pub loads: Option<&'a PriorityLoads>,
+    /// Where a balancer may leave word of why it has no host, or that there will be one; `None` of who does not wait.
+    pub no_host: Option<&'a Cell<Option<Box<NoHost>>>>,
+}
+
+/// What a balancer can say when it has no host.
+pub enum NoHost {
+    /// Why; for the details of the answer.
+    Because(Arc<str>),
+    /// It may have one when this is over, which says why there is none otherwise (Envoy's asynchronous host selection).
+    Later(Pin<Box<dyn Future<Output = Arc<str>>>>),
+    /// It was waited for, and this is why there is none now.
+    Waited(Arc<str>),
+}
+
+impl LbContext<'_> {
+    /// Leaves this word, if somebody listens who has not waited yet.
+    #[cold]
+    fn leave(&self, word: impl FnOnce() -> NoHost) {
+        if let Some(place) = self.no_host {
+            let before = place.take();
+            place.set(before.or_else(|| Some(Box::new(word()))));
+        }
+    }
 }
 
 impl LbContext<'_> {

@@ -187,7 +187,7 @@ impl ClusterManager {
         })?;
         let resolver = (self.resolvers.as_ref()).map(|resolvers| resolvers.get(own.as_ref()));
         self.dns_caches
-            .get(config, &self.server.stats, resolver.as_ref())
+            .get(config, &self.server.stats, &self.workers, resolver.as_ref())
     }
 
     /// Whether there is a cluster of this name, active or warming.

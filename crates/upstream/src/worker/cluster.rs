@@ -1,7 +1,7 @@
 //! [`WorkerCluster`]: one version of a cluster on one worker.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::breaker::{Priority, Resource, Taken};
 use crate::host::Host;
 use crate::host_set::PrioritySet;
 use crate::info::{ClusterInfo, PoolOptions, UpstreamProtocol};
-use crate::lb::{LbContext, LbEnv, LoadBalancer, LocalCluster, Overridden};
+use crate::lb::{LbContext, LbEnv, LoadBalancer, LocalCluster, NoHost, Overridden};
 use crate::manager::Snapshot;
 use crate::pool::{Acquire, Counters, Load, Pool, Sweeper};
 use crate::random::Random;
@@ -119,10 +119,22 @@ impl WorkerCluster {
             Overridden::Nobody => None,
         };
         let Some(host) = host else {
-            self.counters.stats.inc(S::UPSTREAM_CX_NONE_HEALTHY);
+            self.note_no_host(cx);
             return None;
         };
         Some(as_seen_here(chosen, host))
+    }
+
+    /// Counts that there is no host, unless there may be one later. As in Envoy, who has waited is not counted.
+    #[cold]
+    fn note_no_host(&self, cx: &LbContext<'_>) {
+        let word = cx.no_host.and_then(Cell::take);
+        if !matches!(word.as_deref(), Some(NoHost::Later(_) | NoHost::Waited(_))) {
+            self.counters.stats.inc(S::UPSTREAM_CX_NONE_HEALTHY);
+        }
+        if let Some(place) = cx.no_host {
+            place.set(word);
+        }
     }
 
     /// Asks for a connection to `host`, which [`Self::choose_host`] gave, or for a stream of one, for a request that came by

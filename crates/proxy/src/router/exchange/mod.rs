@@ -243,6 +243,15 @@ impl Stream {
         if self.router.special.is_some() {
             progress = self.poll_hedged(cx, now);
         }
+        if let Upstream::Choosing(host) = &mut self.router.upstream {
+            match host.as_mut().poll(cx) {
+                Poll::Pending => return progress,
+                Poll::Ready(why) => {
+                    self.choose_again(why);
+                    progress = true;
+                }
+            }
+        }
         if let Upstream::Connecting(pending) = &mut self.router.upstream {
             match pending.poll(cx) {
                 Poll::Pending => return progress,
@@ -435,7 +444,8 @@ impl Stream {
             self.router.special = None;
         }
         match std::mem::replace(&mut self.router.upstream, Upstream::Done) {
-            Upstream::None | Upstream::Done | Upstream::Waiting => {}
+            // Dropping a host to come gives back the right to wait for it.
+            Upstream::None | Upstream::Done | Upstream::Waiting | Upstream::Choosing(_) => {}
             // Dropping it leaves the queue; the connection in the making goes to whom it may serve.
             Upstream::Connecting(pending) => drop(pending),
             Upstream::Active(exchange) => {

@@ -17,7 +17,7 @@ fn cache(config: DnsCacheConfig, resolver: &Arc<Script>) -> Arc<DnsCache> {
         ..config
     };
     DnsCaches::default()
-        .get(&config, store(), Some(&resolver))
+        .get(&config, store(), &Dispatchers::none(), Some(&resolver))
         .unwrap()
 }
 
@@ -31,7 +31,7 @@ fn number(value: u32) -> Option<UInt32Value> {
 
 fn known(cache: &Arc<DnsCache>, authority: &str) -> Known {
     match cache.load(authority, 80) {
-        Load::Known(known) => known,
+        Load::Known(known) => Known::clone(&known),
         Load::Loading(_) => panic!("{authority} is being resolved"),
         Load::Overflow => panic!("overflow"),
     }
@@ -209,12 +209,20 @@ fn a_name_has_one_configuration() {
             ..config.clone()
         };
         let store = store();
-        let one = caches.get(&config, store, None).unwrap();
-        let two = caches.get(&config, store, None).unwrap();
+        let one = caches
+            .get(&config, store, &Dispatchers::none(), None)
+            .unwrap();
+        let two = caches
+            .get(&config, store, &Dispatchers::none(), None)
+            .unwrap();
         assert!(Arc::ptr_eq(&one, &two));
-        let errors = caches.get(&other, store, None).unwrap_err();
+        let errors = caches
+            .get(&other, store, &Dispatchers::none(), None)
+            .unwrap_err();
         assert!(errors[0].to_string().contains("with different settings"));
         drop((one, two));
-        caches.get(&other, store, None).unwrap();
+        caches
+            .get(&other, store, &Dispatchers::none(), None)
+            .unwrap();
     });
 }
