@@ -48,7 +48,7 @@ pub use manager::{
 };
 pub use pool::{
     Acquire, ClientConnection, ClosedBy, ConnectFailure, FailureKind, Lease, PendingConnection,
-    PooledConnection, PooledStream, Received, StreamReset,
+    PooledConnection, PooledStream, Received, StreamBytes, StreamReset,
 };
 pub use random::Random;
 pub use worker::{CodeContext, WorkerCluster, WorkerClusters, WorkerHost};

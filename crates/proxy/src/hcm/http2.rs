@@ -250,6 +250,9 @@ impl ServerConnection {
         if self.phase != Phase::Open {
             return true;
         }
+        if !self.down.read.is_empty() || self.codec.is_in_header_block() {
+            self.begin_request(now);
+        }
         self.take_woken();
         while let Some(key) = self.codec.next_writable() {
             self.make_due(key.0);

@@ -633,6 +633,11 @@ impl Stream {
         self.router_abort();
     }
 
+    /// The response is complete, and only waits for its client: the upstream has no part in that.
+    pub(crate) fn leave_upstream(&mut self) {
+        self.router_abort();
+    }
+
     /// The stream is over: filters and logs are told, the stats are settled.
     pub(crate) fn finish(&mut self, now: Instant) {
         self.conclude(now);

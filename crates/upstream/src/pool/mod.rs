@@ -34,7 +34,7 @@ use crate::stats::{AnswerStats, ClusterStats as S, Http1Stats, RetryStats, TakeO
 
 pub use connect::{ConnectFailure, FailureKind};
 pub use connection::{ClientConnection, ClosedBy, PooledConnection};
-pub use http2::{PooledStream, Received, StreamReset};
+pub use http2::{PooledStream, Received, StreamBytes, StreamReset};
 pub use pending::PendingConnection;
 pub(crate) use preconnect::Load;
 pub(crate) use sweep::Sweeper;

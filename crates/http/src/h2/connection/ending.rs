@@ -75,6 +75,9 @@ impl Connection {
             self.reset(key, code, out);
         }
         self.streams.remove(key);
+        if self.block.is_some() || self.early.is_some() {
+            self.forget_block(key);
+        }
         if held > 0 && self.failed.is_none() {
             self.give_back(held, out);
         }

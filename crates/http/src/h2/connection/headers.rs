@@ -94,6 +94,9 @@ impl Connection {
         if id > self.seen_peer_id && id % 2 == 1 {
             return self.open_peers(id, out);
         }
+        if let Some(target) = self.take_early(id) {
+            return Ok(target);
+        }
         if let Some(key) = self.streams.find(id)
             && let Some(stream) = self.streams.get(key)
         {
@@ -131,9 +134,15 @@ impl Connection {
             self.rst_stream(id, ErrorCode::REFUSED_STREAM, out);
             return Ok(Target::Nothing);
         }
-        let stream = Stream::peers(id, self.peer.initial_window, self.own_window);
+        Ok(Target::Request(self.open_stream(id)))
+    }
+
+    /// Takes a stream of the peer.
+    #[inline]
+    pub(super) fn open_stream(&mut self, id: u32) -> StreamKey {
         self.open += 1;
-        Ok(Target::Request(self.streams.insert(stream)))
+        let stream = Stream::peers(id, self.peer.initial_window, self.own_window);
+        self.streams.insert(stream)
     }
 
     /// What a server's header block is for.

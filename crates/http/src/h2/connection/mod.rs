@@ -2,6 +2,7 @@
 
 mod control;
 mod data;
+mod early;
 mod ending;
 mod headers;
 mod limits;
@@ -53,6 +54,8 @@ pub struct Connection {
     reading: Reading,
     /// A header block of which frames are missing.
     block: Option<Block>,
+    /// The stream that was opened for a HEADERS frame of which only the beginning has come.
+    early: Option<(u32, StreamKey)>,
     decoder: Decoder,
     /// All that the decoder's table holds came in blocks that were found valid.
     trusts_tables: bool,
@@ -192,6 +195,7 @@ impl Connection {
                 Role::Server => Reading::Preface(0),
             },
             block: None,
+            early: None,
             decoder: Decoder::new(),
             trusts_tables: true,
             encoder: {

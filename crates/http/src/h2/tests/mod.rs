@@ -2,6 +2,7 @@
 
 mod client;
 mod connect;
+mod early;
 mod ending;
 mod floods;
 mod framing;

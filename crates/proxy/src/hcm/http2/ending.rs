@@ -67,7 +67,7 @@ impl PrematureResets {
 
 impl ServerConnection {
     /// The stream is over: settles its stats and logs it.
-    pub(super) fn conclude(&mut self, key: StreamKey, now: Instant) {
+    fn conclude(&mut self, key: StreamKey, now: Instant) {
         let Some(stream) = &mut self.slots[key.index()].stream else {
             return;
         };
@@ -82,12 +82,10 @@ impl ServerConnection {
     pub(super) fn finish_stream(&mut self, key: StreamKey, now: Instant) {
         let slot = &mut self.slots[key.index()];
         let flushed = std::mem::take(&mut slot.flushing);
-        if !flushed {
-            if let Some(stream) = &mut slot.stream {
-                stream.info.bytes_sent += stream.out.data.len() as u64;
-            }
-            self.conclude(key, now);
+        if !flushed && let Some(stream) = &mut slot.stream {
+            stream.info.bytes_sent += stream.out.data.len() as u64;
         }
+        self.conclude(key, now);
         let slot = &mut self.slots[key.index()];
         slot.flush_by = None;
         slot.owed = 0;
@@ -146,10 +144,9 @@ impl ServerConnection {
                 .gauge_sub(Http2Stats::STREAMS_ACTIVE, 1);
             if !std::mem::take(&mut slot.flushing) {
                 stream.info.bytes_sent += stream.out.data.len() as u64;
-                stream.on_downstream_gone(flag, details);
-                stream.conclude(now);
             }
-            stream.rest();
+            stream.on_downstream_gone(flag, details);
+            stream.finish(now);
             self.worker.recycle(stream);
             self.drop_bulk(StreamKey(index as u32));
             self.note_pending(StreamKey(index as u32));

@@ -65,26 +65,65 @@ impl ServerConnection {
     /// A stream for a key that has none.
     fn new_stream(&mut self, now: Instant) -> Box<Stream> {
         let limit = self.hcm.config.h2.initial_stream_window_size;
-        let mut stream = self
-            .worker
-            .new_stream(&self.down.info, Protocol::Http2, limit, now);
-        stream.info.wire_bytes_received = std::mem::take(&mut self.wire) as u64;
-        stream
+        self.worker
+            .new_stream(&self.down.info, Protocol::Http2, limit, now)
     }
 
-    fn on_request(&mut self, key: StreamKey, end: bool, now: Instant) {
+    /// A stream for a key of the codec's.
+    fn open_stream(&mut self, key: StreamKey, now: Instant) -> Box<Stream> {
         while self.slots.len() <= key.index() {
             let waker = self.ready.waker(self.slots.len() as u32);
             self.slots.push(Slot::new(waker));
         }
-        let mut stream = self.new_stream(now);
-        stream.info.header_bytes_received = stream.info.wire_bytes_received;
-        std::mem::swap(&mut stream.request.headers, &mut self.scratch.headers);
         self.open += 1;
         self.hcm
             .http2_stats
             .gauge_add(Http2Stats::STREAMS_ACTIVE, 1);
         self.count_request(now);
+        self.new_stream(now)
+    }
+
+    /// A request whose headers are not complete when all that came is decoded is a stream already: it has deadlines, and a line in
+    /// the log.
+    #[cold]
+    pub(super) fn begin_request(&mut self, now: Instant) {
+        let Some(key) = self.codec.begin_request(&self.down.read) else {
+            return;
+        };
+        if self.stream_of(key).is_some() {
+            return;
+        }
+        // The bytes so far count when the headers are complete.
+        let wire = std::mem::take(&mut self.wire);
+        let stream = self.open_stream(key, now);
+        self.wire = wire;
+        self.deadlines.note(key.0, stream.deadline());
+        self.slots[key.index()].stream = Some(stream);
+    }
+
+    fn stream_of(&mut self, key: StreamKey) -> Option<&mut Box<Stream>> {
+        self.slots.get_mut(key.index())?.stream.as_mut()
+    }
+
+    fn on_request(&mut self, key: StreamKey, end: bool, now: Instant) {
+        let begun = self
+            .slots
+            .get_mut(key.index())
+            .and_then(|it| it.stream.take());
+        let mut stream = match begun {
+            None => self.open_stream(key, now),
+            Some(stream) => stream,
+        };
+        let wire = std::mem::take(&mut self.wire) as u64;
+        stream.info.wire_bytes_received += wire;
+        stream.info.header_bytes_received += wire;
+        if stream.out.headers.is_some() || stream.out.started {
+            // It was answered, for want of headers.
+            stream.request_end |= end;
+            self.slots[key.index()].stream = Some(stream);
+            return;
+        }
+        std::mem::swap(&mut stream.request.headers, &mut self.scratch.headers);
         let extended_connect = tunnel::request_to_http1(&mut stream.request.headers);
         stream.on_headers(Protocol::Http2, end, now);
         let slot = &mut self.slots[key.index()];
@@ -171,11 +210,7 @@ impl ServerConnection {
             ErrorCode::PROTOCOL_ERROR => ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR,
             _ => ResponseFlags::DOWNSTREAM_REMOTE_RESET,
         };
-        let known = self
-            .slots
-            .get(key.index())
-            .is_some_and(|slot| slot.stream.is_some());
-        if known {
+        if self.stream_of(key).is_some() {
             self.end_by_peer(key, flag, error.details, now);
         } else {
             self.log_malformed(flag, error.details, now);
@@ -193,9 +228,7 @@ impl ServerConnection {
     ) {
         let slot = &mut self.slots[key.index()];
         if let Some(stream) = &mut slot.stream {
-            if !slot.flushing {
-                stream.on_downstream_gone(flag, details);
-            }
+            stream.on_downstream_gone(flag, details);
             self.finish_stream(key, now);
         } else {
             self.codec.release(key, &mut self.write);
@@ -225,11 +258,7 @@ impl ServerConnection {
         }
         let flag = ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR;
         if let Some(key) = error.stream {
-            let known = self
-                .slots
-                .get_mut(key.index())
-                .is_some_and(|slot| slot.stream.is_some());
-            match known {
+            match self.stream_of(key).is_some() {
                 true => self.end_by_peer(key, flag, error.stream_details, now),
                 false => self.log_malformed(flag, error.stream_details, now),
             }

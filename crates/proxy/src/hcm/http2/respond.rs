@@ -40,11 +40,11 @@ impl ServerConnection {
             return;
         };
         if stream.out.started && stream.out.end && !slot.flushing {
-            // To Envoy a response is over when its codec has it, whether the client takes it or not.
+            // For the upstream it is over. The stream ends when its last byte is in a frame, or is not wanted any more.
             slot.flushing = true;
             slot.flush_by = stream.flush_timeout().map(|limit| now + limit);
             stream.info.bytes_sent += stream.out.data.len() as u64;
-            self.conclude(key, now);
+            stream.leave_upstream();
         } else if moved {
             // There may be room for more of the response.
             self.make_due(index);

@@ -8,7 +8,7 @@ use nuncio_upstream::{ClosedBy, PooledStream, Received, StreamReset};
 use tokio::time::Instant;
 
 use super::super::outcome::Reset;
-use super::{Room, Step};
+use super::{Room, Step, Wire};
 use crate::hcm::request::is_upgrade;
 
 /// The exchange.
@@ -42,6 +42,17 @@ impl Http2Exchange {
 
     pub(super) fn header_bytes(&self) -> usize {
         self.header_bytes
+    }
+
+    /// The bytes of the exchange on the wire so far.
+    pub(super) fn wire(&self) -> Wire {
+        let bytes = self.stream.bytes();
+        Wire {
+            sent: bytes.sent,
+            headers_sent: Some(bytes.headers_sent),
+            received: bytes.received,
+            headers_received: bytes.headers_received,
+        }
     }
 
     pub(super) fn send_data(&mut self, data: &mut Buffer, end: bool) {

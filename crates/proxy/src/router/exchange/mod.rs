@@ -144,8 +144,8 @@ impl Exchange {
     fn wire(&self) -> Wire {
         match &self.codec {
             Codec::Http1(exchange) => exchange.wire,
-            // Not told by the connection, which many share.
-            Codec::Http2(_) | Codec::Tcp(_) => Wire::default(),
+            Codec::Http2(exchange) => exchange.wire(),
+            Codec::Tcp(_) => Wire::default(),
         }
     }
 
@@ -195,6 +195,8 @@ fn check_required(headers: &HeaderMap) -> Result<(), MissingPseudoHeader> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Wire {
     sent: u64,
+    /// Of the request's headers and trailers; `None`: what was known when they were encoded.
+    headers_sent: Option<u64>,
     received: u64,
     /// Of the fields of the response's headers.
     headers_received: u64,
@@ -424,10 +426,14 @@ impl Stream {
     pub(super) fn note_wire(&mut self, exchange: &Exchange) {
         let Wire {
             sent,
+            headers_sent,
             received,
             headers_received,
         } = exchange.wire();
         self.info.upstream.wire_bytes_sent += sent;
+        if let Some(headers_sent) = headers_sent {
+            self.info.upstream.header_bytes_sent = headers_sent;
+        }
         self.info.upstream.wire_bytes_received += received;
         self.info.upstream.header_bytes_received = headers_received;
     }

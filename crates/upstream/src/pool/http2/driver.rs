@@ -52,6 +52,8 @@ struct Driver {
     /// Whose body bytes `scratch.data` holds, not yet put into the inbox.
     undelivered: Option<StreamKey>,
     read_size: usize,
+    /// Bytes decoded that are not yet known to be a stream's.
+    undecided: u64,
     /// The socket took no more since the task was woken.
     write_blocked: bool,
     buffered: Buffered,
@@ -83,6 +85,7 @@ impl Driver {
             scratch: Message::new(),
             undelivered: None,
             read_size: FIRST_READ,
+            undecided: 0,
             write_blocked: false,
             buffered: Buffered::default(),
             timer: Timer::new(),
@@ -171,7 +174,14 @@ impl Driver {
                 ..
             } = &mut *wire;
             let before = self.scratch.data.len();
+            let unread = self.read.len();
             let decoded = codec.decode(&mut self.read, &mut self.scratch, write);
+            self.undecided += (unread - self.read.len()) as u64;
+            if matches!(decoded, Ok(Some(ref it)) if !matches!(it, Incoming::Stream { .. }))
+                && !codec.is_in_header_block()
+            {
+                self.undecided = 0;
+            }
             let of_same = |key| match decoded {
                 Ok(Some(Incoming::Stream {
                     key: next,
@@ -190,6 +200,7 @@ impl Driver {
                 Ok(Some(Incoming::Progress)) => {}
                 Ok(Some(Incoming::Stream { key, event })) => {
                     let inbox = &mut inboxes[key.index()];
+                    inbox.count(std::mem::take(&mut self.undecided), event);
                     inbox.put(event, &mut self.scratch);
                     match event {
                         Event::Data { .. } => self.undelivered = Some(key),

@@ -30,6 +30,9 @@ pub(super) struct Inbox {
     /// The end was taken.
     ended: bool,
     reset: Option<StreamReset>,
+    /// Bytes on the wire so far, frame heads included, and those of header blocks among them.
+    pub(super) bytes: u64,
+    pub(super) header_bytes: u64,
     /// The stream is on the list of those who want room.
     pub(super) wants_room: bool,
     /// Who takes it.
@@ -80,6 +83,15 @@ impl Inbox {
                 self.pieces.push_back(Buffer::from(&data.as_slice()[..n]));
                 data.consume(n);
             }
+        }
+    }
+
+    /// Something has come that took so many bytes on the wire.
+    #[inline]
+    pub(super) fn count(&mut self, bytes: u64, event: Event) {
+        self.bytes += bytes;
+        if let Event::Headers { .. } | Event::Informational | Event::Trailers = event {
+            self.header_bytes += bytes;
         }
     }
 

@@ -19,7 +19,7 @@ use crate::info::HttpOptions;
 
 pub(super) use client::Reservation;
 pub(super) use driver::serve;
-pub use stream::{PooledStream, Received, StreamReset};
+pub use stream::{PooledStream, Received, StreamBytes, StreamReset};
 
 use client::{Attached, Client, State};
 

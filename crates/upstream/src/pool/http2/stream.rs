@@ -57,6 +57,19 @@ pub enum Received {
     Reset(StreamReset),
 }
 
+/// What one stream's frames had of bytes, their heads included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamBytes {
+    /// Sent, or waiting in the connection's output.
+    pub sent: u64,
+    /// Of these, in HEADERS and CONTINUATION frames.
+    pub headers_sent: u64,
+    /// Received.
+    pub received: u64,
+    /// Of these, in HEADERS and CONTINUATION frames.
+    pub headers_received: u64,
+}
+
 /// What of the request is not yet encoded.
 #[derive(Debug, Default)]
 struct Outbox {
@@ -66,6 +79,9 @@ struct Outbox {
     end: bool,
     /// The end was encoded.
     sent_end: bool,
+    /// Bytes of all frames so far, and of those that carry headers.
+    sent: u64,
+    headers_sent: u64,
     /// Bytes that the gauge `pending_send_bytes` shows for this stream.
     shown: usize,
 }
@@ -125,6 +141,8 @@ impl PooledStream {
         let took = write.len() - before;
         self.outbox.end = end;
         self.outbox.sent_end = end;
+        self.outbox.sent = took as u64;
+        self.outbox.headers_sent = took as u64;
         self.client.wake_task();
         took
     }
@@ -175,7 +193,9 @@ impl PooledStream {
         }
         if outbox.data.is_empty() {
             if let Some(trailers) = outbox.trailers.take() {
+                let before = write.len();
                 codec.send_trailers(self.key, &trailers, write);
+                outbox.headers_sent += (write.len() - before) as u64;
             }
             outbox.sent_end = outbox.end;
         } else if codec.capacity(self.key) > 0 {
@@ -186,6 +206,7 @@ impl PooledStream {
             }
         }
         let moved = write.len() != before;
+        outbox.sent += (write.len() - before) as u64;
         drop(wire);
         if moved {
             self.client.wake_task();
@@ -248,6 +269,18 @@ impl PooledStream {
                 inbox.register(cx);
                 Received::Nothing
             }
+        }
+    }
+
+    /// The bytes of its frames so far.
+    pub fn bytes(&self) -> StreamBytes {
+        let wire = self.client.wire.borrow();
+        let inbox = &wire.inboxes[self.key.index()];
+        StreamBytes {
+            sent: self.outbox.sent,
+            headers_sent: self.outbox.headers_sent,
+            received: inbox.bytes,
+            headers_received: inbox.header_bytes,
         }
     }
 
