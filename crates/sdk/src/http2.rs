@@ -1,6 +1,7 @@
 //! What downstream and upstream connections share of HTTP/2 above its codec: configuration and stats.
 
 mod keepalive;
+mod outbound;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use nuncio_http::h2::{Counts, H2Settings};
 use nuncio_stats::{LocalGroup, stats_schema};
 
 pub use keepalive::{KeepaliveDue, KeepaliveTimer};
+pub use outbound::OutboundFrames;
 
 /// Settings that have a field of their own in `Http2ProtocolOptions` (RFC 9113, section 6.5.2; RFC 8441, section 3).
 const ENABLE_PUSH: u16 = 2;

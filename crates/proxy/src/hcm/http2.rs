@@ -20,7 +20,7 @@ use nuncio_event::{Timer, clock};
 use nuncio_http::h2::{self, Role, StreamKey};
 use nuncio_http::{HeaderMap, Message};
 use nuncio_net::Pipe;
-use nuncio_sdk::http2::KeepaliveTimer;
+use nuncio_sdk::http2::{KeepaliveTimer, OutboundFrames};
 use nuncio_sdk::{DownstreamConnection, Http2Stats};
 use tokio::time::Instant;
 
@@ -110,6 +110,8 @@ pub(super) struct ServerConnection {
     /// What the codec decodes into, before it is known for whom.
     scratch: Message,
     write: Buffer,
+    /// Its frames in the gauges.
+    outbound: OutboundFrames,
     /// A body that goes out beside `write`.
     bulk: Option<Bulk>,
     /// For the frames of the next one, in a round in which there may be one.
@@ -175,6 +177,7 @@ impl ServerConnection {
             codec,
             scratch: Message::new(),
             write,
+            outbound: OutboundFrames::default(),
             bulk: None,
             frames: None,
             slots: Vec::new(),
@@ -419,6 +422,8 @@ impl ServerConnection {
             return false;
         }
         self.codec.flushed(self.write.len() + self.bulk_unsent());
+        let waiting = self.codec.outbound_frames();
+        self.outbound.show(waiting, || &self.hcm.http2_stats);
         if let Err(error) = self.codec.check()
             && self.phase == Phase::Open
         {
@@ -462,5 +467,6 @@ impl Drop for ServerConnection {
         if self.phase != Phase::Closed {
             self.close_now(Ended::Locally, "local_connection_close", clock::now());
         }
+        self.outbound.show((0, 0), || &self.hcm.http2_stats);
     }
 }

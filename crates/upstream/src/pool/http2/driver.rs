@@ -12,7 +12,7 @@ use nuncio_http::h2::{ConnectionError, Counts, Incoming, StreamKey};
 use nuncio_http::{Event, Message};
 use nuncio_net::Connection;
 use nuncio_sdk::Http2Stats;
-use nuncio_sdk::http2::{KeepaliveDue, KeepaliveTimer};
+use nuncio_sdk::http2::{KeepaliveDue, KeepaliveTimer, OutboundFrames};
 
 use super::super::buffered::Buffered;
 use super::client::{Client, State, Wire};
@@ -57,6 +57,7 @@ struct Driver {
     /// The socket took no more since the task was woken.
     write_blocked: bool,
     buffered: Buffered,
+    outbound: OutboundFrames,
     timer: Timer,
     idle_timeout: Option<Duration>,
     /// Before then it cannot have been idle for too long: moved on when it is reached.
@@ -88,6 +89,7 @@ impl Driver {
             undecided: 0,
             write_blocked: false,
             buffered: Buffered::default(),
+            outbound: OutboundFrames::default(),
             timer: Timer::new(),
             idle_timeout: options.idle_timeout,
             look_for_idle: options
@@ -299,6 +301,9 @@ impl Driver {
             .on_write(&client.pool.counters.stats, write.len());
         write.release();
         codec.flushed(write.len());
+        let counters = &client.pool.counters;
+        let stats = || counters.http2.of(&counters.group);
+        self.outbound.show(codec.outbound_frames(), stats);
         if write.len() <= LOW_WATER {
             for key in want_room.drain(..) {
                 let inbox = &mut inboxes[key.index()];
@@ -396,6 +401,9 @@ impl Drop for Driver {
         // Nothing to do unless the task ends before its time (a panic, the end of the worker).
         let why = StreamReset::ConnectionTermination;
         self.client.close(ClosedBy::Local, why);
-        self.buffered.clear(&self.client.pool.counters.stats);
+        let counters = &self.client.pool.counters;
+        self.buffered.clear(&counters.stats);
+        let stats = || counters.http2.of(&counters.group);
+        self.outbound.show((0, 0), stats);
     }
 }
