@@ -1,5 +1,6 @@
 //! What failures and successes of an upstream mean to the client and to the stats.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use nuncio_http::{HeaderMap, Known, grpc};
@@ -53,6 +54,11 @@ impl Reset {
             }
         }
     }
+}
+
+/// The details of a reset after the response has started.
+fn after_start(details: &str) -> Cow<'static, str> {
+    format!("upstream_reset_after_response_started{{{details}}}").into()
 }
 
 /// What a client is told of an exchange that has ended before its response.
@@ -194,7 +200,7 @@ impl Stream {
             }
             // Seen by a client only if a filter has held the response back.
             let mut reply = reset_reply(502, attempts, reason, details, reset.flag());
-            reply.details = format!("upstream_reset_after_response_started{{{details}}}").into();
+            reply.details = after_start(details);
             return self.router_reply(reply);
         }
         self.charge_code(reset_status(reset));
@@ -207,7 +213,12 @@ impl Stream {
         let attempts = self.info.upstream.attempt_count;
         let (reason, details) = reset.text();
         let status = reset_status(reset);
-        self.router_reply(reset_reply(status, attempts, reason, details, reset.flag()));
+        let mut reply = reset_reply(status, attempts, reason, details, reset.flag());
+        if self.router.informed {
+            // A 1xx response was one.
+            reply.details = after_start(details);
+        }
+        self.router_reply(reply);
     }
 
     /// The response's final headers have come.

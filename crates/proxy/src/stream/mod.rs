@@ -310,6 +310,7 @@ impl Stream {
         {
             self.out.send_continue = true;
             self.request.headers.remove(Known::Expect);
+            self.info.response_code = Some(100);
             self.charge_response(100);
         }
         let headers = &mut self.request.headers;
@@ -496,7 +497,8 @@ impl Stream {
     pub(crate) fn respond_informational(&mut self) {
         if self.config().proxy_100_continue {
             self.out.informational = true;
-            self.charge_response(self.response.headers.status().unwrap_or(0));
+            self.info.response_code = self.response.headers.status();
+            self.charge_response(self.info.response_code.unwrap_or(0));
         }
     }
 

@@ -81,9 +81,12 @@ impl Connection {
         }
     }
 
-    /// Sends trailers, which end the stream. Only when all data is out.
+    /// Sends trailers, which end the stream. Only when all data is out. Trailers of which nothing is left end it with
+    /// an empty DATA frame.
     pub fn send_trailers(&mut self, key: StreamKey, trailers: &HeaderMap, out: &mut Buffer) {
-        if let Some(stream) = self.streams.get(key)
+        if trailers.is_empty() {
+            self.send_data(key, &mut Buffer::new(), true, 0, out);
+        } else if let Some(stream) = self.streams.get(key)
             && stream.send == Half::Open
         {
             self.write_block(stream.id, trailers, true, true, out);

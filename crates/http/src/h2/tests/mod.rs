@@ -10,6 +10,7 @@ mod limits;
 mod messages;
 mod property;
 mod repeats;
+mod sections;
 mod settings;
 mod states;
 mod windows;

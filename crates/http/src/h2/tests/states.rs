@@ -240,3 +240,22 @@ fn s8_1_a_server_that_has_answered_resets_the_rest_with_no_error() {
     assert_eq!(server.sent(), ["RST_STREAM 3 0x2"]);
     assert_eq!(server.conn.take_counts().unwrap().tx_reset, 2);
 }
+
+#[test]
+fn s8_1_trailers_without_fields_are_an_empty_frame() {
+    let mut server = Side::server();
+    server.feed(&get(1));
+    let key = StreamKey(0);
+    let mut headers = HeaderMap::new();
+    headers.set_status(200);
+    server
+        .conn
+        .send_headers(key, &headers, false, &mut server.out);
+    server
+        .conn
+        .send_trailers(key, &HeaderMap::new(), &mut server.out);
+    let sent = server.sent();
+    assert!(sent[0].starts_with("HEADERS 1"), "{sent:?}");
+    assert!(sent[1].starts_with("DATA 1"), "{sent:?}");
+    assert_eq!(sent.len(), 2);
+}

@@ -54,7 +54,8 @@ impl PrematureResets {
         self.closed += 1;
         // As Envoy, in whole seconds.
         let lived = stream.info.duration(now).as_secs();
-        if lived <= Self::LIFETIME.as_secs() && stream.info.response_code.is_none() {
+        let is_answered = stream.info.response_code.is_some_and(|code| code >= 200);
+        if lived <= Self::LIFETIME.as_secs() && !is_answered {
             self.premature += 1;
         }
     }

@@ -180,3 +180,50 @@ fn a_bomb_of_references_takes_no_memory() {
     assert_eq!(decoded.exceeded, Some(Limit::Bytes));
     assert!(headers.capacity() <= 256 << 10);
 }
+
+#[test]
+fn rfc7541_2_3_2_the_newest_entry_comes_first() {
+    let mut decoder = Decoder::new();
+    decode(&mut decoder, &hex("4001 61 01 31 4001 62 01 32")).unwrap();
+    let both = decode(&mut decoder, &hex("be bf")).unwrap();
+    let both: Vec<_> = both.iter().map(|(_, value)| value[0]).collect();
+    assert_eq!(both, [b'2', b'1']);
+    assert_eq!(
+        decode(&mut decoder, &hex("c0")).unwrap_err(),
+        Error::InvalidIndex
+    );
+}
+
+#[test]
+fn rfc7541_4_1_an_entry_has_32_bytes_more_than_its_texts() {
+    // Two entries of 34 bytes; a table of 68, and one of 67.
+    for (update, fits) in [("3f25", true), ("3f24", false)] {
+        let mut decoder = Decoder::new();
+        let block = hex(&format!("{update} 4001 61 01 31 4001 62 01 32 be"));
+        decode(&mut decoder, &block).unwrap();
+        assert_eq!(decode(&mut decoder, &hex("bf")).is_ok(), fits, "{update}");
+    }
+}
+
+#[test]
+fn rfc7541_4_4_an_entry_larger_than_the_table_empties_it() {
+    let mut decoder = Decoder::new();
+    let block = hex("3f09 4001 61 01 31 400a 78787878787878787878 00");
+    decode(&mut decoder, &block).unwrap();
+    assert_eq!(
+        decode(&mut decoder, &hex("be")).unwrap_err(),
+        Error::InvalidIndex
+    );
+}
+
+#[test]
+fn rfc7541_6_2_only_incremental_indexing_makes_entries() {
+    for literal in ["00", "10"] {
+        let mut decoder = Decoder::new();
+        decode(&mut decoder, &hex(&format!("{literal}01 61 01 31"))).unwrap();
+        assert_eq!(
+            decode(&mut decoder, &hex("be")).unwrap_err(),
+            Error::InvalidIndex
+        );
+    }
+}
