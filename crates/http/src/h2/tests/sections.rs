@@ -49,8 +49,12 @@ fn s6_7_an_answer_nobody_asked_for_is_not_answered() {
     let ack = frame(kind::PING, flag::ACK, 0, &[0; 8]);
     assert_eq!(server.feed(&ack), ["pong 0"]);
     assert!(server.sent().is_empty());
-    assert!(server.feed(&settings_ack()).is_empty());
     assert_eq!(server.feed(&get(1)), ["headers 1 end"]);
+}
+
+#[test]
+fn s6_5_3_settings_are_acknowledged_once() {
+    ends(true, 1, &[("SETTINGS ack", vec![settings_ack()])]);
 }
 
 #[test]
