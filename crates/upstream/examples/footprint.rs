@@ -94,7 +94,10 @@ async fn fast_path() {
     let id = manager.active_info("x").expect("active").id;
     let clusters = manager.on_this_thread();
     let cluster = clusters.get(id).expect("active");
-    let host = cluster.choose_host(&LbContext::default()).expect("a host");
+    let host = cluster
+        .choose_host(&LbContext::default())
+        .expect("a host")
+        .host;
     let Acquire::Pending(mut pending) = cluster.acquire(&host, Priority::Default, None) else {
         panic!("the first connection must be made");
     };
@@ -107,7 +110,10 @@ async fn fast_path() {
     let begun = StdInstant::now();
     for _ in 0..ROUNDS {
         let cluster = clusters.get(black_box(id)).expect("active");
-        let host = cluster.choose_host(&LbContext::default()).expect("a host");
+        let host = cluster
+            .choose_host(&LbContext::default())
+            .expect("a host")
+            .host;
         match cluster.acquire(&host, Priority::Default, None) {
             Acquire::Ready(lease) => release(black_box(lease), now),
             other => panic!("{other:?}"),

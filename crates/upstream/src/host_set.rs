@@ -43,6 +43,8 @@ pub struct HostSet {
     pub excluded: u32,
     /// The same hosts by locality, each there once, in the order of configuration.
     pub localities: Arc<[LocalityHosts]>,
+    /// How its health counts: those of the hosts' own cluster, also where an aggregate cluster shows them.
+    pub options: PriorityOptions,
 }
 
 /// How priorities share the load; from `ClusterLoadAssignment.policy` and `common_lb_config`.
@@ -104,13 +106,24 @@ impl PrioritySet {
             .map(|group| group.priority + 1)
             .max()
             .unwrap_or(1);
-        let sets = (0..priorities)
-            .map(|priority| HostSet::build(groups.iter().filter(|g| g.priority == priority)));
+        let sets = (0..priorities).map(|priority| {
+            HostSet::build(groups.iter().filter(|g| g.priority == priority), options)
+        });
         Self::of_sets(sets.collect(), options)
     }
 
+    /// Priorities of several clusters, laid end to end; `None` without any. Who panics is decided by `panic_threshold`,
+    /// percent, and otherwise each counts its health as in its own cluster.
+    pub(crate) fn end_to_end(sets: Vec<HostSet>, panic_threshold: u32) -> Option<Self> {
+        let options = PriorityOptions {
+            panic_threshold,
+            ..PriorityOptions::default()
+        };
+        (!sets.is_empty()).then(|| Self::of_sets(sets.into(), options))
+    }
+
     fn of_sets(sets: Box<[HostSet]>, options: PriorityOptions) -> Self {
-        let loads = PriorityLoads::compute(&sets, options);
+        let loads = PriorityLoads::compute(&sets, options.panic_threshold);
         Self {
             sets,
             loads,
@@ -122,7 +135,7 @@ impl PrioritySet {
 
     /// How the priorities share the load without those that are excluded; `None` when nobody is left to take it.
     pub fn loads_without(&self, excluded: &[bool]) -> Option<PriorityLoads> {
-        self.loads.without(&self.sets, self.options, excluded)
+        self.loads.without(&self.sets, excluded)
     }
 
     /// The same hosts, sorted anew after their health has changed.
@@ -238,7 +251,10 @@ impl PrioritySet {
 }
 
 impl HostSet {
-    fn build<'a>(groups: impl Iterator<Item = &'a LocalityGroup>) -> Self {
+    fn build<'a>(
+        groups: impl Iterator<Item = &'a LocalityGroup>,
+        options: PriorityOptions,
+    ) -> Self {
         let mut merged: Vec<(&LocalityGroup, Option<Vec<Arc<Host>>>)> = Vec::new();
         for group in groups {
             // A priority may name a locality several times; Envoy puts its hosts together.
@@ -265,6 +281,7 @@ impl HostSet {
                 degraded: only.degraded.clone(),
                 excluded: only.excluded,
                 localities: localities.into(),
+                options,
             };
         }
         let join = |part: fn(&LocalityHosts) -> &HostList| -> HostList {
@@ -285,6 +302,7 @@ impl HostSet {
             healthy,
             degraded: join(|l| &l.degraded),
             localities: localities.into(),
+            options,
         }
     }
 }

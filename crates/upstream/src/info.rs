@@ -38,6 +38,17 @@ pub enum ClusterKind {
     Eds,
     /// `envoy.clusters.dynamic_forward_proxy`
     ForwardProxy,
+    /// `envoy.clusters.aggregate`: the priorities of other clusters, end to end.
+    Aggregate,
+    /// `envoy.clusters.composite`: another cluster for each try of a request.
+    Composite,
+}
+
+impl ClusterKind {
+    /// Whether requests are passed on to other clusters, so that there are no hosts.
+    pub fn passes_on(self) -> bool {
+        matches!(self, Self::Aggregate | Self::Composite)
+    }
 }
 
 /// One version of a cluster's configuration.

@@ -15,9 +15,10 @@ use nuncio_event::{Instant, Timer};
 use nuncio_http::{Event, HeaderMap, Known, Message};
 use nuncio_sdk::Protocol;
 use nuncio_upstream::lb::LbContext;
+use nuncio_upstream::lb::members::PassOn;
 use nuncio_upstream::outlier::Outcome;
 use nuncio_upstream::{
-    Acquire, CodeContext, Lease, PendingConnection, Priority, WorkerCluster, WorkerHost,
+    Acquire, Chosen, CodeContext, Lease, PendingConnection, Priority, WorkerCluster, WorkerHost,
 };
 
 pub use error::CallError;
@@ -51,6 +52,8 @@ impl Default for HttpCallOptions {
 pub struct HttpCall {
     cluster: Rc<WorkerCluster>,
     host: Rc<WorkerHost>,
+    /// The cluster of the host, where `cluster` has passed the call on to another one.
+    member: Option<Rc<WorkerCluster>>,
     state: State,
     timeout: Option<Duration>,
     timer: Timer,
@@ -99,10 +102,16 @@ impl HttpCall {
         };
         let chosen = cluster.choose_host(&LbContext {
             request_headers: Some(&headers),
+            // Never tried again, and has no hash policy.
+            pass_on: Some(PassOn {
+                attempt: 1,
+                hash: &|_| None,
+            }),
             ..LbContext::default()
         });
-        let host = chosen.ok_or_else(|| fail(CallError::NoHealthyUpstream))?;
-        let state = match cluster.acquire(&host, options.priority, options.protocol) {
+        let Chosen { host, member } = chosen.ok_or_else(|| fail(CallError::NoHealthyUpstream))?;
+        let owner = member.as_ref().unwrap_or(&cluster);
+        let state = match owner.acquire(&host, options.priority, options.protocol) {
             Acquire::Ready(lease) => {
                 State::Active(Exchange::begin(lease, &headers, end).map_err(fail)?)
             }
@@ -119,6 +128,7 @@ impl HttpCall {
         let mut call = HttpCall {
             cluster,
             host,
+            member,
             state,
             timeout: options.timeout,
             timer: Timer::new(),
@@ -130,6 +140,11 @@ impl HttpCall {
             call.request_is_complete();
         }
         Ok(call)
+    }
+
+    /// The cluster of the host.
+    fn owner(&self) -> &WorkerCluster {
+        self.member.as_ref().unwrap_or(&self.cluster)
     }
 
     /// The host that was chosen.
@@ -261,7 +276,7 @@ impl HttpCall {
             let status = response.headers.status().unwrap_or(0);
             self.cluster.on_response_code(status, self.codes);
             self.cluster.on_host_response(&self.host, status);
-            self.cluster.put_outlier_code(&self.host, status);
+            self.owner().put_outlier_code(&self.host, status);
         }
         if event.is_end() {
             let now = Instant::now();
@@ -285,7 +300,7 @@ impl HttpCall {
         if !self.started {
             self.cluster
                 .on_response_code(CallError::Timeout.status(), self.codes);
-            self.cluster
+            self.owner()
                 .put_outlier_outcome(&self.host, Outcome::Timeout, None);
         }
         self.timer.set_deadline(None);
@@ -302,7 +317,7 @@ impl HttpCall {
         }
         if matches!(error, CallError::Connect(_) | CallError::Reset(_)) {
             self.cluster.on_host_error(&self.host);
-            self.cluster
+            self.owner()
                 .put_outlier_outcome(&self.host, Outcome::ConnectFailed, None);
         }
         error

@@ -7,6 +7,8 @@ pub(super) const HTTP_PROTOCOL_OPTIONS: &str =
 
 pub(super) const DYNAMIC_FORWARD_PROXY: &str =
     "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig";
+pub(super) const AGGREGATE: &str = "envoy.extensions.clusters.aggregate.v3.ClusterConfig";
+pub(super) const COMPOSITE: &str = "envoy.extensions.clusters.composite.v3.ClusterConfig";
 
 pub(super) const MESSAGES: &[Entry] = &[
     message(
@@ -118,6 +120,12 @@ pub(super) const MESSAGES: &[Entry] = &[
                 Refused("certificates would have to allow it, and there is no TLS yet"),
             ),
         ],
+    ),
+    message(AGGREGATE, &[("clusters", Implemented)]),
+    message(COMPOSITE, &[("clusters", Implemented)]),
+    message(
+        "envoy.extensions.clusters.composite.v3.ClusterConfig.ClusterEntry",
+        &[("name", Implemented)],
     ),
     message(
         "envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig",

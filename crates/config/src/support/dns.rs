@@ -1,6 +1,7 @@
 //! Names that are resolved: clusters of type DNS, and resolvers.
 
-use super::{Entry, Support::*, cluster::DYNAMIC_FORWARD_PROXY, message};
+use super::cluster::{AGGREGATE, COMPOSITE, DYNAMIC_FORWARD_PROXY};
+use super::{Entry, Support::*, message};
 
 const DNS_CLUSTER: &str = "envoy.extensions.clusters.dns.v3.DnsCluster";
 const CARES: &str = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
@@ -18,7 +19,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("name", Implemented),
             (
                 "typed_config",
-                Extension(&[DNS_CLUSTER, DYNAMIC_FORWARD_PROXY]),
+                Extension(&[DNS_CLUSTER, DYNAMIC_FORWARD_PROXY, AGGREGATE, COMPOSITE]),
             ),
         ],
     ),

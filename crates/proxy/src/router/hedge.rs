@@ -6,7 +6,7 @@ use std::task::Context;
 use nuncio_http::{Event, Message};
 use nuncio_sdk::UpstreamInfo;
 use nuncio_upstream::outlier::Outcome;
-use nuncio_upstream::{ClosedBy, WorkerHost};
+use nuncio_upstream::{ClosedBy, WorkerCluster, WorkerHost};
 use tokio::time::Instant;
 
 use super::Upstream;
@@ -18,9 +18,21 @@ use crate::stream::Stream;
 pub(super) struct Hedged {
     exchange: Exchange,
     host: Option<Rc<WorkerHost>>,
+    /// The host's cluster, where that is not the route's.
+    member: Option<Rc<WorkerCluster>>,
     /// What the log shows if this one wins.
     upstream: UpstreamInfo,
     response: Message,
+}
+
+impl Hedged {
+    /// As [`RouterState::host_and_cluster`](super::RouterState), for a request to `cluster`.
+    fn host_and_cluster<'a>(
+        &'a self,
+        cluster: Option<&'a Rc<WorkerCluster>>,
+    ) -> Option<(&'a Rc<WorkerHost>, &'a Rc<WorkerCluster>)> {
+        self.host.as_ref().zip(self.member.as_ref().or(cluster))
+    }
 }
 
 impl Stream {
@@ -48,7 +60,7 @@ impl Stream {
 
     /// The present try has taken too long: another one begins soon, if the policy has one left.
     pub(super) fn on_soft_timeout(&mut self, started: bool) {
-        if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+        if let Some((host, cluster)) = self.router.host_and_cluster() {
             cluster.put_outlier_outcome(host, Outcome::Timeout, None);
         }
         if started || !self.retry_beside() {
@@ -61,6 +73,7 @@ impl Stream {
             special.hedged.push(Hedged {
                 exchange,
                 host: self.router.host.clone(),
+                member: self.router.member.clone(),
                 upstream: self.info.upstream.clone(),
                 response: std::mem::take(&mut self.response),
             });
@@ -109,7 +122,7 @@ impl Stream {
         let is_bad =
             retry.is_some_and(|retry| retry.wants_after_answer(status, &hedged.response.headers));
         if is_bad && self.awaits_more() {
-            if let (Some(cluster), Some(host)) = (&self.router.cluster, &hedged.host) {
+            if let Some((host, cluster)) = hedged.host_and_cluster(self.router.cluster.as_ref()) {
                 cluster.on_host_response(host, status);
                 cluster.put_outlier_code(host, status);
             }
@@ -127,7 +140,7 @@ impl Stream {
         };
         let hedged = special.hedged.remove(index);
         self.note_wire(&hedged.exchange);
-        if let (Some(cluster), Some(host)) = (&self.router.cluster, &hedged.host) {
+        if let Some((host, cluster)) = hedged.host_and_cluster(self.router.cluster.as_ref()) {
             cluster.on_host_error(host);
             cluster.put_outlier_outcome(host, Outcome::ConnectFailed, None);
             if reset == Reset::ProtocolError && hedged.exchange.owns_connection() {
@@ -147,6 +160,7 @@ impl Stream {
         let Hedged {
             exchange,
             host,
+            member,
             upstream,
             response,
         } = winner;
@@ -154,6 +168,7 @@ impl Stream {
         self.abandon_hedged();
         self.router.upstream = Upstream::Active(exchange);
         self.router.host = host;
+        self.router.member = member;
         let before = std::mem::replace(&mut self.info.upstream, upstream);
         self.info.upstream.attempt_count = before.attempt_count;
         self.response = response;
@@ -198,7 +213,7 @@ impl Stream {
             return;
         }
         if is_bad {
-            if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+            if let Some((host, cluster)) = self.router.host_and_cluster() {
                 cluster.on_host_response(host, status);
                 cluster.put_outlier_code(host, self.outlier_code(status));
             }

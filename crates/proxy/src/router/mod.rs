@@ -152,6 +152,8 @@ pub(crate) struct RouterState {
     host: Option<Rc<WorkerHost>>,
     /// What the balancer said when it had no host.
     no_host: Option<Box<NoHost>>,
+    /// The cluster of the host, where the route's cluster has passed the request on to another one.
+    member: Option<Rc<WorkerCluster>>,
     upstream: Upstream,
     /// Body that waits for a connection.
     body: Buffer,
@@ -190,6 +192,7 @@ impl RouterState {
             groups,
             host,
             no_host,
+            member,
             upstream,
             body,
             retry,
@@ -211,6 +214,7 @@ impl RouterState {
         *groups = RouteGroups::default();
         *host = None;
         *no_host = None;
+        *member = None;
         *upstream = Upstream::None;
         body.clear();
         body.release();
@@ -227,6 +231,13 @@ impl RouterState {
         *reported = false;
         set_cookies.clear();
         *answers = false;
+    }
+
+    /// The host that was chosen last, and the cluster to which it belongs: the one that hears how the host fares.
+    #[inline]
+    fn host_and_cluster(&self) -> Option<(&Rc<WorkerHost>, &Rc<WorkerCluster>)> {
+        let cluster = self.member.as_ref().or(self.cluster.as_ref());
+        self.host.as_ref().zip(cluster)
     }
 
     /// What outlives a redirect: what there is to remember, and the request's body.

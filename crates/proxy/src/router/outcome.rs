@@ -128,7 +128,7 @@ impl Stream {
         let reply = match failure.kind {
             FailureKind::Overflow => self.overflow(),
             kind => {
-                if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+                if let Some((host, cluster)) = self.router.host_and_cluster() {
                     cluster.on_host_error(host);
                     cluster.put_outlier_outcome(host, Outcome::ConnectFailed, None);
                     cluster.on_latency(host, Answered::No, self.now, || Duration::ZERO);
@@ -171,7 +171,7 @@ impl Stream {
         };
         let attempts = self.info.upstream.attempt_count;
         let (reason, details) = reset.text();
-        if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+        if let Some((host, cluster)) = self.router.host_and_cluster() {
             cluster.on_host_error(host);
             cluster.put_outlier_outcome(host, Outcome::ConnectFailed, None);
             // A shared connection counts its own errors.
@@ -242,7 +242,7 @@ impl Stream {
         }
         let status = self.response.headers.status().unwrap_or(0);
         self.charge_code(status);
-        if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+        if let Some((host, cluster)) = self.router.host_and_cluster() {
             cluster.on_host_response(host, status);
             cluster.put_outlier_code(host, self.outlier_code(status));
             let has = |name| self.response.headers.contains(name);
@@ -368,7 +368,7 @@ impl Stream {
         }
         if in_flight && !started {
             self.charge_code(self.timeout_status());
-            if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+            if let Some((host, cluster)) = self.router.host_and_cluster() {
                 cluster.put_outlier_outcome(host, Outcome::Timeout, None);
             }
             self.tell_latency(Answered::No, now);

@@ -100,7 +100,7 @@ impl Stream {
         if !redirected {
             return false;
         }
-        if let Some(host) = &self.router.host {
+        if let Some((host, cluster)) = self.router.host_and_cluster() {
             cluster.put_outlier_code(host, self.outlier_code(status));
         }
         if let Upstream::Active(exchange) =

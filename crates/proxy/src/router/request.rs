@@ -9,7 +9,7 @@ use nuncio_route::{Action, Forward, RetryOn, RouteEntry, update_authority};
 use nuncio_sdk::{LocalReply, Protocol, ResponseFlags, UpstreamHost};
 use nuncio_upstream::lb::NoHost;
 use nuncio_upstream::outlier::Outcome;
-use nuncio_upstream::{Acquire, Lease};
+use nuncio_upstream::{Acquire, Chosen, Lease};
 
 use super::exchange::Exchange;
 use super::try_time::TryTime;
@@ -165,7 +165,8 @@ impl Stream {
                 .headers
                 .set_number(Known::XEnvoyAttemptCount, u64::from(attempt));
         }
-        let Some(host) = self.choose_host_for_try(&cluster, route) else {
+        let chosen = self.choose_host_for_try(&cluster, route);
+        let Some(Chosen { host, member }) = chosen else {
             self.info.upstream.attempt_count -= 1;
             return self.without_host();
         };
@@ -178,17 +179,19 @@ impl Stream {
                 !config.suppress_envoy_headers,
             );
         }
+        let owner = member.as_ref().unwrap_or(&cluster);
         let acquired = match self.ends_tunnel(forward) {
-            true => cluster.acquire_tcp(&self.info.connection, &host, priority),
+            true => owner.acquire_tcp(&self.info.connection, &host, priority),
             false => {
                 let downstream = &self.info.connection;
-                cluster.acquire_for(downstream, &host, priority, self.info.protocol)
+                owner.acquire_for(downstream, &host, priority, self.info.protocol)
             }
         };
         if !matches!(acquired, Acquire::PendingOverflow) {
             self.info.upstream.host = Some(host.clone());
         }
         self.router.host = Some(host);
+        self.router.member = member;
         match acquired {
             Acquire::Ready(lease) => self.attach_holding(lease),
             Acquire::Pending(pending) => self.router.upstream = Upstream::Connecting(pending),
@@ -273,7 +276,7 @@ impl Stream {
     pub(super) fn attach(&mut self, lease: Lease) {
         let now = self.now;
         self.router.groups.count_request();
-        if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+        if let Some((host, cluster)) = self.router.host_and_cluster() {
             cluster.put_outlier_outcome(host, Outcome::ConnectSuccess, None);
         }
         let (id, local_address, other_address, protocol) = match &lease {

@@ -9,7 +9,7 @@ use nuncio_http::{HeaderMap, Known, grpc};
 use nuncio_route::{Forward, RetryOn, RetryPolicy};
 use nuncio_sdk::ResponseFlags;
 use nuncio_upstream::lb::PreviousPriorities;
-use nuncio_upstream::{ClosedBy, Host, Priority, Taken, WorkerCluster, WorkerHost};
+use nuncio_upstream::{Chosen, ClosedBy, Host, Priority, Taken, WorkerCluster};
 use tokio::time::Instant;
 
 use super::RouterConfig;
@@ -278,21 +278,22 @@ impl Stream {
         &mut self,
         cluster: &WorkerCluster,
         route: &nuncio_route::RouteEntry,
-    ) -> Option<Rc<WorkerHost>> {
+    ) -> Option<Chosen> {
         let Some(mut retry) = self.router.retry.take() else {
             return self.choose_host(cluster, route, Avoid::default());
         };
-        let host = self.choose_host_for_retry(cluster, route, &mut retry);
-        if let (Some(host), Some(priorities)) = (&host, &mut retry.priorities) {
-            priorities.on_host_attempted(host.host());
+        let chosen = self.choose_host_for_retry(cluster, route, &mut retry);
+        let host = chosen.as_ref().map(|chosen| chosen.host.host());
+        if let (Some(host), Some(priorities)) = (host, &mut retry.priorities) {
+            priorities.on_host_attempted(host);
         }
-        if let Some(host) = &host
-            && !retry.tried.iter().any(|it| Arc::ptr_eq(it, host.host()))
+        if let Some(host) = host
+            && !retry.tried.iter().any(|it| Arc::ptr_eq(it, host))
         {
-            retry.tried.push(host.host().clone());
+            retry.tried.push(host.clone());
         }
         self.router.retry = Some(retry);
-        host
+        chosen
     }
 
     fn choose_host_for_retry(
@@ -300,7 +301,7 @@ impl Stream {
         cluster: &WorkerCluster,
         route: &nuncio_route::RouteEntry,
         retry: &mut Retry,
-    ) -> Option<Rc<WorkerHost>> {
+    ) -> Option<Chosen> {
         let loads = match &mut retry.priorities {
             Some(priorities) => priorities.loads(&cluster.host_sets()).cloned(),
             None => None,
@@ -315,28 +316,28 @@ impl Stream {
             max_reselections: again,
             loads: loads.as_ref(),
         };
-        let mut host = self.choose_host(cluster, route, avoid)?;
+        let mut chosen = self.choose_host(cluster, route, avoid)?;
         // As in Envoy, the first try goes anywhere.
-        if retry.tried.is_empty() || !retry.avoids(host.host()) {
-            return Some(host);
+        if retry.tried.is_empty() || !retry.avoids(chosen.host.host()) {
+            return Some(chosen);
         }
         let mut avoided = match retry.policy.avoid_previous_hosts {
             true => retry.tried.clone(),
             false => Vec::new(),
         };
         for _ in 0..attempts {
-            avoided.push(host.host().clone());
+            avoided.push(chosen.host.host().clone());
             let avoid = Avoid {
                 attempted: &avoided,
                 max_reselections: attempts,
                 loads: loads.as_ref(),
             };
-            host = self.choose_host(cluster, route, avoid)?;
-            if !retry.avoids(host.host()) {
+            chosen = self.choose_host(cluster, route, avoid)?;
+            if !retry.avoids(chosen.host.host()) {
                 break;
             }
         }
-        Some(host)
+        Some(chosen)
     }
 
     /// The try has failed without an answer. Returns whether the request will be tried again.
@@ -362,7 +363,7 @@ impl Stream {
         if !self.retry_if(wants, Some(status), wait.flatten()) {
             return false;
         }
-        if let (Some(cluster), Some(host)) = (&self.router.cluster, &self.router.host) {
+        if let Some((host, cluster)) = self.router.host_and_cluster() {
             cluster.on_host_response(host, status);
             cluster.put_outlier_code(host, self.outlier_code(status));
         }

@@ -103,6 +103,8 @@ impl Stream {
                 true => cluster.on_per_try_idle_timeout(Some(host)),
                 false => cluster.on_per_try_timeout(Some(host)),
             }
+        }
+        if let Some((host, cluster)) = self.router.host_and_cluster() {
             cluster.put_outlier_outcome(host, Outcome::Timeout, None);
         }
         self.abandon_try();

@@ -67,7 +67,7 @@ impl Stream {
     /// The request has got its connection: from now on its time runs (`max_stream_duration` of the cluster).
     pub(super) fn arm_stream_duration(&mut self) {
         let of_cluster = || {
-            let cluster = self.router.cluster.as_ref()?;
+            let (_, cluster) = self.router.host_and_cluster()?;
             cluster.info().http.max_stream_duration
         };
         let limit = self.router.watch.asked.or_else(of_cluster);
@@ -86,7 +86,7 @@ impl Stream {
             return;
         };
         let started = exchange.has_started();
-        if let Some(cluster) = &self.router.cluster {
+        if let Some((_, cluster)) = self.router.host_and_cluster() {
             cluster.on_max_stream_duration();
         }
         self.abandon_try();

@@ -11,6 +11,7 @@ mod forward_proxy;
 mod health;
 mod http;
 mod limits;
+mod members;
 mod original_dst;
 mod outlier;
 mod resolver;
@@ -20,6 +21,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nuncio_access_log::AccessLogManager;
+use nuncio_config::api::aggregate::ClusterConfig as AggregateConfig;
 use nuncio_config::api::cluster::{
     Cluster,
     cluster::{
@@ -27,6 +29,7 @@ use nuncio_config::api::cluster::{
         LbPolicy as PolicyKind,
     },
 };
+use nuncio_config::api::composite::ClusterConfig as CompositeConfig;
 use nuncio_config::api::dns_cache::DnsCacheConfig;
 use nuncio_config::api::dns_cluster::DnsCluster;
 use nuncio_config::api::forward_proxy_cluster::ClusterConfig;
@@ -297,6 +300,14 @@ pub(crate) fn compile(
         }
         _ => None,
     };
+    let passed_on = match &cluster_discovery_type {
+        Some(ClusterDiscoveryType::ClusterType(custom))
+            if kind.is_some_and(ClusterKind::passes_on) =>
+        {
+            members::members(custom, policy_kind, &mut errors).map(Arc::new)
+        }
+        _ => None,
+    };
     let balancing::Balancing {
         policy: lb,
         priorities,
@@ -309,10 +320,11 @@ pub(crate) fn compile(
             common: common_lb_config,
             subset: lb_subset_config,
             kind,
-            provided: match (&original_dst, &forward_proxy) {
-                (Some(policy), _) => Some(policy.clone() as Arc<dyn LbPolicy>),
-                (None, Some((policy, _))) => Some(policy.clone() as Arc<dyn LbPolicy>),
-                (None, None) => None,
+            provided: match (&original_dst, &forward_proxy, &passed_on) {
+                (Some(policy), _, _) => Some(policy.clone() as Arc<dyn LbPolicy>),
+                (None, Some((policy, _)), _) => Some(policy.clone() as Arc<dyn LbPolicy>),
+                (None, None, Some(policy)) => Some(policy.clone() as Arc<dyn LbPolicy>),
+                (None, None, None) => None,
             },
         },
         parts,
@@ -385,6 +397,11 @@ pub(crate) fn compile(
         }),
         None => Vec::new(),
     };
+    let localities = match kind.is_some_and(ClusterKind::passes_on) {
+        // As in Envoy, where only `drop_overloads` of these clusters' assignments means something.
+        true => Vec::new(),
+        false => localities,
+    };
     if kind == Some(ClusterKind::LogicalDns) {
         endpoints::check_single(&localities, &mut errors);
     }
@@ -450,6 +467,8 @@ fn custom_type(
             Some(kind)
         }),
         Some(config) if any::is::<ClusterConfig>(config) => Some(ClusterKind::ForwardProxy),
+        Some(config) if any::is::<AggregateConfig>(config) => Some(ClusterKind::Aggregate),
+        Some(config) if any::is::<CompositeConfig>(config) => Some(ClusterKind::Composite),
         None => match name.as_str() {
             "envoy.cluster.static" => Some(ClusterKind::Static),
             "envoy.cluster.strict_dns" => Some(ClusterKind::StrictDns),

@@ -17,6 +17,7 @@ pub mod hashing;
 pub mod least_request;
 pub mod listed_hosts;
 pub mod load_aware;
+pub mod members;
 mod murmur;
 pub mod original_dst;
 mod override_host;
@@ -48,6 +49,8 @@ use nuncio_stats::{Group, LocalGroup};
 use crate::host::{Host, Locality};
 use crate::host_set::{Derived, PrioritySet};
 use crate::random::Random;
+
+use members::{Members, PassOn};
 
 pub(crate) use feedback::HostFeedback;
 pub use feedback::{Answered, Learner, Wanted};
@@ -84,6 +87,8 @@ pub struct LbContext<'a> {
     pub loads: Option<&'a PriorityLoads>,
     /// Where a balancer may leave word of why it has no host, or that there will be one; `None` of who does not wait.
     pub no_host: Option<&'a Cell<Option<Box<NoHost>>>>,
+    /// What is told to clusters that pass requests on to others ([`LbPolicy::members`]).
+    pub pass_on: Option<PassOn<'a>>,
 }
 
 /// What a balancer can say when it has no host.
@@ -147,6 +152,11 @@ pub trait LbPolicy: Send + Sync + fmt::Debug + Any {
     /// Whether [`LbContext::hash`] is wanted.
     fn needs_hash(&self) -> bool {
         false
+    }
+
+    /// The clusters to which requests are passed on, where the policy chooses clusters and not hosts.
+    fn members(&self) -> Option<&Members> {
+        None
     }
 
     /// The policy's own hash policy, which takes the place of the route's.

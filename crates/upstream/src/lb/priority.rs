@@ -2,7 +2,7 @@
 //! later ones get what those cannot take.
 
 use crate::host_list::HostList;
-use crate::host_set::{HostSet, PriorityOptions};
+use crate::host_set::HostSet;
 
 /// Percent of the load per priority, for healthy and for degraded hosts; all of them add up to 100.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,11 @@ enum Loads {
     /// Everything to the healthy hosts of priority 0: by far the most common case, without memory.
     First,
     Split(Box<[Share]>),
+    /// Everything to one priority; who panics is as among the hosts that are chosen from.
+    Only {
+        priority: u32,
+        degraded: bool,
+    },
 }
 
 /// What one priority gets.
@@ -49,31 +54,33 @@ impl Source {
 }
 
 impl PriorityLoads {
-    /// Shares the load between `sets`, of which there must be one.
-    pub fn compute(sets: &[HostSet], options: PriorityOptions) -> Self {
+    /// Shares the load between `sets`, of which there must be one; `panic_threshold` in percent.
+    pub fn compute(sets: &[HostSet], panic_threshold: u32) -> Self {
         let availability: Vec<Availability> = sets
             .iter()
-            .map(|set| Availability::of(set, options))
+            .map(|set| Availability::of(set, panic_threshold))
             .collect();
         // Total availability is then 100 %, so nobody panics and nothing is left for others.
         if availability[0].healthy == 100 {
             return Self(Loads::First);
         }
-        Self(Loads::Split(
-            split(&availability, options.panic_threshold).into(),
-        ))
+        Self(Loads::Split(split(&availability, panic_threshold).into()))
+    }
+
+    /// Everything to the healthy, or the degraded, hosts of one priority, which another cluster has drawn.
+    pub(crate) fn only(priority: usize, degraded: bool) -> Self {
+        Self(Loads::Only {
+            priority: priority as u32,
+            degraded,
+        })
     }
 
     /// The load without the priorities that are excluded; who panics is as in `self`. `None` when nobody else can take it.
-    pub fn without(
-        &self,
-        sets: &[HostSet],
-        options: PriorityOptions,
-        excluded: &[bool],
-    ) -> Option<Self> {
+    pub fn without(&self, sets: &[HostSet], excluded: &[bool]) -> Option<Self> {
         let of = |(index, set)| match excluded.get(index) {
             Some(true) => Availability::NONE,
-            _ => Availability::of(set, options),
+            // Who panics is known already.
+            _ => Availability::of(set, 0),
         };
         let availability: Vec<_> = sets.iter().enumerate().map(of).collect();
         let total: u32 = availability.iter().map(|a| a.healthy + a.degraded).sum();
@@ -97,29 +104,63 @@ impl PriorityLoads {
             },
             Loads::First => Share::default(),
             Loads::Split(shares) => shares.get(priority).copied().unwrap_or_default(),
+            Loads::Only {
+                priority: only,
+                degraded,
+            } => {
+                let load = if priority == *only as usize { 100 } else { 0 };
+                let (healthy, degraded) = if *degraded { (0, load) } else { (load, 0) };
+                Share {
+                    healthy,
+                    degraded,
+                    panic: false,
+                }
+            }
         }
     }
 
-    /// Draws a priority and the list to use in it (Envoy's `choosePriority` and `hostSourceToUse`); `hash`, a random
-    /// number or the request's hash, is asked for only when there is something to draw.
-    pub fn choose(&self, hash: impl FnOnce() -> u64) -> (usize, Source) {
-        let Loads::Split(shares) = &self.0 else {
-            return (0, Source::Healthy);
+    /// Draws a priority, and whether its degraded hosts take the request (Envoy's `choosePriority`); `hash`, a random number
+    /// or the request's hash, is asked for only when there is something to draw.
+    pub fn draw(&self, hash: impl FnOnce() -> u64) -> (usize, bool) {
+        let shares = match &self.0 {
+            Loads::First => return (0, false),
+            Loads::Only { priority, degraded } => return (*priority as usize, *degraded),
+            Loads::Split(shares) => shares,
         };
         let mut point = hash() % 100 + 1;
-        let healthy = shares.iter().map(|share| (share.healthy, Source::Healthy));
-        let degraded = shares
-            .iter()
-            .map(|share| (share.degraded, Source::Degraded));
-        for (priority, (load, source)) in healthy.enumerate().chain(degraded.enumerate()) {
+        let healthy = shares.iter().map(|share| (share.healthy, false));
+        let degraded = shares.iter().map(|share| (share.degraded, true));
+        for (priority, (load, degraded)) in healthy.enumerate().chain(degraded.enumerate()) {
             if point <= u64::from(load) {
-                let panic = shares[priority].panic;
-                return (priority, if panic { Source::All } else { source });
+                return (priority, degraded);
             }
             point -= u64::from(load);
         }
         // Shares add up to 100 unless there is no host at all.
-        (0, Source::All)
+        (0, false)
+    }
+
+    /// Draws a priority and the list to use in it (Envoy's `hostSourceToUse`) among the hosts to which these shares belong.
+    pub fn choose(&self, hash: impl FnOnce() -> u64) -> (usize, Source) {
+        self.choose_among(self, hash)
+    }
+
+    /// The same among hosts whose own shares are `own`.
+    pub(super) fn choose_among(&self, own: &Self, hash: impl FnOnce() -> u64) -> (usize, Source) {
+        if matches!(self.0, Loads::First) {
+            return (0, Source::Healthy);
+        }
+        let (priority, degraded) = self.draw(hash);
+        let decides = match &self.0 {
+            Loads::Only { .. } => own,
+            _ => self,
+        };
+        let source = match (decides.share(priority).panic, degraded) {
+            (true, _) => Source::All,
+            (false, true) => Source::Degraded,
+            (false, false) => Source::Healthy,
+        };
+        (priority, source)
     }
 }
 
@@ -139,7 +180,8 @@ impl Availability {
         hosts: 0,
     };
 
-    fn of(set: &HostSet, options: PriorityOptions) -> Self {
+    fn of(set: &HostSet, panic_threshold: u32) -> Self {
+        let options = set.options;
         let size = |list: &HostList| -> u64 {
             if options.weighted_priority_health {
                 list.iter().map(|host| u64::from(host.weight())).sum()
@@ -168,7 +210,7 @@ impl Availability {
             degraded: percent(size(&set.degraded)),
             // available / countable < threshold / 100; without hosts availability is 0.
             below_threshold: 100 * available
-                < u64::from(options.panic_threshold.min(100)) * countable.max(1),
+                < u64::from(panic_threshold.min(100)) * countable.max(1),
             hosts: set.all.len(),
         }
     }

@@ -31,7 +31,7 @@ fn each_report_holds_what_is_new() {
         }
         let headers = [("endpoint-load-metrics", "TEXT named_metrics.q=2.5,eps=1")];
         for _ in 0..2 {
-            let host = worker.choose_host(&LbContext::default()).unwrap();
+            let host = worker.choose_host(&LbContext::default()).unwrap().host;
             let headers = headers.into_iter().collect();
             assert!(worker.on_load_report(&host, &headers, Instant::now()));
         }

@@ -122,6 +122,10 @@ impl Version {
 
     /// Sets the `membership_*` gauges.
     pub(super) fn show_membership(&self) {
+        if self.info.kind.passes_on() {
+            // In Envoy, too, these gauges are not there: no hosts were ever told of.
+            return;
+        }
         let stats = &self.info.stats;
         let (mut healthy, mut degraded, mut excluded, mut heaviest) = (0, 0, 0, 1);
         for host in self.hosts.hosts() {

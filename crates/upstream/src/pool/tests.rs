@@ -113,7 +113,7 @@ fn add(
     change(&mut message);
     manager.initialize([(0, message)], false).unwrap();
     let cluster = manager.on_this_thread().find("x").unwrap();
-    let host = cluster.choose_host(&LbContext::default()).unwrap();
+    let host = cluster.choose_host(&LbContext::default()).unwrap().host;
     (cluster, host)
 }
 

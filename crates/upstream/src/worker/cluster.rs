@@ -10,15 +10,16 @@ use hashbrown::{HashMap, HashSet};
 use nuncio_sdk::{ConnectionInfo, Protocol};
 use nuncio_stats::LocalGroup;
 
+use super::delegate::Delegate;
 use super::host::WorkerHost;
+use super::table::Table;
 use crate::breaker::{Priority, Resource, Taken};
 use crate::host::Host;
 use crate::host_set::PrioritySet;
 use crate::info::{ClusterInfo, PoolOptions, UpstreamProtocol};
-use crate::lb::{LbContext, LbEnv, LoadBalancer, LocalCluster, NoHost, Overridden};
+use crate::lb::{LbContext, LbEnv, LbPolicy, LoadBalancer, NoHost, Overridden};
 use crate::manager::Snapshot;
 use crate::pool::{Acquire, Counters, Load, Pool, Sweeper};
-use crate::random::Random;
 use crate::stats::ClusterStats as S;
 
 /// A cluster as a request on one worker uses it. Its configuration never changes: a request keeps the version that it began
@@ -27,6 +28,18 @@ pub struct WorkerCluster {
     info: Arc<ClusterInfo>,
     counters: Rc<Counters>,
     hosts: Rc<Hosts>,
+    /// The clusters to which requests are passed on; this one has no hosts then.
+    delegate: Option<Rc<Delegate>>,
+}
+
+/// A host for a request.
+#[derive(Debug)]
+pub struct Chosen {
+    /// The host.
+    pub host: Rc<WorkerHost>,
+    /// The cluster to which it belongs, if that is another one than was asked (aggregate and composite clusters). Connections
+    /// are asked for there, and it is told how the host fares.
+    pub member: Option<Rc<WorkerCluster>>,
 }
 
 /// What outlives a change of configuration.
@@ -52,31 +65,27 @@ impl fmt::Debug for WorkerCluster {
 }
 
 impl WorkerCluster {
-    pub(super) fn new(
-        snapshot: Snapshot,
-        sweeper: Rc<Sweeper>,
-        random: Rc<Random>,
-        local: Rc<LocalCluster>,
-    ) -> Self {
+    pub(super) fn new(snapshot: Snapshot, table: &Rc<Table>) -> Self {
         let Snapshot { info, hosts } = snapshot;
         let counters = Rc::new(Counters::new(&info));
         let state = State {
             hosts,
-            balancer: info.lb.clone().build(&random),
+            balancer: info.lb.clone().build(table.random()),
             chosen: HashMap::new(),
         };
         let env = LbEnv {
-            random,
+            random: table.random().clone(),
             stats: counters.stats.clone(),
             group: counters.group.clone(),
-            local,
+            local: table.local().clone(),
         };
         Self {
             hosts: Rc::new(Hosts {
                 env,
-                sweeper,
+                sweeper: table.sweeper().clone(),
                 state: RefCell::new(state),
             }),
+            delegate: delegate(&*info.lb, table),
             info,
             counters,
         }
@@ -94,15 +103,36 @@ impl WorkerCluster {
         &self.counters.stats
     }
 
-    /// The hosts as this worker sees them now.
+    /// The priorities among which requests are shared, as this worker sees them now; those of an aggregate cluster are the
+    /// priorities of its members, laid end to end.
     pub fn host_sets(&self) -> Arc<PrioritySet> {
+        let of_members = |delegate: &Rc<Delegate>| delegate.priorities(self.panic_threshold());
+        let of_members = self.delegate.as_ref().and_then(of_members);
+        of_members.unwrap_or_else(|| self.own_hosts())
+    }
+
+    /// The cluster's own hosts.
+    pub(super) fn own_hosts(&self) -> Arc<PrioritySet> {
         self.hosts.state.borrow().hosts.clone()
+    }
+
+    fn panic_threshold(&self) -> u32 {
+        self.info.priorities.panic_threshold
+    }
+
+    /// Whether requests are passed on to other clusters, so that [`LbContext::pass_on`] is wanted.
+    #[inline]
+    pub fn passes_on(&self) -> bool {
+        self.delegate.is_some()
     }
 
     /// Chooses a host; `None` (counted in `upstream_cx_none_healthy`) when there is none to be used: Envoy answers 503
     /// `UH` `no_healthy_upstream`.
     #[inline]
-    pub fn choose_host(&self, cx: &LbContext<'_>) -> Option<Rc<WorkerHost>> {
+    pub fn choose_host(&self, cx: &LbContext<'_>) -> Option<Chosen> {
+        if let Some(delegate) = &self.delegate {
+            return self.choose_member(delegate, cx);
+        }
         let mut state = self.hosts.state.borrow_mut();
         let State {
             hosts,
@@ -122,7 +152,45 @@ impl WorkerCluster {
             self.note_no_host(cx);
             return None;
         };
-        Some(as_seen_here(chosen, host))
+        Some(Chosen {
+            host: as_seen_here(chosen, host),
+            member: None,
+        })
+    }
+
+    /// A host that the request wants, or must have, is looked for among the cluster's own hosts, of which there are none.
+    #[cold]
+    fn choose_member(&self, delegate: &Delegate, cx: &LbContext<'_>) -> Option<Chosen> {
+        let hosts = self.own_hosts();
+        let overridden = cx
+            .override_host
+            .map(|wanted| self.info.override_statuses.choose(&hosts, wanted));
+        let chosen = match overridden {
+            Some(Overridden::Nobody) => None,
+            _ => delegate.choose(cx, self.panic_threshold(), &self.hosts.env.random),
+        };
+        if chosen.is_none() {
+            self.note_no_host(cx);
+        }
+        chosen
+    }
+
+    /// Chooses a host for a request that came to another cluster, which counts what comes of it.
+    pub(super) fn balance(&self, cx: &LbContext<'_>) -> Option<Chosen> {
+        if let Some(delegate) = &self.delegate {
+            return delegate.choose(cx, self.panic_threshold(), &self.hosts.env.random);
+        }
+        let mut state = self.hosts.state.borrow_mut();
+        let State {
+            hosts,
+            balancer,
+            chosen,
+        } = &mut *state;
+        let host = balancer.choose(hosts, cx, &self.hosts.env)?;
+        Some(Chosen {
+            host: as_seen_here(chosen, host),
+            member: None,
+        })
     }
 
     /// Counts that there is no host, unless there may be one later. As in Envoy, who has waited is not counted.
@@ -282,17 +350,11 @@ impl WorkerCluster {
     }
 
     /// Takes over a newer snapshot; a new version of this object if the configuration has changed.
-    pub(super) fn update(&self, snapshot: &Snapshot) -> Option<Self> {
+    pub(super) fn update(&self, snapshot: &Snapshot, table: &Rc<Table>) -> Option<Self> {
         if !Arc::ptr_eq(&self.info.breakers, &snapshot.info.breakers) {
             // What is counted belongs to other budgets from now on: nothing can be shared.
             self.drain();
-            let Hosts { env, sweeper, .. } = &*self.hosts;
-            return Some(Self::new(
-                snapshot.clone(),
-                sweeper.clone(),
-                env.random.clone(),
-                env.local.clone(),
-            ));
+            return Some(Self::new(snapshot.clone(), table));
         }
         self.hosts.set_hosts(&snapshot.hosts, snapshot.info.pools);
         if Arc::ptr_eq(&self.info, &snapshot.info) {
@@ -302,7 +364,13 @@ impl WorkerCluster {
             self.hosts.renew_pools();
         }
         self.hosts.set_info(&self.info, &snapshot.info);
+        let keeps_members = self.info.lb.same_as(&*snapshot.info.lb)
+            && self.panic_threshold() == snapshot.info.priorities.panic_threshold;
         Some(Self {
+            delegate: match keeps_members {
+                true => self.delegate.clone(),
+                false => delegate(&*snapshot.info.lb, table),
+            },
             info: snapshot.info.clone(),
             counters: self.counters.clone(),
             hosts: self.hosts.clone(),
@@ -313,6 +381,11 @@ impl WorkerCluster {
     pub(super) fn drain(&self) {
         self.hosts.renew_pools();
     }
+}
+
+fn delegate(policy: &dyn LbPolicy, table: &Rc<Table>) -> Option<Rc<Delegate>> {
+    let members = policy.members()?;
+    Some(Rc::new(Delegate::new(members, table)))
 }
 
 /// The host as this worker sees it from now on.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::host::HealthFlags;
-use crate::host_set::{LocalityGroup, PrioritySet};
+use crate::host_set::{LocalityGroup, PriorityOptions, PrioritySet};
 use crate::testing::host;
 
 const UP: HealthFlags = HealthFlags::NONE;

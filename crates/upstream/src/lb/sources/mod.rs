@@ -100,7 +100,7 @@ impl Sources {
         loads: &PriorityLoads,
         env: &LbEnv,
     ) -> Option<&'a HostList> {
-        let (priority, source) = loads.choose(|| env.random.next());
+        let (priority, source) = loads.choose_among(hosts.loads(), || env.random.next());
         let set = hosts.sets().get(priority)?;
         if source == Source::All {
             env.stats.inc(S::LB_HEALTHY_PANIC);

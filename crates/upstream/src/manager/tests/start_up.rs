@@ -21,7 +21,7 @@ fn static_clusters_are_up_at_once() {
     let id = a.info().id;
     assert!(Rc::ptr_eq(&here.get(id).unwrap(), &a), "made once");
     let chosen = a.choose_host(&LbContext::default()).unwrap();
-    assert!([1, 2].contains(&port(chosen.host())));
+    assert!([1, 2].contains(&port(chosen.host.host())));
     assert!(
         here.find("b")
             .unwrap()

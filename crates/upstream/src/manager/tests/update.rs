@@ -107,7 +107,8 @@ fn hosts_that_a_worker_used_stay_its_own_over_updates() {
         .find("a")
         .unwrap()
         .choose_host(&LbContext::default())
-        .unwrap();
+        .unwrap()
+        .host;
     let mut update = static_cluster("a", &at(&[1]));
     update.per_connection_buffer_limit_bytes = Some(UInt32Value { value: 1 });
     manager.add_or_update_cluster(update.clone(), API).unwrap();
@@ -115,7 +116,8 @@ fn hosts_that_a_worker_used_stay_its_own_over_updates() {
         .find("a")
         .unwrap()
         .choose_host(&LbContext::default())
-        .unwrap();
+        .unwrap()
+        .host;
     assert!(Rc::ptr_eq(&first, &second), "pools go on");
     update.upstream_connection_options =
         Some(nuncio_config::api::cluster::UpstreamConnectionOptions {
@@ -127,7 +129,8 @@ fn hosts_that_a_worker_used_stay_its_own_over_updates() {
         .find("a")
         .unwrap()
         .choose_host(&LbContext::default())
-        .unwrap();
+        .unwrap()
+        .host;
     assert!(!Rc::ptr_eq(&second, &third), "other connections are needed");
     assert!(Arc::ptr_eq(second.host(), third.host()));
 }

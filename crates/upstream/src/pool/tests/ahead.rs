@@ -88,7 +88,7 @@ fn the_hosts_next_in_turn_are_connected_to() {
         manager.initialize([(0, message)], false).unwrap();
         let cluster = manager.on_this_thread().find("x").unwrap();
         let stats = cluster.info().stats.clone();
-        let host = cluster.choose_host(&LbContext::default()).unwrap();
+        let host = cluster.choose_host(&LbContext::default()).unwrap().host;
         let _first = pending(cluster.acquire(&host, P, None));
         // Two ahead; the third to come is the first again, whose connection the request takes.
         assert_eq!(stats.counter(S::UPSTREAM_CX_TOTAL), 3);
@@ -97,7 +97,7 @@ fn the_hosts_next_in_turn_are_connected_to() {
             peers.push(socket.accept().await.unwrap());
         }
         settle().await;
-        let host = cluster.choose_host(&LbContext::default()).unwrap();
+        let host = cluster.choose_host(&LbContext::default()).unwrap().host;
         assert!(matches!(cluster.acquire(&host, P, None), Acquire::Ready(_)));
     });
 }

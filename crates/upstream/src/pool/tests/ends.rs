@@ -197,7 +197,7 @@ fn a_removed_cluster_lets_requests_end() {
             .add_or_update_cluster(message, Origin::Api { version_info: "1" })
             .unwrap();
         let cluster = f.manager.on_this_thread().find("api").unwrap();
-        let host = cluster.choose_host(&LbContext::default()).unwrap();
+        let host = cluster.choose_host(&LbContext::default()).unwrap().host;
         let busy = pending(cluster.acquire(&host, P, None))
             .get()
             .await

@@ -46,7 +46,7 @@ impl Two {
             .post(move |_| {
                 let cluster = slot.get().find("x").unwrap();
                 nuncio_event::spawn(async move {
-                    let host = cluster.choose_host(&LbContext::default()).unwrap();
+                    let host = cluster.choose_host(&LbContext::default()).unwrap().host;
                     let connection = match cluster.acquire(&host, P, None) {
                         Acquire::Ready(lease) => whole(lease),
                         other => pending(other).get().await.unwrap(),
