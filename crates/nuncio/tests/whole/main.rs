@@ -1,5 +1,6 @@
 //! The whole proxy between clients and origins that do not behave: what it must survive, bound and count.
 
+mod aggregate;
 mod balancing;
 mod clients;
 mod descriptors;

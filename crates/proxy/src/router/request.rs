@@ -167,7 +167,6 @@ impl Stream {
         }
         let chosen = self.choose_host_for_try(&cluster, route);
         let Some(Chosen { host, member }) = chosen else {
-            self.info.upstream.attempt_count -= 1;
             return self.without_host();
         };
         if forward.auto_host_rewrite() && !host.hostname().is_empty() {
@@ -209,6 +208,8 @@ impl Stream {
     fn without_host(&mut self) -> Result<(), LocalReply> {
         let why = match self.router.no_host.take().map(|word| *word) {
             Some(NoHost::Later(host)) => {
+                // The same try goes on then.
+                self.info.upstream.attempt_count -= 1;
                 self.router.upstream = Upstream::Choosing(host);
                 return Ok(());
             }

@@ -276,6 +276,8 @@ pub(crate) fn compile(
         });
     }
     let policy_kind = PolicyKind::try_from(lb_policy).ok();
+    // `load_balancing_policy` wins.
+    let own_policy = policy_kind.filter(|_| load_balancing_policy.is_none());
     let original_dst = (kind == Some(ClusterKind::OriginalDst)).then(|| {
         let fields = original_dst::Fields {
             name: &name,
@@ -292,7 +294,7 @@ pub(crate) fn compile(
         {
             let fields = forward_proxy::Fields {
                 custom,
-                lb_policy: policy_kind,
+                lb_policy: own_policy,
                 has_http_options: !typed_extension_protocol_options.is_empty(),
             };
             let cache = forward_proxy::cache(fields, &mut errors);
@@ -304,7 +306,7 @@ pub(crate) fn compile(
         Some(ClusterDiscoveryType::ClusterType(custom))
             if kind.is_some_and(ClusterKind::passes_on) =>
         {
-            members::members(custom, policy_kind, &mut errors).map(Arc::new)
+            members::members(custom, own_policy, &mut errors).map(Arc::new)
         }
         _ => None,
     };

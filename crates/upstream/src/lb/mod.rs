@@ -110,6 +110,16 @@ impl LbContext<'_> {
             place.set(before.or_else(|| Some(Box::new(word()))));
         }
     }
+
+    /// Whether a balancer has left word that there will be a host later.
+    pub(crate) fn will_have_host(&self) -> bool {
+        self.no_host.is_some_and(|place| {
+            let word = place.take();
+            let will_have = matches!(word.as_deref(), Some(NoHost::Later(_)));
+            place.set(word);
+            will_have
+        })
+    }
 }
 
 impl LbContext<'_> {

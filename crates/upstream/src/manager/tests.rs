@@ -1,6 +1,7 @@
 //! What the manager's tests share.
 
 mod eds;
+mod members;
 mod resolved;
 mod show;
 mod start_up;

@@ -100,8 +100,13 @@ impl Delegate {
                 if busy.replace(true) {
                     return None;
                 }
-                let mut rest = self.members.iter().skip(tried_before);
-                let chosen = rest.find_map(|&id| ask(&table.get(id)?, cx, cx.loads));
+                let mut chosen = None;
+                for &id in self.members.iter().skip(tried_before) {
+                    chosen = table.get(id).and_then(|member| ask(&member, cx, cx.loads));
+                    if chosen.is_some() || cx.will_have_host() {
+                        break;
+                    }
+                }
                 busy.set(false);
                 chosen
             }
