@@ -48,11 +48,11 @@ fn every_worker_follows_the_health_of_the_members() {
     proxy.wait_for_stat("cluster.first.membership_healthy", 1);
     let mut clients = connections(&proxy);
     all_get(&mut clients, "first 0");
-    for life in 1..=2 {
+    for _ in 0..2 {
         host.kill();
         all_get(&mut clients, "second");
         host.revive();
-        all_get(&mut clients, &format!("first {life}"));
+        all_get(&mut clients, "first 0");
     }
     assert_eq!(proxy.stat("cluster.origin.upstream_rq_total"), 0);
     assert!(proxy.stat("cluster.origin.upstream_rq_200") > 0);
