@@ -8,9 +8,7 @@ use std::time::Duration;
 use nuncio_route::{LB_NAMESPACE, RouteEntry, merged_criteria};
 use nuncio_sdk::{LocalReply, ResponseFlags};
 use nuncio_upstream::lb::members::PassOn;
-use nuncio_upstream::lb::{
-    Answered, LbContext, LbPolicy, NoHost, OverrideHost, PriorityLoads,
-};
+use nuncio_upstream::lb::{Answered, LbContext, LbPolicy, NoHost, OverrideHost, PriorityLoads};
 use nuncio_upstream::stats::ClusterStats;
 use nuncio_upstream::{Chosen, Host, WorkerCluster};
 use tokio::time::Instant;

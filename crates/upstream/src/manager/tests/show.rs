@@ -13,7 +13,13 @@ fn health_changes_reach_the_workers() {
     manager.health_changed("a");
     for _ in 0..8 {
         assert_ne!(
-            port(cluster.choose_host(&LbContext::default()).unwrap().host.host()),
+            port(
+                cluster
+                    .choose_host(&LbContext::default())
+                    .unwrap()
+                    .host
+                    .host()
+            ),
             1
         );
     }
