@@ -51,4 +51,4 @@ pub use pool::{
     PooledConnection, PooledStream, Received, StreamBytes, StreamReset,
 };
 pub use random::Random;
-pub use worker::{Chosen, CodeContext, WorkerCluster, WorkerClusters, WorkerHost};
+pub use worker::{Chosen, CodeContext, HostCluster, WorkerCluster, WorkerClusters, WorkerHost};

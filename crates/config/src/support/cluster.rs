@@ -110,15 +110,25 @@ pub(super) const MESSAGES: &[Entry] = &[
         DYNAMIC_FORWARD_PROXY,
         &[
             ("dns_cache_config", Implemented),
-            (
-                "sub_clusters_config",
-                Refused("clusters with clusters of their own do not exist"),
-            ),
+            ("sub_clusters_config", Implemented),
             ("allow_insecure_cluster_options", Implemented),
             (
                 "allow_coalesced_connections",
-                Refused("certificates would have to allow it, and there is no TLS yet"),
+                Harmless("only TLS connections are shared by hosts, and there is no TLS yet"),
             ),
+        ],
+    ),
+    message(
+        "envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig",
+        &[
+            ("lb_policy", Implemented),
+            ("max_sub_clusters", Implemented),
+            ("sub_cluster_ttl", Implemented),
+            (
+                "preresolve_clusters",
+                Harmless("Envoy 1.40 makes none of these clusters before a request asks for them"),
+            ),
+            ("dns_cluster_config", Implemented),
         ],
     ),
     message(AGGREGATE, &[("clusters", Implemented)]),

@@ -54,12 +54,13 @@ pub(super) const MESSAGES: &[Entry] = &[
         DYNAMIC_FORWARD_PROXY,
         &[
             ("dns_cache_config", Implemented),
-            (
-                "sub_cluster_config",
-                Refused("clusters with clusters of their own do not exist"),
-            ),
+            ("sub_cluster_config", Implemented),
             ("save_upstream_address", Implemented),
         ],
+    ),
+    message(
+        "envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig",
+        &[("cluster_init_timeout", Implemented)],
     ),
     message(
         DYNAMIC_FORWARD_PROXY_PER_ROUTE,

@@ -3,13 +3,14 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nuncio_config::api::dns_cache::DnsCacheConfig;
 use nuncio_config::api::forward_proxy_filter::filter_config::ImplementationSpecifier;
 use nuncio_config::api::forward_proxy_filter::per_route_config::HostRewriteSpecifier;
-use nuncio_config::api::forward_proxy_filter::{FilterConfig, PerRouteConfig};
+use nuncio_config::api::forward_proxy_filter::{FilterConfig, PerRouteConfig, SubClusterConfig};
 use nuncio_config::api::protobuf::Any;
-use nuncio_config::{ConfigError, any};
+use nuncio_config::{ConfigError, Within, any, convert as value};
 use nuncio_http::Known as Header;
 use nuncio_sdk::filter_state::AddressObject;
 use nuncio_sdk::{
@@ -17,7 +18,8 @@ use nuncio_sdk::{
     LocalReply, ResponseFlags, Resume, RouteConfig, StreamInfo,
 };
 use nuncio_upstream::forward_proxy::{DnsCache, Known, Load};
-use nuncio_upstream::{ClusterKind, ClusterManager};
+use nuncio_upstream::{ClusterKind, ClusterManager, HostCluster, WorkerCluster};
+use tokio::time::timeout;
 
 /// The filter's factory.
 pub static DYNAMIC_FORWARD_PROXY: DynamicForwardProxyFactory = DynamicForwardProxyFactory;
@@ -27,6 +29,8 @@ pub struct DynamicForwardProxyFactory;
 
 /// The port of a host that is named without one; the upstream has no TLS, for which it would be 443.
 const DEFAULT_PORT: u16 = 80;
+/// `cluster_init_timeout` unless told.
+const INIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where `save_upstream_address` leaves the address; an [`AddressObject`].
 const UPSTREAM_ADDRESS: &str = "envoy.stream.upstream_address";
 
@@ -62,10 +66,20 @@ impl HttpFilterFactory for DynamicForwardProxyFactory {
             allow_dynamic_host_from_filter_state: _,
             implementation_specifier,
         } = any::unpack(config)?;
+        let mut init_timeout = INIT_TIMEOUT;
         let cache = match implementation_specifier {
             Some(ImplementationSpecifier::DnsCacheConfig(cache)) => cache,
-            // A cache of defaults, without a name, as in Envoy; the other choice is refused by the support table.
-            Some(ImplementationSpecifier::SubClusterConfig(_)) | None => DnsCacheConfig::default(),
+            // A cache of defaults, without a name, as in Envoy.
+            Some(ImplementationSpecifier::SubClusterConfig(config)) => {
+                let SubClusterConfig {
+                    cluster_init_timeout: timeout,
+                } = config;
+                init_timeout = value::opt_duration(timeout.as_ref())
+                    .within("sub_cluster_config.cluster_init_timeout")?
+                    .unwrap_or(init_timeout);
+                DnsCacheConfig::default()
+            }
+            None => DnsCacheConfig::default(),
         };
         let clusters = cx.server.service::<ClusterManager>();
         let cache = clusters.dns_cache(&cache).map_err(|errors| {
@@ -77,6 +91,7 @@ impl HttpFilterFactory for DynamicForwardProxyFactory {
             clusters,
             cache,
             save_upstream_address,
+            init_timeout,
         }))))
     }
 
@@ -104,6 +119,8 @@ struct Settings {
     clusters: Arc<ClusterManager>,
     cache: Arc<DnsCache>,
     save_upstream_address: bool,
+    /// `cluster_init_timeout`
+    init_timeout: Duration,
 }
 
 struct Config(Arc<Settings>);
@@ -118,10 +135,13 @@ struct Filter(Arc<Settings>);
 
 impl HttpFilter for Filter {
     fn on_request_headers(&mut self, cx: &mut FilterContext<'_>, _: bool) -> Action {
-        if !self.0.concerns(cx.info) {
+        let Some(cluster) = self.0.concerns(cx.info) else {
             return Action::Continue;
-        }
+        };
         rewrite(cx);
+        if cluster.passes_on() {
+            return self.0.prepare_host(&cluster, cx);
+        }
         if !self.0.cache.may_wait() {
             return Action::Respond(too_many_wait());
         }
@@ -170,14 +190,40 @@ impl HttpFilter for Filter {
 }
 
 impl Settings {
-    /// Whether the request goes to a dynamic forward proxy cluster.
-    fn concerns(&self, info: &StreamInfo) -> bool {
-        let Some(route) = &info.route else {
-            return false;
-        };
+    /// The request's cluster, if it is a dynamic forward proxy.
+    fn concerns(&self, info: &StreamInfo) -> Option<Rc<WorkerCluster>> {
+        let route = info.route.as_ref()?;
         let clusters = self.clusters.on_this_thread();
-        let cluster = route.cluster_id().and_then(|id| clusters.get(id));
-        cluster.is_some_and(|cluster| cluster.info().kind == ClusterKind::ForwardProxy)
+        let cluster = clusters.get(route.cluster_id()?)?;
+        (cluster.info().kind == ClusterKind::ForwardProxy).then_some(cluster)
+    }
+
+    /// Each host has a cluster of its own, for which the request waits.
+    fn prepare_host(&self, cluster: &WorkerCluster, cx: &FilterContext<'_>) -> Action {
+        let authority = cx.request_headers.authority().unwrap_or_default();
+        // What is no text is no name; it is not found.
+        let authority = String::from_utf8_lossy(authority);
+        match cluster.prepare_host(&authority) {
+            None | Some(HostCluster::Ready) => Action::Continue,
+            Some(HostCluster::Overflow) => Action::Respond(LocalReply::new(
+                503,
+                "Sub cluster overflow",
+                "sub_cluster_overflow",
+            )),
+            Some(HostCluster::Coming(appearance)) => {
+                let limit = self.init_timeout;
+                Action::Await(Box::pin(async move {
+                    match timeout(limit, appearance).await {
+                        Ok(()) => Resume::Continue,
+                        Err(_) => Resume::Respond(LocalReply::new(
+                            503,
+                            "Sub cluster warming timeout",
+                            "sub_cluster_warming_timeout",
+                        )),
+                    }
+                }))
+            }
+        }
     }
 
     /// The host was resolved; without an address this is the end of the request.

@@ -39,6 +39,7 @@ use nuncio_sdk::Runtime;
 use nuncio_sdk::metadata::DynamicMetadata;
 
 use crate::breaker::Thresholds;
+use crate::forward_proxy::SubClusters;
 use crate::host::Locality;
 use crate::host_set::PriorityOptions;
 use crate::info::{
@@ -297,10 +298,18 @@ pub(crate) fn compile(
                 lb_policy: own_policy,
                 has_http_options: !typed_extension_protocol_options.is_empty(),
             };
-            let cache = forward_proxy::cache(fields, &mut errors);
-            cache.map(|cache| (Arc::new(ForwardProxy::new()), cache))
+            forward_proxy::source(fields, &mut errors)
         }
         _ => None,
+    };
+    let (forward_proxy, sub_clusters) = match forward_proxy {
+        Some(forward_proxy::Source::Cache(cache)) => {
+            (Some((Arc::new(ForwardProxy::new()), cache)), None)
+        }
+        Some(forward_proxy::Source::SubClusters(settings)) => {
+            (None, Some(Arc::new(SubClusters::new(settings))))
+        }
+        None => (None, None),
     };
     let passed_on = match &cluster_discovery_type {
         Some(ClusterDiscoveryType::ClusterType(custom))
@@ -326,7 +335,7 @@ pub(crate) fn compile(
                 (Some(policy), _, _) => Some(policy.clone() as Arc<dyn LbPolicy>),
                 (None, Some((policy, _)), _) => Some(policy.clone() as Arc<dyn LbPolicy>),
                 (None, None, Some(policy)) => Some(policy.clone() as Arc<dyn LbPolicy>),
-                (None, None, None) => None,
+                (None, None, None) => sub_clusters.map(|policy| policy as Arc<dyn LbPolicy>),
             },
         },
         parts,

@@ -7,12 +7,15 @@ mod authority;
 mod cache;
 mod entry;
 mod settings;
+mod sub_clusters;
 mod view;
 
 pub(crate) use authority::host_key;
 pub use cache::{DnsCache, Load, PendingPermit, Waiting};
 pub use entry::Known;
 pub(crate) use settings::Settings;
+pub use sub_clusters::SubClusters;
+pub(crate) use sub_clusters::{New, SubCluster, SubClusterSettings, cluster_name};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -46,6 +46,7 @@ use nuncio_sdk::metadata::DynamicMetadata;
 use nuncio_sdk::{ConnectionInfo, FilterState};
 use nuncio_stats::{Group, LocalGroup};
 
+use crate::forward_proxy::SubClusters;
 use crate::host::{Host, Locality};
 use crate::host_set::{Derived, PrioritySet};
 use crate::random::Random;
@@ -104,7 +105,7 @@ pub enum NoHost {
 impl LbContext<'_> {
     /// Leaves this word, if somebody listens who has not waited yet.
     #[cold]
-    fn leave(&self, word: impl FnOnce() -> NoHost) {
+    pub(crate) fn leave(&self, word: impl FnOnce() -> NoHost) {
         if let Some(place) = self.no_host {
             let before = place.take();
             place.set(before.or_else(|| Some(Box::new(word()))));
@@ -166,6 +167,11 @@ pub trait LbPolicy: Send + Sync + fmt::Debug + Any {
 
     /// The clusters to which requests are passed on, where the policy chooses clusters and not hosts.
     fn members(&self) -> Option<&Members> {
+        None
+    }
+
+    /// The clusters that hosts of a dynamic forward proxy have for themselves, where the policy chooses those.
+    fn sub_clusters(self: Arc<Self>) -> Option<Arc<SubClusters>> {
         None
     }
 

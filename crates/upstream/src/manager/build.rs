@@ -240,7 +240,8 @@ impl ClusterManager {
             (None, Some((policy, cache))) => {
                 Some(self.start_forward_proxy(id, serial, &policy, cache))
             }
-            (None, None) => None,
+            (None, None) => (info.lb.clone().sub_clusters())
+                .map(|policy| self.start_sub_clusters(serial, policy, config.clone())),
         };
         let eds = spec.eds.filter(|_| self.resolvers.is_some()).map(|source| {
             let subscription = Subscription {

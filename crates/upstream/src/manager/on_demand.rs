@@ -1,15 +1,18 @@
 //! Clusters whose hosts come with requests: workers make those of `ORIGINAL_DST`, where they are also cleaned up; a DNS cache
-//! has those of the dynamic forward proxy.
+//! has those of the dynamic forward proxy, unless each of them has a cluster of its own.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use nuncio_config::api::cluster::Cluster;
+use nuncio_event::MainDispatcher;
 use nuncio_sdk::ClusterId;
+use prost::Message;
 use tokio::task::AbortHandle;
 
 use super::version::HostChange;
-use super::{ClusterManager, Version};
-use crate::forward_proxy::DnsCache;
+use super::{ClusterManager, Origin, Version};
+use crate::forward_proxy::{DnsCache, New, SubClusters};
 use crate::host::Host;
 use crate::host_set::{LocalityGroup, PrioritySet};
 use crate::lb::forward_proxy::ForwardProxy;
@@ -21,6 +24,27 @@ pub(super) struct OnDemand {
     cleaning: Option<AbortHandle>,
     /// Kept while the version is there.
     _cache: Option<Arc<DnsCache>>,
+    /// The same.
+    _sub_clusters: Option<OwnClusters>,
+}
+
+/// The sub clusters of one version, which go with it.
+struct OwnClusters {
+    policy: Arc<SubClusters>,
+    main: MainDispatcher,
+    manager: Weak<ClusterManager>,
+}
+
+impl Drop for OwnClusters {
+    fn drop(&mut self) {
+        let (policy, manager) = (self.policy.clone(), self.manager.clone());
+        // Not now: the manager may be at work on the version.
+        let _ = self.main.post(move || {
+            if let Some(manager) = manager.upgrade() {
+                manager.remove_sub_clusters(policy.take_idle(true));
+            }
+        });
+    }
 }
 
 impl Drop for OnDemand {
@@ -69,6 +93,7 @@ impl ClusterManager {
             serial,
             cleaning,
             _cache: None,
+            _sub_clusters: None,
         })
     }
 
@@ -90,7 +115,70 @@ impl ClusterManager {
             serial,
             cleaning: None,
             _cache: Some(cache),
+            _sub_clusters: None,
         })
+    }
+
+    /// Makes clusters for hosts from now on, by the message of the cluster to which they belong, and takes them away.
+    pub(super) fn start_sub_clusters(
+        &self,
+        serial: u64,
+        policy: Arc<SubClusters>,
+        parent: Arc<[u8]>,
+    ) -> Box<OnDemand> {
+        let (main, manager) = (self.main.clone(), self.this.clone());
+        let of_message = Arc::downgrade(&policy);
+        policy.on_new(move |new| {
+            let (manager, policy, parent) = (manager.clone(), of_message.clone(), parent.clone());
+            // The main thread is gone when the server ends.
+            let _ = main.post(move || {
+                if let (Some(manager), Some(policy)) = (manager.upgrade(), policy.upgrade()) {
+                    manager.add_sub_cluster(&policy, &parent, &new);
+                }
+            });
+        });
+        let (manager, idle) = (self.this.clone(), policy.clone());
+        let cleaning = tokio::runtime::Handle::try_current().ok().map(|runtime| {
+            let task = runtime.spawn(async move {
+                loop {
+                    tokio::time::sleep(idle.ttl()).await;
+                    let Some(manager) = manager.upgrade() else {
+                        return;
+                    };
+                    manager.remove_sub_clusters(idle.take_idle(false));
+                }
+            });
+            task.abort_handle()
+        });
+        Box::new(OnDemand {
+            serial,
+            cleaning,
+            _cache: None,
+            _sub_clusters: Some(OwnClusters {
+                policy,
+                main: self.main.clone(),
+                manager: self.this.clone(),
+            }),
+        })
+    }
+
+    fn add_sub_cluster(&self, policy: &SubClusters, parent: &[u8], new: &New) {
+        // It was encoded here.
+        let parent = Cluster::decode(parent).unwrap_or_default();
+        let cluster = policy.message(parent, new);
+        let origin = Origin::Api { version_info: "" };
+        if let Err(errors) = self.add_or_update_cluster(cluster, origin) {
+            for error in errors {
+                log::warn!("cluster {}: {error}", new.name);
+            }
+        }
+    }
+
+    fn remove_sub_clusters(&self, idle: Vec<(Box<str>, ClusterId)>) {
+        for (name, id) in idle {
+            self.remove_cluster(&name);
+            self.server.cluster_names.release(id);
+        }
     }
 
     /// A call that makes the main thread show the hosts that `change` makes of those before.

@@ -10,6 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use nuncio_sdk::{ConnectionInfo, Protocol};
 use nuncio_stats::LocalGroup;
 
+use super::by_authority::HostCluster;
 use super::delegate::Delegate;
 use super::host::WorkerHost;
 use super::table::Table;
@@ -85,7 +86,7 @@ impl WorkerCluster {
                 sweeper: table.sweeper().clone(),
                 state: RefCell::new(state),
             }),
-            delegate: delegate(&*info.lb, table),
+            delegate: delegate(&info.lb, table),
             info,
             counters,
         }
@@ -124,6 +125,12 @@ impl WorkerCluster {
     #[inline]
     pub fn passes_on(&self) -> bool {
         self.delegate.is_some()
+    }
+
+    /// What there is for the host that a request names, where each host has a cluster of its own, which is made if it is not
+    /// there; `None` for other clusters.
+    pub fn prepare_host(&self, authority: &str) -> Option<HostCluster> {
+        self.delegate.as_ref()?.prepare(authority)
     }
 
     /// Chooses a host; `None` (counted in `upstream_cx_none_healthy`) when there is none to be used: Envoy answers 503
@@ -369,7 +376,7 @@ impl WorkerCluster {
         Some(Self {
             delegate: match keeps_members {
                 true => self.delegate.clone(),
-                false => delegate(&*snapshot.info.lb, table),
+                false => delegate(&snapshot.info.lb, table),
             },
             info: snapshot.info.clone(),
             counters: self.counters.clone(),
@@ -383,7 +390,10 @@ impl WorkerCluster {
     }
 }
 
-fn delegate(policy: &dyn LbPolicy, table: &Rc<Table>) -> Option<Rc<Delegate>> {
+fn delegate(policy: &Arc<dyn LbPolicy>, table: &Rc<Table>) -> Option<Rc<Delegate>> {
+    if let Some(policy) = policy.clone().sub_clusters() {
+        return Some(Rc::new(Delegate::by_authority(policy, table)));
+    }
     let members = policy.members()?;
     Some(Rc::new(Delegate::new(members, table)))
 }

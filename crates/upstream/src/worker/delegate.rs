@@ -1,4 +1,5 @@
-//! How a worker passes the requests of an aggregate or composite cluster on to other clusters.
+//! How a worker passes the requests of an aggregate or composite cluster, or of a dynamic forward proxy with sub clusters, on to
+//! other clusters.
 //!
 //! The worker's view of an aggregate cluster is made of what it knows of the members, by the first request after one of them
 //! has changed: an update costs a flag.
@@ -9,8 +10,10 @@ use std::sync::Arc;
 
 use nuncio_sdk::ClusterId;
 
+use super::by_authority::{ByAuthority, HostCluster};
 use super::cluster::{Chosen, WorkerCluster};
 use super::table::Table;
+use crate::forward_proxy::SubClusters;
 use crate::host_set::PrioritySet;
 use crate::lb::members::{Members, Rule};
 use crate::lb::{LbContext, PriorityLoads};
@@ -24,6 +27,7 @@ pub(super) struct Delegate {
 }
 
 enum By {
+    Authority(ByAuthority),
     Priority(Priorities),
     Attempt {
         /// A host is being chosen: a cluster that names itself, even by others, is passed over.
@@ -76,6 +80,23 @@ impl Delegate {
         }
     }
 
+    /// For a cluster with a cluster for each host that requests name.
+    pub(super) fn by_authority(policy: Arc<SubClusters>, table: &Rc<Table>) -> Self {
+        Self {
+            table: Rc::downgrade(table),
+            members: Box::default(),
+            by: By::Authority(ByAuthority::new(policy)),
+        }
+    }
+
+    /// Has a cluster made for the host that a request names; `None` where that is not how hosts are found.
+    pub(super) fn prepare(&self, authority: &str) -> Option<HostCluster> {
+        match &self.by {
+            By::Authority(hosts) => Some(hosts.prepare(authority, &self.table.upgrade()?)),
+            By::Priority(_) | By::Attempt { .. } => None,
+        }
+    }
+
     /// A host of a member.
     pub(super) fn choose(
         &self,
@@ -85,6 +106,7 @@ impl Delegate {
     ) -> Option<Chosen> {
         let table = self.table.upgrade()?;
         match &self.by {
+            By::Authority(hosts) => ask(&hosts.find(cx, &table)?, cx, cx.loads),
             By::Priority(priorities) => {
                 let laid = priorities.laid(&self.members, &table, panic_threshold);
                 let own = laid.priorities.as_ref()?;

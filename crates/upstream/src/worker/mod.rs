@@ -1,5 +1,6 @@
 //! What one worker knows of clusters.
 
+mod by_authority;
 mod cluster;
 mod counting;
 mod delegate;
@@ -16,6 +17,7 @@ use crate::manager::{Shared, Snapshot};
 use crate::random::Random;
 use table::Table;
 
+pub use by_authority::HostCluster;
 pub use cluster::{Chosen, WorkerCluster};
 pub use counting::CodeContext;
 pub use host::WorkerHost;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use nuncio_sdk::{ClusterId, ClusterNames};
+use tokio::sync::oneshot;
 
 use super::cluster::WorkerCluster;
 use crate::lb::LocalCluster;
@@ -24,6 +25,8 @@ pub(super) struct Table {
     local: OnceCell<Rc<LocalCluster>>,
     /// Who is told, by a flag, that a cluster has changed, came or went.
     watchers: RefCell<HashMap<ClusterId, Vec<Weak<Cell<bool>>>>>,
+    /// Who waits for a cluster that is not there yet.
+    waiters: RefCell<HashMap<ClusterId, Vec<oneshot::Sender<()>>>>,
 }
 
 #[derive(Clone, Default)]
@@ -45,6 +48,7 @@ impl Table {
             random: Rc::new(Random::from_system()),
             local: OnceCell::new(),
             watchers: RefCell::default(),
+            waiters: RefCell::default(),
         }
     }
 
@@ -117,6 +121,19 @@ impl Table {
         }
     }
 
+    /// Ends when the cluster, which is not there now, is there, or was given up.
+    pub(super) fn appearance(&self, id: ClusterId) -> impl Future<Output = ()> + use<> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiters = self.waiters.borrow_mut();
+        let senders = waiters.entry(id).or_default();
+        senders.retain(|sender| !sender.is_closed());
+        senders.push(sender);
+        async move {
+            // An error is the end of the wait, too.
+            let _ = receiver.await;
+        }
+    }
+
     fn tell_watchers(&self, id: ClusterId) {
         let mut watchers = self.watchers.borrow_mut();
         let Some(flags) = watchers.get_mut(&id) else {
@@ -156,6 +173,11 @@ impl Table {
             }
         }
         self.tell_watchers(id);
+        let waiters = self.waiters.borrow_mut().remove(&id);
+        for waiter in waiters.into_iter().flatten() {
+            // Who waited may have gone.
+            let _ = waiter.send(());
+        }
     }
 }
 
