@@ -136,13 +136,14 @@ impl SubClusters {
 
     /// Takes away those that no request has used since the last call; all, if `all`.
     pub(crate) fn take_idle(&self, all: bool) -> Vec<(Box<str>, ClusterId)> {
-        let idle = |_: &Box<str>, there: &mut Arc<SubCluster>| {
+        let idle = |there: &SubCluster| {
             let goes = all || !there.used.swap(false, Relaxed);
             there.gone.store(goes, Relaxed);
             goes
         };
-        let taken = self.known().extract_if(idle).collect::<Vec<_>>();
-        let plain = taken.into_iter().map(|(name, there)| (name, there.id));
+        let mut known = self.known();
+        let taken = known.extract_if(|_, there| idle(there));
+        let plain = taken.map(|(name, there)| (name, there.id));
         plain.collect()
     }
 
