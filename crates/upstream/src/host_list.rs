@@ -116,6 +116,11 @@ impl HostList {
         }
     }
 
+    /// Whether turns cannot be taken here ([`Turn::Uneven`]), as far as that is known.
+    pub(crate) fn is_uneven(&self) -> bool {
+        matches!(self.0.order.get(), Some(Order::Uneven))
+    }
+
     #[cold]
     fn begin(&self, seed: u64) -> &Order {
         // A list that goes on where an earlier one stopped has a turn already.

@@ -1,7 +1,7 @@
 //! Earliest deadline first: weighted round robin in O(log n) (Envoy's `EdfScheduler`).
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 /// A schedule over entries `0..n`. Each pick takes the entry with the earliest deadline and puts it back at
 /// its deadline plus 1/weight.
@@ -10,6 +10,8 @@ pub struct EdfSchedule {
     now: f64,
     order: u64,
     queue: BinaryHeap<Entry>,
+    /// Picked already by who has looked ahead.
+    ahead: VecDeque<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,7 @@ impl EdfSchedule {
             now: 0.0,
             order: 0,
             queue: BinaryHeap::with_capacity(len),
+            ahead: VecDeque::new(),
         };
         let mut picked = 0;
         for index in 0..len {
@@ -62,6 +65,22 @@ impl EdfSchedule {
 
     /// The next entry; `weight` tells what an entry weighs now. `None` when the schedule is empty.
     pub fn pick(&mut self, weight: impl FnOnce(usize) -> f64) -> Option<usize> {
+        match self.ahead.pop_front() {
+            Some(index) => Some(index),
+            None => self.draw(weight),
+        }
+    }
+
+    /// The entry that will be picked after `ahead` others: from now on that is settled (Envoy's `peekAgain`).
+    pub fn peek(&mut self, ahead: usize, weight: impl Fn(usize) -> f64) -> Option<usize> {
+        while self.ahead.len() <= ahead {
+            let index = self.draw(&weight)?;
+            self.ahead.push_back(index);
+        }
+        self.ahead.get(ahead).copied()
+    }
+
+    fn draw(&mut self, weight: impl FnOnce(usize) -> f64) -> Option<usize> {
         let mut top = self.queue.peek_mut()?;
         let index = top.index;
         self.now = top.deadline;
@@ -116,6 +135,16 @@ mod tests {
     fn an_empty_schedule_picks_nothing() {
         let mut schedule = with_picks(&[], 7);
         assert_eq!(schedule.pick(|_| 1.0), None);
+    }
+
+    #[test]
+    fn what_was_seen_ahead_is_picked() {
+        let weights = [2, 1];
+        let mut schedule = with_picks(&weights, 0);
+        let mut peek = |ahead| schedule.peek(ahead, |index| f64::from(weights[index]));
+        assert_eq!((peek(0), peek(2), peek(1)), (Some(0), Some(0), Some(1)));
+        assert_eq!(picks(&mut schedule, &weights, 6), [0, 1, 0, 0, 1, 0]);
+        assert_eq!(with_picks(&[], 0).peek(0, |_| 1.0), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::sources::{LocalityOptions, Sources};
-use super::weighted::{Newcomers, Schedules, SlowStart};
+use super::weighted::{Growing, Newcomers, Schedules, SlowStart};
 use super::{LbContext, LbEnv, LbPolicy, LoadBalancer, choose_untried, is_equal};
 use crate::host::Host;
 use crate::host_list::HostList;
@@ -83,6 +83,31 @@ impl LoadBalancer for Balancer {
     ) -> Option<Cow<'a, Arc<Host>>> {
         choose_untried(cx, |_| self.choose_once(hosts, cx, env))
     }
+
+    /// Known where turns are taken by weight; who is the least busy of some will be seen when it is asked, as in Envoy.
+    fn peek<'a>(
+        &mut self,
+        hosts: &'a Arc<PrioritySet>,
+        ahead: usize,
+        env: &LbEnv,
+    ) -> Option<&'a Arc<Host>> {
+        let list = self.sources.choose(hosts, env)?;
+        let growing = self.newcomers.now(hosts);
+        if growing.is_none() && list.is_even() {
+            return None;
+        }
+        let weight = weight(self.bias, growing);
+        self.schedules.peek(hosts, list, ahead, env, weight)
+    }
+}
+
+/// What a host weighs now.
+fn weight(bias: f64, growing: Option<Growing>) -> impl Fn(&Host) -> f64 {
+    move |host| {
+        let busy = (f64::from(active(host)) + 1.0).powf(bias);
+        let factor = growing.map_or(1.0, |growing| growing.factor(host));
+        (f64::from(host.weight()) / busy * factor).max(f64::MIN_POSITIVE)
+    }
 }
 
 impl Balancer {
@@ -100,12 +125,7 @@ impl Balancer {
                 Selection::FullScan => of_all(list, env),
             };
         }
-        let bias = self.bias;
-        let weight = |host: &Host| {
-            let busy = (f64::from(active(host)) + 1.0).powf(bias);
-            let factor = growing.map_or(1.0, |growing| growing.factor(host));
-            (f64::from(host.weight()) / busy * factor).max(f64::MIN_POSITIVE)
-        };
+        let weight = weight(self.bias, growing);
         self.schedules.pick(hosts, list, env, weight)
     }
 }

@@ -55,17 +55,23 @@ impl LoadBalancer for Balancer {
         choose_untried(cx, |_| self.choose_once(hosts, cx, env))
     }
 
-    /// Known where turns are taken on the list itself.
+    /// Turns are taken on the list itself, or by a schedule of this worker.
     fn peek<'a>(
         &mut self,
         hosts: &'a Arc<PrioritySet>,
         ahead: usize,
         env: &LbEnv,
     ) -> Option<&'a Arc<Host>> {
-        if self.newcomers.now(hosts).is_some() {
-            return None;
+        let list = self.sources.choose(hosts, env)?;
+        if let Some(growing) = self.newcomers.now(hosts) {
+            let weight = |host: &Host| f64::from(host.weight()) * growing.factor(host);
+            return self.schedules.peek(hosts, list, ahead, env, weight);
         }
-        self.sources.choose(hosts, env)?.peek(ahead)
+        if list.is_uneven() {
+            let weight = |host: &Host| f64::from(host.weight());
+            return self.schedules.peek(hosts, list, ahead, env, weight);
+        }
+        list.peek(ahead)
     }
 }
 

@@ -27,6 +27,35 @@ impl Schedules {
         env: &LbEnv,
         weight: impl Fn(&Host) -> f64,
     ) -> Option<&'a Arc<Host>> {
+        let weight = |index: usize| weight(&list[index]);
+        let schedule = self.schedule(hosts, list, env, &weight);
+        Some(&list[schedule.pick(weight)?])
+    }
+
+    /// The host of `list` that will be picked after `ahead` others.
+    pub(super) fn peek<'a>(
+        &mut self,
+        hosts: &Arc<PrioritySet>,
+        list: &'a HostList,
+        ahead: usize,
+        env: &LbEnv,
+        weight: impl Fn(&Host) -> f64,
+    ) -> Option<&'a Arc<Host>> {
+        if ahead >= list.len() {
+            return None;
+        }
+        let weight = |index: usize| weight(&list[index]);
+        let schedule = self.schedule(hosts, list, env, &weight);
+        Some(&list[schedule.peek(ahead, weight)?])
+    }
+
+    fn schedule(
+        &mut self,
+        hosts: &Arc<PrioritySet>,
+        list: &HostList,
+        env: &LbEnv,
+        weight: &impl Fn(usize) -> f64,
+    ) -> &mut EdfSchedule {
         if !self
             .hosts
             .as_ref()
@@ -35,7 +64,6 @@ impl Schedules {
             self.hosts = Some(hosts.clone());
             self.schedules.clear();
         }
-        let weight = |index: usize| weight(&list[index]);
         let at = self.schedules.iter().position(|(known, _)| known.is(list));
         let at = at.unwrap_or_else(|| {
             let seed = env.random.next() as u32;
@@ -43,8 +71,7 @@ impl Schedules {
             self.schedules.push((list.clone(), schedule));
             self.schedules.len() - 1
         });
-        let index = self.schedules[at].1.pick(weight)?;
-        Some(&list[index])
+        &mut self.schedules[at].1
     }
 }
 
