@@ -5,7 +5,7 @@ mod send;
 
 use std::io;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use nuncio_buffer::Buffer;
 use nuncio_http::h1::{CodecError, ServerDecoder, ServerEncoder};
@@ -21,6 +21,9 @@ use crate::response::Response;
 use crate::seats::Seat;
 use crate::thread::Shared;
 use send::append_date_and_server;
+
+/// How long a client waits for what it has asked the server to do.
+const ACTION_LIMIT: Duration = Duration::from_secs(5);
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(stream: Stream, peer: Address, shared: Rc<Shared>, seat: Rc<Seat>) {
@@ -133,15 +136,20 @@ impl Connection {
             };
             let facts = self.decoder.facts();
             let keep = facts.keep_alive && !facts.is_connect && !facts.is_upgrade;
-            let Some(response) = self.answer(form) else {
+            let Some(mut response) = self.answer(form) else {
                 return self.refuse(&End::BadPath).await;
             };
+            if let Some(done) = response.done.take() {
+                // A worker that stands still must not keep the answer back, or the connection open, for ever.
+                let _ = tokio::time::timeout(ACTION_LIMIT, done).await;
+            }
             let afterwards = response.afterwards;
             if self.respond(response, keep).await.is_err() {
                 return ClosedBy::Remote;
             }
             if let Some(action) = afterwards {
-                (self.shared.admin.context.actions)(action);
+                // Nobody is left to be told when it is done.
+                drop((self.shared.admin.context.actions)(action));
             }
             if !keep {
                 return self.linger().await;

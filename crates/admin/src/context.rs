@@ -8,11 +8,13 @@ use nuncio_config::api::core::Node;
 use nuncio_downstream::ListenersView;
 use nuncio_sdk::ServerContext;
 use nuncio_upstream::ClusterManager;
+use tokio::sync::oneshot;
 
 use crate::server_stats::ServerStats;
 use crate::state::ServerState;
 
-/// What a request to the admin interface asks of the server. The handler posts it to the main thread and returns at once.
+/// What a request to the admin interface asks of the server. It is posted to the main thread, and answered when
+/// everybody whom it concerns knows: what a client does next finds it done, as in Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminAction {
     /// `/quitquitquit`
@@ -86,6 +88,7 @@ pub struct AdminContext {
     pub command_line: CommandLineOptions,
     /// For `/logging`.
     pub log_levels: Box<dyn LogLevels>,
-    /// Does what a request asks for; called on the admin thread, must not block.
-    pub actions: Box<dyn Fn(AdminAction) + Send + Sync>,
+    /// Does what a request asks for; called on the admin thread, must not block. The receiver is ready when it is done, or
+    /// will not be.
+    pub actions: Box<dyn Fn(AdminAction) -> oneshot::Receiver<()> + Send + Sync>,
 }

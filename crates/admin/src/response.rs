@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tokio::sync::oneshot;
+
 use crate::context::AdminAction;
 
 /// Writes a body piece by piece; runs on a thread of its own and stops at the first error of the writer.
@@ -20,6 +22,8 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
     pub(crate) body: Body,
+    /// Ready when the response may be sent.
+    pub(crate) done: Option<oneshot::Receiver<()>>,
     /// Asked of the server when the response is sent.
     pub(crate) afterwards: Option<AdminAction>,
 }
@@ -37,6 +41,7 @@ impl Response {
             status,
             content_type,
             body,
+            done: None,
             afterwards: None,
         }
     }

@@ -227,19 +227,21 @@ impl ListenerManager {
     }
 
     /// Tells the connections of the listeners in `scope` to leave, by the drain strategy and within the
-    /// drain time. Listeners keep accepting; nothing is closed by force.
-    pub fn drain_listeners(&self, scope: DrainScope) {
+    /// drain time. Listeners keep accepting; nothing is closed by force. The future, which need not be awaited, is ready when
+    /// all workers know.
+    pub fn drain_listeners(&self, scope: DrainScope) -> impl Future<Output = ()> + use<> {
         let tags: Vec<u64> = {
             let state = self.inner.state.borrow();
             let draining = state.active.iter().filter(|e| scope.covers(e.spec()));
             draining.map(Entry::tag).collect()
         };
         let plan = self.inner.plan();
-        self.inner.post(move |handler| {
+        let told = self.inner.on_handlers(move |handler| {
             for &tag in &tags {
                 handler.start_drain(tag, plan);
             }
         });
+        told.all()
     }
 
     /// The version in force of a listener.

@@ -10,6 +10,7 @@ use nuncio_config::api::core::{Extension, Node};
 use nuncio_config::api::protobuf;
 use nuncio_sdk::DrainStrategy;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 use crate::build::Parts;
 use crate::options::{IpVersion, Mode, Options};
@@ -23,7 +24,14 @@ pub(crate) struct AdminParts<'a> {
     pub(crate) bootstrap: Arc<[u8]>,
     pub(crate) node: Node,
     pub(crate) app_log: Arc<AppLog>,
-    pub(crate) actions: UnboundedSender<AdminAction>,
+    pub(crate) actions: UnboundedSender<Asked>,
+}
+
+/// What the interface asks of the main thread.
+pub(crate) struct Asked {
+    pub(crate) action: AdminAction,
+    /// Dropped when it is done.
+    pub(crate) done: oneshot::Sender<()>,
 }
 
 /// Starts the interface, and writes its address where `--admin-address-path` says.
@@ -50,7 +58,11 @@ pub(crate) fn start(config: AdminConfig, admin: AdminParts<'_>) -> io::Result<Ad
         command_line: command_line(options),
         log_levels: Box::new(app_log),
         // After the end of the main loop nobody listens any more, and nothing is left to be done.
-        actions: Box::new(move |action| _ = actions.send(action)),
+        actions: Box::new(move |action| {
+            let (done, wait) = oneshot::channel();
+            let _ = actions.send(Asked { action, done });
+            wait
+        }),
     };
     let handle = nuncio_admin::start(config, context)?;
     log::info!(target: "admin", "admin address: {}", handle.address());

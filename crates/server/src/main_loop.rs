@@ -17,9 +17,10 @@ use nuncio_stats::Store;
 use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::admin::{self, AdminParts};
+use crate::admin::{self, AdminParts, Asked};
 use crate::observer::ServerObserver;
 use crate::watchdogs;
 
@@ -229,7 +230,7 @@ struct Server<'a> {
 impl Server<'_> {
     async fn run(
         &self,
-        mut requests: UnboundedReceiver<AdminAction>,
+        mut requests: UnboundedReceiver<Asked>,
         stats_flush: Duration,
     ) -> io::Result<()> {
         let parts = self.parts;
@@ -274,11 +275,11 @@ impl Server<'_> {
                     self.stats.update();
                     parts.context.stats.merge_histograms();
                 }
-                Some(action) = requests.recv() => match action {
+                Some(Asked { action, done }) = requests.recv() => match action {
                     AdminAction::Quit => break,
                     AdminAction::ReopenLogs => self.reopen_logs(),
                     AdminAction::DrainListeners { graceful, skip_exit, inbound_only } => {
-                        self.drain_listeners(graceful, skip_exit, inbound_only);
+                        self.drain_listeners(graceful, skip_exit, inbound_only, done);
                     }
                     // The state, which the interface has set already, is all there is to it so far.
                     AdminAction::HealthCheckFail | AdminAction::HealthCheckOk => {}
@@ -296,25 +297,32 @@ impl Server<'_> {
         }
     }
 
-    fn drain_listeners(&self, graceful: bool, skip_exit: bool, inbound_only: bool) {
+    /// `done` is dropped when the workers know of it.
+    fn drain_listeners(
+        &self,
+        graceful: bool,
+        skip_exit: bool,
+        inbound_only: bool,
+        done: oneshot::Sender<()>,
+    ) {
         let scope = if inbound_only {
             DrainScope::InboundOnly
         } else {
             DrainScope::All
         };
         let listeners = self.parts.listeners.clone();
-        listeners.drain_listeners(scope);
-        if skip_exit {
-            return;
-        }
-        let wait = if graceful {
-            self.options.drain_time
-        } else {
-            Duration::ZERO
-        };
+        let wait = graceful.then_some(self.options.drain_time);
         tokio::task::spawn_local(async move {
-            tokio::time::sleep(wait).await;
+            listeners.drain_listeners(scope).await;
+            let done = wait.is_none().then_some(done);
+            if skip_exit {
+                return;
+            }
+            if let Some(wait) = wait {
+                tokio::time::sleep(wait).await;
+            }
             listeners.stop_listeners(scope).await;
+            drop(done);
         });
     }
 }

@@ -13,35 +13,42 @@ pub(crate) fn quit(_: &Admin, _: &Request) -> Response {
     }
 }
 
+/// `OK` when the action is done.
+fn ok_after(admin: &Admin, action: AdminAction) -> Response {
+    Response {
+        done: Some((admin.context.actions)(action)),
+        ..Response::ok()
+    }
+}
+
 /// `/drain_listeners`
 pub(crate) fn drain_listeners(admin: &Admin, request: &Request) -> Response {
     let params = &request.params;
-    (admin.context.actions)(AdminAction::DrainListeners {
-        graceful: params.has("graceful"),
-        skip_exit: params.has("skip_exit"),
-        inbound_only: params.has("inboundonly"),
-    });
-    Response::ok()
+    ok_after(
+        admin,
+        AdminAction::DrainListeners {
+            graceful: params.has("graceful"),
+            skip_exit: params.has("skip_exit"),
+            inbound_only: params.has("inboundonly"),
+        },
+    )
 }
 
 /// `/reopen_logs`
 pub(crate) fn reopen_logs(admin: &Admin, _: &Request) -> Response {
-    (admin.context.actions)(AdminAction::ReopenLogs);
-    Response::ok()
+    ok_after(admin, AdminAction::ReopenLogs)
 }
 
 /// `/healthcheck/fail`
 pub(crate) fn health_check_fail(admin: &Admin, _: &Request) -> Response {
     admin.context.state.set_health_check_failed(true);
-    (admin.context.actions)(AdminAction::HealthCheckFail);
-    Response::ok()
+    ok_after(admin, AdminAction::HealthCheckFail)
 }
 
 /// `/healthcheck/ok`
 pub(crate) fn health_check_ok(admin: &Admin, _: &Request) -> Response {
     admin.context.state.set_health_check_failed(false);
-    (admin.context.actions)(AdminAction::HealthCheckOk);
-    Response::ok()
+    ok_after(admin, AdminAction::HealthCheckOk)
 }
 
 /// `/reset_counters`

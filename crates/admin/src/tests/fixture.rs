@@ -108,7 +108,10 @@ impl Fixture {
                 ..Default::default()
             },
             log_levels: Box::<Levels>::default(),
-            actions: Box::new(move |action| asked.lock().unwrap().push(action)),
+            actions: Box::new(move |action| {
+                asked.lock().unwrap().push(action);
+                tokio::sync::oneshot::channel().1
+            }),
         };
         let handle = start_with(config, context, limits).unwrap();
         Self {

@@ -337,10 +337,9 @@ async fn a_connection_may_leave_by_itself_while_its_listener_drains() {
         proxy.add(&listener("a", "a:"));
         let mut client = proxy.connect("a").await;
         assert_eq!(ask(&mut client, "x").await, "a:x");
-        proxy.manager.drain_listeners(DrainScope::InboundOnly);
+        proxy.manager.drain_listeners(DrainScope::InboundOnly).await;
         assert_eq!(ask(&mut client, "x").await, "a:x");
-        proxy.manager.drain_listeners(DrainScope::All);
-        settled(&proxy).await;
+        proxy.manager.drain_listeners(DrainScope::All).await;
         assert_eq!(ask(&mut client, "x").await, "a:x");
         closed(&mut client).await;
     })

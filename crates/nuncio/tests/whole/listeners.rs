@@ -304,7 +304,7 @@ fn a_drain_of_all_listeners_goes_on_accepting() {
     let traffic = Traffic::start(address);
     let mut client = Client::connect(address);
     assert!(!client.get("/direct").closes());
-    server.with(|manager| manager.drain_listeners(nuncio_testing::DrainScope::All));
+    server.with(|manager| drop(manager.drain_listeners(nuncio_testing::DrainScope::All)));
     until("responses that close", || {
         Client::connect(address).get("/direct").closes()
     });
