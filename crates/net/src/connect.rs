@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, UnixStream};
@@ -11,6 +12,7 @@ use crate::congestion::leave_unpaced;
 use crate::listen::socket_address;
 use crate::options::{Keepalive, SocketOption, SocketState};
 use crate::stream::Stream;
+use crate::sys;
 
 /// How to connect (`core.v3.BindConfig`, `cluster.v3.UpstreamConnectionOptions`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -178,12 +180,27 @@ fn prepare(socket: &Socket, to: &Address, options: &ConnectOptions) -> Result<()
         .filter(|option| option.state == SocketState::PreBind)
         .try_for_each(|option| option.apply(socket))
         .map_err(refused())?;
+    if matches!(source, Some(Address::Ip(source)) if source.port() == 0) {
+        share_ports(socket);
+    }
     match source {
         None => Ok(()),
         Some(source) => socket_address(source)
             .and_then(|source| socket.bind(&source))
             .map_err(ConnectError::of_kind(ConnectErrorKind::Bind)),
     }
+}
+
+/// The source port is chosen when the destination is known: connections to different destinations may have the same one, so
+/// that an address has more than its few ten thousand ports to give.
+fn share_ports(socket: &Socket) {
+    // A system that does not know the option does without.
+    let _ = sys::set_option(
+        socket.as_fd(),
+        libc::IPPROTO_IP,
+        libc::IP_BIND_ADDRESS_NO_PORT,
+        &1i32.to_ne_bytes(),
+    );
 }
 
 #[cfg(test)]

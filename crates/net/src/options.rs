@@ -91,7 +91,7 @@ impl Keepalive {
         if let Some(interval) = self.interval {
             params = params.with_interval(interval);
         }
-        socket.set_keepalive(true)?;
+        // Switches it on, too.
         socket.set_tcp_keepalive(&params)
     }
 }

@@ -72,3 +72,21 @@ async fn a_source_that_is_not_ours_and_a_bad_option_are_told_apart() {
     let error = connect(server.address(), &options).await.unwrap_err();
     assert_eq!(error.kind, ConnectErrorKind::Option);
 }
+
+#[test]
+fn a_source_address_without_a_port_gets_one_with_its_destination() {
+    let to = loopback(1);
+    for (port, is_late) in [
+        (0, true),
+        (closed_port().address().ip().unwrap().port(), false),
+    ] {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        let options = ConnectOptions {
+            source: Some(Address::parse_ip("127.0.0.7", port).unwrap()),
+            ..ConnectOptions::default()
+        };
+        prepare(&socket, &to, &options).unwrap();
+        let bound = socket.local_addr().unwrap().as_socket().unwrap();
+        assert_eq!(bound.port() == 0, is_late);
+    }
+}
