@@ -16,6 +16,8 @@ fn assert_idle(proxy: &mut Proxy) {
         "http.ingress.downstream_rq_active",
         "http2.streams_active",
         "http2.pending_send_bytes",
+        "http2.outbound_frames_active",
+        "http2.outbound_control_frames_active",
         "cluster.origin.upstream_rq_active",
     ] {
         proxy.wait_for_stat(gauge, 0);

@@ -37,6 +37,9 @@ pub(crate) fn assert_idle(proxy: &mut Proxy) {
         "cluster.origin.upstream_rq_pending_active",
         "cluster.origin.http2.streams_active",
         "cluster.origin.http2.pending_send_bytes",
+        "cluster.origin.http2.outbound_frames_active",
+        "cluster.origin.http2.outbound_control_frames_active",
+        "cluster.origin.http2.deferred_stream_close",
     ] {
         proxy.wait_for_stat(gauge, 0);
     }

@@ -153,7 +153,7 @@ fn a_large_response_may_be_given_up_anywhere() {
     assert_idle(&mut proxy);
 }
 
-/// To Envoy the response is over when its codec has it; what the client does not take is cut by a timeout of its own.
+/// A response that is complete, but not taken by its client, is cut by a timeout of its own.
 #[test]
 fn a_response_nobody_takes_is_cut() {
     let origin = source();

@@ -91,6 +91,23 @@ fn a_slow_reader_slows_its_origin_and_nobody_else() {
     proxy.assert_alive();
 }
 
+/// What has come whole waits for its client where it is.
+#[test]
+fn a_complete_response_waits_for_a_slow_reader() {
+    let origin = H2Origin::start(|peer, _| {
+        let key = peer.request()?;
+        peer.answer(key, &"x".repeat(24 * MIB))?;
+        peer.wait_for_close()
+    });
+    let windows = "initial_stream_window_size: 33554432, initial_connection_window_size: 33554432";
+    let mut proxy = start_one_worker(&to_with(&origin, windows));
+    let mut slow = proxy.client().into_wire();
+    slow.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    proxy.wait_for_stat("cluster.origin.http2.deferred_stream_close", 1);
+    assert_eq!(slow.message(Body::Response).unwrap().body.len(), 24 * MIB);
+    assert_idle(&mut proxy);
+}
+
 #[test]
 fn a_slow_origin_slows_its_client() {
     let go = Arc::new(AtomicBool::new(false));

@@ -135,6 +135,11 @@ impl Inbox {
         }
     }
 
+    /// Whether the message is complete, and waits to be taken.
+    pub(super) fn is_held(&self) -> bool {
+        self.end && !self.ended
+    }
+
     /// Whether the message was taken to its end.
     pub(super) fn has_ended(&self) -> bool {
         self.ended

@@ -94,6 +94,8 @@ pub struct PooledStream {
     outbox: Outbox,
     /// The stream has failed on the upstream's side or on the connection's.
     failed: bool,
+    /// Complete on the wire, while the client does not take the rest: it is in the gauge `deferred_stream_close`.
+    deferred: bool,
     released: bool,
 }
 
@@ -113,6 +115,7 @@ impl PooledStream {
             key,
             outbox: Outbox::default(),
             failed: false,
+            deferred: false,
             released: false,
         }
     }
@@ -248,6 +251,14 @@ impl PooledStream {
             ..
         } = &mut *wire;
         let inbox = &mut inboxes[self.key.index()];
+        if !may_read && !self.deferred && self.outbox.sent_end && inbox.is_held() {
+            self.deferred = true;
+            let counters = &self.client.pool.counters;
+            counters
+                .http2
+                .of(&counters.group)
+                .gauge_add(Http2Stats::DEFERRED_STREAM_CLOSE, 1);
+        }
         let before = response.data.len();
         match inbox.take(may_read, response) {
             Some(Ok(event)) => {
@@ -318,6 +329,13 @@ impl PooledStream {
         }
         self.outbox.data.clear();
         self.show_pending();
+        if self.deferred {
+            let counters = &client.pool.counters;
+            counters
+                .http2
+                .of(&counters.group)
+                .gauge_sub(Http2Stats::DEFERRED_STREAM_CLOSE, 1);
+        }
         client.detach(now);
     }
 }
