@@ -319,6 +319,11 @@ fn s10_5_noise() {
             let bytes = frame(kind, flags, dice.roll(9) as u32, &payload);
             for piece in bytes.chunks(1 + dice.roll(30)) {
                 side.feed(piece);
+                if let Some(key) = side.conn.begin_request(&side.input)
+                    && dice.chance(3)
+                {
+                    side.conn.release(key, &mut side.out);
+                }
             }
             if side.decode().is_err() {
                 break;

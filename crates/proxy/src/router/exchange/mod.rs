@@ -145,7 +145,7 @@ impl Exchange {
         match &self.codec {
             Codec::Http1(exchange) => exchange.wire,
             Codec::Http2(exchange) => exchange.wire(),
-            Codec::Tcp(_) => Wire::default(),
+            Codec::Tcp(exchange) => exchange.wire,
         }
     }
 

@@ -9,7 +9,7 @@ use nuncio_http::{Event, HeaderMap, Message};
 use nuncio_upstream::{ClosedBy, PooledConnection};
 
 use super::super::outcome::Reset;
-use super::{Room, Step};
+use super::{Room, Step, Wire};
 
 /// Reads grow from this …
 const FIRST_READ: usize = 16 * 1024;
@@ -19,6 +19,7 @@ const LARGEST_READ: usize = 512 * 1024;
 /// The tunnel.
 pub(super) struct TcpExchange {
     connection: PooledConnection,
+    pub(super) wire: Wire,
     /// The client has ended its side, and then the upstream was told.
     client_end: bool,
     half_closed: bool,
@@ -34,6 +35,7 @@ impl TcpExchange {
     pub(super) fn begin(connection: PooledConnection, end: bool) -> TcpExchange {
         TcpExchange {
             connection,
+            wire: Wire::default(),
             client_end: end,
             half_closed: false,
             started: false,
@@ -49,6 +51,7 @@ impl TcpExchange {
     }
 
     pub(super) fn send_data(&mut self, data: &mut Buffer, end: bool) {
+        self.wire.sent += data.len() as u64;
         self.connection.write.append(data);
         self.client_end |= end;
     }
@@ -109,6 +112,7 @@ impl TcpExchange {
                 if read >= self.read_size {
                     self.read_size = (read * 4).min(LARGEST_READ);
                 }
+                self.wire.received += read as u64;
                 response.data.append(&mut self.connection.read);
                 Step::Event(Event::Data { end_stream: false })
             }
