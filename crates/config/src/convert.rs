@@ -77,6 +77,12 @@ impl Fraction {
     pub fn hit(self, random: u64) -> bool {
         random % u64::from(self.denominator) < u64::from(self.numerator)
     }
+
+    /// The numerator that this fraction has with a denominator of a million.
+    pub fn per_million(self) -> u32 {
+        let denominator = u64::from(self.denominator).max(1);
+        u32::try_from(u64::from(self.numerator) * 1_000_000 / denominator).unwrap_or(u32::MAX)
+    }
 }
 
 /// A fractional percentage.

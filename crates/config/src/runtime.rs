@@ -20,7 +20,6 @@ const NOT_READ: &[&str] = &[
     "envoy.reloadable_features.max_request_headers_size_kb",
     "envoy.reloadable_features.max_response_headers_count",
     "envoy.reloadable_features.max_response_headers_size_kb",
-    "envoy.resource_limits.listener.",
     "envoy.uhv.",
     "http_connection_manager.",
     "ip_tagging.",
@@ -31,7 +30,6 @@ const NOT_READ: &[&str] = &[
     "tracing.",
     "upstream.use_http2",
     "upstream.use_http3",
-    "upstream.zone_routing.",
 ];
 
 /// Guards of Envoy 1.40 that are off unless a layer turns them on; all others are on.

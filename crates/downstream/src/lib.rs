@@ -23,8 +23,7 @@ mod testing;
 pub use compile::{compile, listen_address, socket_options, tcp_keepalive};
 pub use handler::ConnectionHandler;
 pub use manager::{
-    DrainScope, DynamicListener, ErrorState, ListenerLimit, ListenerManager, ListenerState,
-    ListenerStatus, ListenersSnapshot, ListenersView, ManagerOptions, Origin, StaticListener,
-    UpdateError,
+    DrainScope, DynamicListener, ErrorState, ListenerManager, ListenerState, ListenerStatus,
+    ListenersSnapshot, ListenersView, ManagerOptions, Origin, StaticListener, UpdateError,
 };
 pub use spec::{DrainType, FilterChain, ListenAddress, ListenerSpec, TrafficDirection};

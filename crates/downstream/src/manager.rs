@@ -18,7 +18,8 @@ use std::time::{Duration, SystemTime};
 
 use nuncio_event::{Dispatchers, Slot};
 use nuncio_net::{BindError, ListenSocket};
-use nuncio_sdk::{DrainStrategy, ServerContext};
+use nuncio_sdk::runtime::RuntimeInteger;
+use nuncio_sdk::{DrainStrategy, Runtime, ServerContext};
 use nuncio_stats::Group;
 use tokio::sync::oneshot;
 
@@ -35,6 +36,7 @@ pub use view::{
 };
 
 /// What the command line and the bootstrap say about all listeners.
+#[derive(Debug)]
 pub struct ManagerOptions {
     /// `--drain-time-s`, 600 s by default.
     pub drain_time: Duration,
@@ -43,13 +45,7 @@ pub struct ManagerOptions {
     /// Open connections over all listeners (`overload.global_downstream_max_connections`); `None` is
     /// no limit.
     pub global_limit: Option<u64>,
-    /// Open connections of the listener with a name
-    /// (`envoy.resource_limits.listener.<name>.connection_limit`).
-    pub listener_limit: ListenerLimit,
 }
-
-/// Says how many connections the listener with a name may have; `None` is no limit.
-pub type ListenerLimit = Box<dyn Fn(&str) -> Option<u64>>;
 
 impl Default for ManagerOptions {
     fn default() -> Self {
@@ -57,18 +53,7 @@ impl Default for ManagerOptions {
             drain_time: Duration::from_secs(600),
             drain_strategy: DrainStrategy::Gradual,
             global_limit: None,
-            listener_limit: Box::new(|_| None),
         }
-    }
-}
-
-impl fmt::Debug for ManagerOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ManagerOptions")
-            .field("drain_time", &self.drain_time)
-            .field("drain_strategy", &self.drain_strategy)
-            .field("global_limit", &self.global_limit)
-            .finish_non_exhaustive()
     }
 }
 
@@ -142,7 +127,9 @@ impl ListenerManager {
             server,
             workers: workers.clone(),
             handlers,
-            global_limit: Limit::new(options.global_limit),
+            global_limit: Limit::new(RuntimeInteger::fixed(
+                options.global_limit.unwrap_or(u64::MAX),
+            )),
             options,
             next_tag: Cell::new(0),
             state: RefCell::default(),
@@ -355,7 +342,7 @@ impl Inner {
             tag,
             stats,
             worker_stats,
-            limit: Limit::new((self.options.listener_limit)(&spec.name)),
+            limit: Limit::new(connection_limit(&self.server.runtime(), &spec.name)),
             global_limit: Arc::clone(&self.global_limit),
             spec,
         })
@@ -385,6 +372,12 @@ impl Acks {
             let _ = ack.await;
         }
     }
+}
+
+/// How many connections the listener of this name may have open, over all workers; no limit unless the runtime sets one.
+fn connection_limit(runtime: &Runtime, name: &str) -> RuntimeInteger {
+    let key = format!("envoy.resource_limits.listener.{name}.connection_limit");
+    runtime.integer(&key, u64::MAX)
 }
 
 /// When something was changed, for the admin interface.

@@ -9,12 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
 };
+use std::time::Duration;
 
+use nuncio_event::clock;
 use nuncio_stats::{GaugeSlot, Group, LocalGroup};
 
 use crate::stats::{ClusterStats, RemainingStats};
+use window::RequestWindow;
 
 mod overrides;
+mod window;
 
 pub(crate) use overrides::overridden;
 
@@ -74,6 +78,9 @@ pub struct Thresholds {
     pub max_retries: u32,
     /// `retry_budget`: takes the place of `max_retries`.
     pub retry_budget: Option<RetryBudget>,
+    /// `retry_budget.budget_interval`: the budget is a share of the requests (tries included) that have begun so lately, whether or
+    /// not they are over. Zero, the default: of those that have a connection or wait for one.
+    pub budget_interval: Duration,
     /// `max_connection_pools`, unlimited
     pub max_connection_pools: u32,
     /// `track_remaining`: what is left is shown as gauges.
@@ -122,6 +129,7 @@ impl Default for Thresholds {
             max_requests: 1024,
             max_retries: 3,
             retry_budget: None,
+            budget_interval: Duration::ZERO,
             max_connection_pools: u32::MAX,
             track_remaining: false,
             max_connections_per_host: u32::MAX,
@@ -189,6 +197,8 @@ pub struct Breakers {
     budgets: [[Budget; 5]; 2],
     /// [`RetryBudget`]s, as [`pack`] makes them.
     retry_budgets: [AtomicU64; 2],
+    /// Few clusters have one.
+    recent: Option<Box<[Option<RequestWindow>; 2]>>,
     remaining: [Option<Arc<Group>>; 2],
 }
 
@@ -277,6 +287,7 @@ impl Breakers {
                 })
             }),
             retry_budgets: thresholds.map(|limits| AtomicU64::new(pack(limits.retry_budget))),
+            recent: windows(thresholds),
             remaining: Priority::ALL.map(|priority| {
                 thresholds[priority.index()]
                     .track_remaining
@@ -287,11 +298,13 @@ impl Breakers {
         breakers
     }
 
-    /// Whether budgets that exist can go on under `thresholds`: all but a change of `track_remaining`.
+    /// Whether budgets that exist can go on under `thresholds`: all but a change of `track_remaining` or `budget_interval`.
     pub fn can_take_over(&self, thresholds: &[Thresholds; 2]) -> bool {
-        Priority::ALL.iter().all(|priority| {
-            thresholds[priority.index()].track_remaining
-                == self.remaining[priority.index()].is_some()
+        Priority::ALL.iter().all(|&priority| {
+            let limits = &thresholds[priority.index()];
+            let interval = self.recent(priority).map(RequestWindow::interval);
+            limits.track_remaining == self.remaining[priority.index()].is_some()
+                && limits.budget_interval == interval.unwrap_or_default()
         })
     }
 
@@ -323,9 +336,24 @@ impl Breakers {
             && let Some(budget) = self.retry_budget(priority)
         {
             let used = |resource| u64::from(self.used(priority, resource));
-            return budget.limit(used(Resource::Requests) + used(Resource::Pending));
+            return budget.limit(match self.recent(priority) {
+                None => used(Resource::Requests) + used(Resource::Pending),
+                Some(recent) => recent.count(clock::now()),
+            });
         }
         self.budget(priority, resource).max.load(Relaxed)
+    }
+
+    fn recent(&self, priority: Priority) -> Option<&RequestWindow> {
+        self.recent.as_ref()?[priority.index()].as_ref()
+    }
+
+    /// A request begins, or is tried again: counted where a `budget_interval` wants to know.
+    #[inline]
+    pub fn note_request(&self, priority: Priority) {
+        if let Some(recent) = self.recent(priority) {
+            recent.note(clock::now());
+        }
     }
 
     fn retry_budget(&self, priority: Priority) -> Option<RetryBudget> {
@@ -434,6 +462,15 @@ impl Breakers {
             }
         }
     }
+}
+
+fn windows(thresholds: &[Thresholds; 2]) -> Option<Box<[Option<RequestWindow>; 2]>> {
+    let windows = thresholds.map(|limits| {
+        let interval = limits.budget_interval;
+        (!interval.is_zero()).then(|| RequestWindow::new(interval, clock::now()))
+    });
+    let any = windows.iter().any(Option::is_some);
+    any.then(|| Box::new(windows))
 }
 
 /// One unit of a budget, given back when dropped. For holders that live on one thread and are not on the hot path.

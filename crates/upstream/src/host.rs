@@ -216,6 +216,14 @@ pub struct HealthCheckTarget {
     pub disabled: bool,
 }
 
+impl HealthCheckTarget {
+    /// The port that is asked, unless it is the endpoint's own.
+    pub fn other_port(&self) -> Option<u16> {
+        let of_address = self.address.as_ref().and_then(Address::port);
+        of_address.or(Some(self.port)).filter(|port| *port != 0)
+    }
+}
+
 /// One upstream endpoint. It stays the same object over updates of its cluster as long as its address, name, locality and
 /// metadata stay, and with it its counts, its health and its pools.
 #[derive(Debug)]
@@ -430,7 +438,7 @@ impl Host {
     }
 
     /// How health checks find it, where that was said.
-    pub(crate) fn health_check(&self) -> Option<&HealthCheckTarget> {
+    pub fn health_check(&self) -> Option<&HealthCheckTarget> {
         self.health_check.as_deref()
     }
 

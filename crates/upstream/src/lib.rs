@@ -34,7 +34,7 @@ mod worker;
 pub use breaker::{
     BreakerGauges, Breakers, Priority, Resource, RetryBudget, Taken, Thresholds, WorkerGauges,
 };
-pub use host::{Health, HealthFlags, Host, HostConfig, HostStats, Locality};
+pub use host::{Health, HealthCheckTarget, HealthFlags, Host, HostConfig, HostStats, Locality};
 pub use host_list::HostList;
 pub use host_set::{Derived, HostSet, LocalityGroup, LocalityHosts, PriorityOptions, PrioritySet};
 pub use info::{

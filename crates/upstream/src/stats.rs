@@ -259,6 +259,13 @@ stats_schema! {
 }
 
 stats_schema! {
+    /// `thread_local_cluster_manager.<thread>.*`
+    pub ThreadManagerStats {
+        gauges { clusters_inflated (NeverImport) }
+    }
+}
+
+stats_schema! {
     /// `cluster.<name>.outlier_detection.*`: only with outlier detection. The first three counters are Envoy's older names.
     pub OutlierStats {
         counters {

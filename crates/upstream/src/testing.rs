@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use nuncio_config::api::bootstrap::{LayeredRuntime, RuntimeLayer, runtime_layer::LayerSpecifier};
 use nuncio_config::api::cluster::{
     Cluster,
     cluster::{ClusterDiscoveryType, DiscoveryType},
@@ -16,8 +17,9 @@ use nuncio_config::api::core::{
 use nuncio_config::api::endpoint::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier,
 };
+use nuncio_config::api::protobuf;
 use nuncio_event::Dispatchers;
-use nuncio_sdk::{ClusterNames, Extensions, LocalInfo, ServerContext, Services};
+use nuncio_sdk::{ClusterNames, Extensions, LocalInfo, Runtime, ServerContext, Services};
 use nuncio_stats::Store;
 
 use crate::dns::{DnsResolver, LookupFamily, Resolution, ResolveError, Resolved, Resolvers};
@@ -51,6 +53,23 @@ pub(crate) fn manager_with(resolver: Option<Arc<dyn DnsResolver>>) -> Arc<Cluste
     let manager = ClusterManager::new(server(), &Dispatchers::none(), resolvers);
     manager.install_here();
     manager
+}
+
+/// A runtime with these values, which never change.
+pub(crate) fn runtime(values: &[(&str, f64)]) -> Arc<Runtime> {
+    let value = |&(key, number): &(&str, f64)| {
+        let kind = Some(protobuf::value::Kind::NumberValue(number));
+        (key.to_owned(), protobuf::Value { kind })
+    };
+    let fields = values.iter().map(value).collect();
+    let layer = RuntimeLayer {
+        name: "test".into(),
+        layer_specifier: Some(LayerSpecifier::StaticLayer(protobuf::Struct { fields })),
+    };
+    let layers = LayeredRuntime {
+        layers: vec![layer],
+    };
+    Runtime::new(Some(layers), "", &Store::new(1))
 }
 
 /// An endpoint message.

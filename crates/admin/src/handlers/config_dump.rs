@@ -1,5 +1,6 @@
 //! `/config_dump`: the configuration in force.
 
+mod endpoints;
 mod section;
 mod sections;
 

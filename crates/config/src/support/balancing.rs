@@ -72,12 +72,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("healthy_panic_threshold", Implemented),
             ("zone_aware_lb_config", Implemented),
             ("locality_weighted_lb_config", Implemented),
-            (
-                "update_merge_window",
-                Harmless(
-                    "changes of health are shown to the workers at once; many together cost one update",
-                ),
-            ),
+            ("update_merge_window", Implemented),
             ("ignore_new_hosts_until_first_hc", Implemented),
             ("consistent_hashing_lb_config", Implemented),
             ("override_host_status", Implemented),

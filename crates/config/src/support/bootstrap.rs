@@ -57,6 +57,10 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("local_cluster_name", Implemented),
             ("outlier_detection", Implemented),
             ("upstream_bind_config", Implemented),
+            (
+                "enable_deferred_cluster_creation",
+                Harmless("a worker makes its part of a cluster when it first uses it, in any case"),
+            ),
         ],
     ),
     message(

@@ -231,6 +231,7 @@ pub(super) const MESSAGES: &[Entry] = &[
         "envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget",
         &[
             ("budget_percent", Implemented),
+            ("budget_interval", Implemented),
             ("min_retry_concurrency", Implemented),
         ],
     ),

@@ -3,6 +3,10 @@ use crate::testing::*;
 
 use std::cell::Cell as StdCell;
 
+use nuncio_config::api::bootstrap::{
+    LayeredRuntime, RuntimeLayer,
+    runtime_layer::{AdminLayer, LayerSpecifier},
+};
 use nuncio_config::api::listener as proto;
 use nuncio_stats::CounterSlot;
 use tokio::net::{TcpStream, UnixStream};
@@ -375,9 +379,12 @@ async fn limits_close_what_is_too_much() {
     local(async {
         let proxy = Proxy::with(ManagerOptions {
             global_limit: Some(2),
-            listener_limit: Box::new(|name| (name == "a").then_some(1)),
             ..ManagerOptions::default()
         });
+        let runtime = changeable_runtime(&proxy.server);
+        proxy.server.services.insert(Arc::clone(&runtime));
+        let key = "envoy.resource_limits.listener.a.connection_limit";
+        runtime.modify([(key, "1")].into_iter()).unwrap();
         proxy.manager.start_workers().await;
         proxy.add(&listener("a", ""));
         proxy.add(&listener("b", ""));
@@ -393,9 +400,27 @@ async fn limits_close_what_is_too_much() {
         assert_eq!(proxy.counter("b", global), 1);
         drop(first);
         until(|| proxy.open("a") == 0).await;
+        let mut first = proxy.connect("a").await;
+        assert_eq!(ask(&mut first, "x").await, "x");
+        drop(second);
+        until(|| proxy.open("b") == 0).await;
+        runtime.modify([(key, "2")].into_iter()).unwrap();
         assert_eq!(ask(&mut proxy.connect("a").await, "x").await, "x");
+        assert_eq!(proxy.counter("a", overflow), 1);
     })
     .await;
+}
+
+/// One whose values can be modified.
+fn changeable_runtime(server: &ServerContext) -> Arc<Runtime> {
+    let layer = RuntimeLayer {
+        name: "admin".into(),
+        layer_specifier: Some(LayerSpecifier::AdminLayer(AdminLayer {})),
+    };
+    let layers = LayeredRuntime {
+        layers: vec![layer],
+    };
+    Runtime::new(Some(layers), "", &server.stats)
 }
 
 #[tokio::test]

@@ -74,6 +74,12 @@ macro_rules! handle {
                 Self::new(None, value)
             }
 
+            /// Whether no layer can ever change the value.
+            #[inline]
+            pub fn is_fixed(&self) -> bool {
+                self.watched.is_none()
+            }
+
             /// The value at this moment.
             #[inline]
             pub fn get(&self) -> $value {

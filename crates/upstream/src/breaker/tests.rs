@@ -204,3 +204,31 @@ fn threads_never_exceed_a_budget_and_use_all_of_it() {
     }
     assert_eq!(group.gauge(ClusterStats::DEFAULT_RQ_OPEN), 1);
 }
+
+#[test]
+fn a_budget_may_be_a_share_of_the_requests_of_late() {
+    let budget = RetryBudget {
+        budget: 25 * RetryBudget::PERCENT,
+        min_concurrency: 0,
+    };
+    let limits = Thresholds {
+        retry_budget: Some(budget),
+        budget_interval: Duration::from_secs(3600),
+        ..Default::default()
+    };
+    let (store, group, breakers) = breakers(limits);
+    let gauges = gauges(&group, &breakers);
+    for _ in 0..9 {
+        assert!(breakers.try_take(P, R, &gauges));
+        breakers.note_request(P);
+        breakers.give_back(P, R, &gauges);
+    }
+    assert_eq!(breakers.max(P, Resource::Retries), 2, "a quarter of 9");
+    for _ in 0..20 {
+        assert!(breakers.try_take(P, R, &gauges));
+    }
+    assert_eq!(breakers.max(P, Resource::Retries), 2, "not noted");
+    assert!(breakers.can_take_over(&[limits, Thresholds::default()]));
+    assert!(!breakers.can_take_over(&Default::default()));
+    drop(store);
+}

@@ -1,9 +1,11 @@
 //! Circuit breakers.
 
+use std::time::Duration;
+
 use nuncio_config::api::cluster::circuit_breakers::thresholds::RetryBudget as BudgetMessage;
 use nuncio_config::api::cluster::{CircuitBreakers, circuit_breakers::Thresholds as Message};
-use nuncio_config::convert::u32_or;
-use nuncio_config::{ConfigError, convert as value};
+use nuncio_config::convert::{opt_duration, u32_or};
+use nuncio_config::{ConfigError, Within, convert as value};
 
 use super::util::Errors;
 use crate::breaker::{RetryBudget, Thresholds};
@@ -95,14 +97,16 @@ fn one(message: &Message, errors: &mut Errors) -> (i32, Thresholds) {
         max_connection_pools,
     } = message;
     let default = Thresholds::default();
+    let retry_budget = retry_budget
+        .as_ref()
+        .map(|message| errors.nested("retry_budget", |errors| budget(message, errors)));
     let limits = Thresholds {
         max_connections: u32_or(max_connections.as_ref(), default.max_connections),
         max_pending_requests: u32_or(max_pending_requests.as_ref(), default.max_pending_requests),
         max_requests: u32_or(max_requests.as_ref(), default.max_requests),
         max_retries: u32_or(max_retries.as_ref(), default.max_retries),
-        retry_budget: retry_budget
-            .as_ref()
-            .map(|message| errors.nested("retry_budget", |errors| budget(message, errors))),
+        retry_budget: retry_budget.map(|(budget, _)| budget),
+        budget_interval: retry_budget.map_or(default.budget_interval, |(_, interval)| interval),
         max_connection_pools: value::u32_or(
             max_connection_pools.as_ref(),
             default.max_connection_pools,
@@ -113,20 +117,22 @@ fn one(message: &Message, errors: &mut Errors) -> (i32, Thresholds) {
     (*priority, limits)
 }
 
-fn budget(message: &BudgetMessage, errors: &mut Errors) -> RetryBudget {
+/// A budget, and over which time requests count for it.
+fn budget(message: &BudgetMessage, errors: &mut Errors) -> (RetryBudget, Duration) {
     let BudgetMessage {
         budget_percent,
         min_retry_concurrency,
         budget_interval,
     } = message;
-    errors.refuse_if(budget_interval.is_some(), "budget_interval");
+    let interval = errors.take(opt_duration(budget_interval.as_ref()).within("budget_interval"));
     let default = RetryBudget::default();
     let percent = budget_percent.as_ref().map(value::percent).transpose();
     let percent = percent.map_err(|error| errors.push(error.within("budget_percent")));
-    RetryBudget {
+    let budget = RetryBudget {
         budget: percent.ok().flatten().map_or(default.budget, |percent| {
             (percent * f64::from(RetryBudget::PERCENT)).round() as u32
         }),
         min_concurrency: u32_or(min_retry_concurrency.as_ref(), default.min_concurrency),
-    }
+    };
+    (budget, interval.flatten().unwrap_or_default())
 }

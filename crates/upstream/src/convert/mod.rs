@@ -94,6 +94,8 @@ pub(crate) struct ClusterSpec {
     pub(crate) health_checks: Vec<crate::health::Settings>,
     /// `ignore_new_hosts_until_first_hc`
     pub(crate) ignore_new_hosts: bool,
+    /// `update_merge_window`, if there is one.
+    pub(crate) merge_window: Option<Duration>,
     /// `ignore_health_on_host_removal`
     pub(crate) ignore_health_on_removal: bool,
     pub(crate) metadata: Option<Arc<DynamicMetadata>>,
@@ -263,6 +265,11 @@ pub(crate) fn compile(
     let ignore_new_hosts = common_lb_config
         .as_ref()
         .is_some_and(|common| common.ignore_new_hosts_until_first_hc);
+    let merge_window = common_lb_config
+        .as_ref()
+        .and_then(|common| common.update_merge_window.as_ref());
+    let merge_window = value::opt_duration(merge_window).within("update_merge_window");
+    let merge_window = errors.take(merge_window.within("common_lb_config"));
     let mut pools = PoolOptions {
         per_downstream: connection_pool_per_downstream_connection,
         close_on_health_failure: close_connections_on_host_health_failure,
@@ -454,6 +461,7 @@ pub(crate) fn compile(
         outlier,
         health_checks,
         ignore_new_hosts,
+        merge_window: merge_window.flatten(),
         ignore_health_on_removal: ignore_health_on_host_removal,
         metadata,
         reported_metrics: MetricNames::new(lrs_report_endpoint_metrics),

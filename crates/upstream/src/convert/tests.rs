@@ -193,29 +193,14 @@ fn what_is_not_implemented_is_refused_with_its_path() {
         upstream_protocol_options: Some(UpstreamProtocolOptions::AutoConfig(Default::default())),
         ..Default::default()
     });
-    message.circuit_breakers = Some(CircuitBreakers {
-        thresholds: vec![circuit_breakers::Thresholds {
-            retry_budget: Some(circuit_breakers::thresholds::RetryBudget {
-                budget_interval: Some(Default::default()),
-                ..Default::default()
-            }),
-            ..Default::default()
-        }],
-        ..Default::default()
-    });
+    message.queuing_policies = Some(Default::default());
     let shown = errors(message);
     let paths: Vec<&str> = shown
         .iter()
         .filter_map(|error| error.split(": ").next())
         .collect();
     let auto = format!("typed_extension_protocol_options[{KEY:?}].auto_config");
-    assert_eq!(
-        paths,
-        [
-            "circuit_breakers.thresholds[0].retry_budget.budget_interval",
-            auto.as_str()
-        ]
-    );
+    assert_eq!(paths, ["queuing_policies", auto.as_str()]);
     assert!(errors(typed(TypedOptions::default()))[0].contains("value is required"));
 }
 

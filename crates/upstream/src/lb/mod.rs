@@ -43,7 +43,8 @@ use std::sync::Arc;
 use nuncio_http::HeaderMap;
 use nuncio_route::{HashPolicy, MetadataMatch};
 use nuncio_sdk::metadata::DynamicMetadata;
-use nuncio_sdk::{ConnectionInfo, FilterState};
+use nuncio_sdk::runtime::RuntimeInteger;
+use nuncio_sdk::{ConnectionInfo, FilterState, Runtime};
 use nuncio_stats::{Group, LocalGroup};
 
 use crate::forward_proxy::SubClusters;
@@ -242,14 +243,48 @@ pub struct LbEnv {
 pub struct LocalCluster {
     /// `node.locality`
     pub locality: Locality,
+    /// `upstream.zone_routing.*`
+    pub zone_routing: ZoneRoutingRuntime,
     hosts: RefCell<Option<Arc<PrioritySet>>>,
+}
+
+/// What the runtime says in place of each cluster's [`ZoneAwareOptions`].
+#[derive(Debug)]
+pub struct ZoneRoutingRuntime {
+    /// `upstream.zone_routing.enabled`, percent of requests.
+    pub enabled: RuntimeInteger,
+    /// `upstream.zone_routing.min_cluster_size`; as in Envoy, looked at when hosts have changed.
+    pub min_cluster_size: RuntimeInteger,
+}
+
+impl ZoneRoutingRuntime {
+    /// As the layers say.
+    pub fn new(runtime: &Runtime) -> Self {
+        // The defaults are those of each cluster.
+        let integer = |name| runtime.integer(&format!("upstream.zone_routing.{name}"), 0);
+        Self {
+            enabled: integer("enabled"),
+            min_cluster_size: integer("min_cluster_size"),
+        }
+    }
+}
+
+impl Default for ZoneRoutingRuntime {
+    /// No layer says anything.
+    fn default() -> Self {
+        Self {
+            enabled: RuntimeInteger::fixed(0),
+            min_cluster_size: RuntimeInteger::fixed(0),
+        }
+    }
 }
 
 impl LocalCluster {
     /// In this locality.
-    pub fn new(locality: Locality) -> Self {
+    pub fn new(locality: Locality, zone_routing: ZoneRoutingRuntime) -> Self {
         Self {
             locality,
+            zone_routing,
             hosts: RefCell::default(),
         }
     }

@@ -17,12 +17,19 @@ pub struct ClusterStatus {
     pub info: Arc<ClusterInfo>,
     /// Its hosts.
     pub hosts: Arc<PrioritySet>,
+    /// By which name EDS asks for its endpoints, if they are discovered.
+    service_name: Option<Arc<str>>,
 }
 
 impl ClusterStatus {
     /// `default_priority` and `high_priority` limits.
     pub fn thresholds(&self) -> [Thresholds; 2] {
         self.info.thresholds()
+    }
+
+    /// What the assignment of its endpoints is called.
+    pub fn assignment_name(&self) -> &str {
+        self.service_name.as_deref().unwrap_or(&self.info.name)
     }
 
     /// The hosts, in the order in which `/clusters` shows them.
@@ -134,6 +141,7 @@ impl ClusterManager {
             .map(|version| ClusterStatus {
                 info: version.info.clone(),
                 hosts: version.hosts.clone(),
+                service_name: version.eds.as_ref().map(|eds| eds.service_name().clone()),
             })
             .collect()
     }

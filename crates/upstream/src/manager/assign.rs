@@ -16,9 +16,7 @@ pub(super) struct Assigned {
     pub(super) change: HostChange,
     /// How many endpoints there are, each address once.
     pub(super) endpoints: usize,
-    /// In how many priorities something is different.
-    pub(super) touched: u64,
-    /// In how many of them hosts came or went, be it to another priority.
+    /// In how many priorities hosts came or went, be it to another priority.
     pub(super) moved: u64,
 }
 
@@ -140,7 +138,6 @@ pub(super) fn assign(
     hosts.continue_from(before);
     Assigned {
         endpoints,
-        touched: touched.count(),
         moved: moved.count(),
         change: HostChange {
             hosts: Arc::new(hosts),

@@ -10,6 +10,7 @@ use nuncio_sdk::ClusterId;
 use prost::Message;
 
 use super::eds::Subscription;
+use super::merge::MergeWindow;
 use super::version::{self, Version};
 use super::{ClusterManager, Entry, Origin, Removal};
 use crate::breaker::{self, Breakers, Priority, Thresholds};
@@ -259,6 +260,7 @@ impl ClusterManager {
             sweeps: self.start_sweeps(&info, serial),
             lessons: self.start_lessons(&info, serial),
             health_is_stale: false,
+            merge_window: MergeWindow::new(spec.merge_window),
             info,
             hosts: change.hosts,
             config,

@@ -16,11 +16,12 @@ use nuncio_stats::{Group, TextReadout};
 use tokio::task::AbortHandle;
 
 use super::assign::assign;
+use super::merge::Update;
 use super::version::Version;
 use super::{ClusterManager, Entry, State};
 use crate::convert::{self, Assignment, EdsSource};
 use crate::info::ClusterInfo;
-use crate::stats::{ClusterStats as S, ManagerStats, SubscriptionStats};
+use crate::stats::{ClusterStats as S, SubscriptionStats};
 
 /// The subscription of one version.
 pub(super) struct Eds {
@@ -44,6 +45,10 @@ impl Drop for Eds {
 }
 
 impl Eds {
+    pub(super) fn service_name(&self) -> &Arc<str> {
+        &self.service_name
+    }
+
     pub(super) fn is_answered(&self) -> bool {
         self.answered
     }
@@ -287,7 +292,7 @@ impl ClusterManager {
             return;
         };
         let was_ready = version.is_ready();
-        let mut touched = 0;
+        let mut changed = false;
         if let Some(eds) = &mut version.eds {
             let is_first = !std::mem::replace(&mut eds.answered, true);
             if let Some(assignment) = assignment {
@@ -300,7 +305,7 @@ impl ClusterManager {
                     Some(serving) if is_first => serving,
                     _ => version.hosts.clone(),
                 };
-                touched = self.set_assignment(version, &before, assignment, is_first);
+                changed = self.set_assignment(version, &before, assignment, is_first);
             }
         }
         let is_ready = version.is_ready();
@@ -311,13 +316,12 @@ impl ClusterManager {
                     self.count(entry);
                 }
             }
-        } else if touched > 0 || (is_ready && !was_ready) {
+        } else if changed || (is_ready && !was_ready) {
             version.show_membership();
-            if was_ready {
-                self.stats.add(ManagerStats::CLUSTER_UPDATED, touched);
-            }
-            if is_ready {
-                self.show(&state, id);
+            match was_ready {
+                true => self.show_update(&mut state, id, Update::Discovery),
+                false if is_ready => self.show(&state, id),
+                false => {}
             }
         }
         if is_ready {
@@ -326,14 +330,14 @@ impl ClusterManager {
         self.advance(state);
     }
 
-    /// Returns in how many priorities something is different.
+    /// Returns whether something is different.
     fn set_assignment(
         &self,
         version: &mut Version,
         before: &super::PrioritySet,
         assignment: Assignment,
         is_first: bool,
-    ) -> u64 {
+    ) -> bool {
         let Assignment {
             localities,
             options,
@@ -360,6 +364,7 @@ impl ClusterManager {
         // Envoy chooses a transport socket for each host that it makes, and makes all anew.
         stats.add(S::TOTAL_MATCH_COUNT, assigned.endpoints as u64);
         let mut change = assigned.change;
+        let changed = change.changed;
         if is_first && change.count() > 0 {
             // New to this version, though the one before may have had the same.
             (change.changed, change.membership) = (true, true);
@@ -371,7 +376,7 @@ impl ClusterManager {
         } else {
             stats.inc(S::UPDATE_NO_REBUILD);
         }
-        assigned.touched
+        changed
     }
 
     fn forget_after(&self, after: Duration, id: ClusterId, serial: u64) -> AbortHandle {

@@ -7,6 +7,7 @@ mod eds;
 mod health;
 mod init;
 mod lessons;
+mod merge;
 mod on_demand;
 mod outlier;
 mod removal;
@@ -66,6 +67,8 @@ pub struct ClusterManager {
     workers: Dispatchers,
     slot: Slot<WorkerClusters>,
     stats: Arc<Group>,
+    /// Those of this thread.
+    main_stats: Arc<Group>,
     parts: SharedParts,
     runtime: Arc<Runtime>,
     dns_caches: DnsCaches,
@@ -121,7 +124,10 @@ impl ClusterManager {
         let shared = Arc::new(Shared::new(server.clone(), workers.clone()));
         let slot = Slot::new(workers);
         let for_workers = shared.clone();
-        slot.set(move |_| WorkerClusters::new(for_workers.clone()));
+        slot.set(move |worker| {
+            let stats = for_workers.thread_stats(&format!("worker_{worker}"));
+            WorkerClusters::new(for_workers.clone(), Some(stats))
+        });
         let (main, queue) = main_queue();
         // Validation has no runtime, and nobody who reports.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -144,6 +150,7 @@ impl ClusterManager {
                 ..SharedParts::default()
             },
             dns_caches: DnsCaches::default(),
+            main_stats: shared.thread_stats("main_thread"),
             shared,
             resolvers,
             files: OnceLock::new(),
@@ -169,7 +176,9 @@ impl ClusterManager {
 
     /// Gives the calling thread, which is no worker, a view of the clusters of its own (the main thread's clients, tests).
     pub fn install_here(&self) {
-        self.slot.set_here(WorkerClusters::new(self.shared.clone()));
+        // The main thread has all clusters anyway, and counts them so.
+        let clusters = WorkerClusters::new(self.shared.clone(), None);
+        self.slot.set_here(clusters);
     }
 
     /// The DNS cache of this configuration, for the dynamic forward proxy. All who name it share it.

@@ -10,6 +10,7 @@ use nuncio_sdk::ClusterId;
 use prost::Message;
 use tokio::task::AbortHandle;
 
+use super::merge::Update;
 use super::version::HostChange;
 use super::{ClusterManager, Origin, Version};
 use crate::forward_proxy::{DnsCache, New, SubClusters};
@@ -228,7 +229,7 @@ impl ClusterManager {
         // An address that changes makes another host of one that stays.
         let membership = hosts.len() != known.len();
         self.replace_hosts(version, hosts, membership);
-        self.show(&state, id);
+        self.show_update(&mut state, id, Update::Discovery);
     }
 
     /// The version has these hosts from now on, of one priority and no locality.
@@ -247,6 +248,5 @@ impl ClusterManager {
         });
         self.check_hosts(version, &before);
         version.show_membership();
-        self.stats.inc(crate::stats::ManagerStats::CLUSTER_UPDATED);
     }
 }

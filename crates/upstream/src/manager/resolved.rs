@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use nuncio_sdk::ClusterId;
 
+use super::merge::Update;
 use super::version::Version;
 use super::{ClusterManager, Entry};
 use crate::dns::{ResolveError, Resolved};
-use crate::stats::{ClusterStats as S, ManagerStats};
+use crate::stats::ClusterStats as S;
 
 impl ClusterManager {
     /// An answer of the resolver for name number `target` of a version. Returns when to ask again; `None` when the version
@@ -67,10 +68,10 @@ impl ClusterManager {
                 }
             }
         } else if is_ready && (changed || !was_ready) {
-            if was_ready {
-                self.stats.inc(ManagerStats::CLUSTER_UPDATED);
+            match was_ready {
+                true => self.show_update(&mut state, id, Update::Discovery),
+                false => self.show(&state, id),
             }
-            self.show(&state, id);
         }
         if is_ready {
             state.init.remove(id);

@@ -5,10 +5,13 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use nuncio_event::Dispatchers;
 use nuncio_sdk::{ClusterId, ClusterNames, LocalInfo, ServerContext};
+use nuncio_stats::Group;
 
 use crate::host::Locality;
 use crate::host_set::PrioritySet;
 use crate::info::ClusterInfo;
+use crate::lb::ZoneRoutingRuntime;
+use crate::stats::ThreadManagerStats;
 
 /// One active cluster at one moment.
 #[derive(Clone, Debug)]
@@ -58,6 +61,17 @@ impl Shared {
             zone: zone.as_str().into(),
             sub_zone: sub_zone.as_str().into(),
         }
+    }
+
+    /// What is counted of one thread's view.
+    pub(super) fn thread_stats(&self, thread: &str) -> Arc<Group> {
+        let prefix = format!("thread_local_cluster_manager.{thread}");
+        self.server.stats.group(prefix, ThreadManagerStats::SCHEMA)
+    }
+
+    /// What the runtime says of zone-aware routing.
+    pub(crate) fn zone_routing(&self) -> ZoneRoutingRuntime {
+        ZoneRoutingRuntime::new(&self.server.runtime())
     }
 
     /// The cluster to which this proxy belongs itself, if the bootstrap names one.

@@ -2,8 +2,8 @@
 
 use nuncio_sdk::ClusterId;
 
+use super::merge::Update;
 use super::{ClusterManager, Snapshot, State, Version};
-use crate::stats::ManagerStats;
 
 impl ClusterManager {
     /// Health flags of hosts of this cluster have changed ([`Host::set_health_flags`](crate::Host::set_health_flags)): builds its
@@ -31,8 +31,11 @@ impl ClusterManager {
             self.check_hosts(version, &before);
         }
         version.show_membership();
-        self.stats.inc(ManagerStats::CLUSTER_UPDATED);
-        self.show(&state, id);
+        let update = match version.hosts.len() == before.len() {
+            true => Update::Health,
+            false => Update::Discovery,
+        };
+        self.show_update(&mut state, id, update);
     }
 
     /// Shows the active version to all threads.

@@ -2,6 +2,7 @@
 
 mod eds;
 mod members;
+mod merge;
 mod resolved;
 mod show;
 mod start_up;

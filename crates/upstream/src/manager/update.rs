@@ -10,7 +10,7 @@ use prost::Message;
 use super::build::{Made, connection_hash};
 use super::{ClusterManager, Entry, InitPhase, InitStage, Origin, State};
 use crate::convert;
-use crate::stats::ManagerStats;
+use crate::stats::{ManagerStats, ThreadManagerStats};
 
 impl ClusterManager {
     /// Adds a cluster, or replaces the one of this name; the old version serves until the new one is ready. Returns whether
@@ -171,13 +171,15 @@ impl ClusterManager {
     pub(super) fn count(&self, entry: &mut Entry) {
         let now = (entry.active.is_some(), entry.warming.is_some());
         let before = std::mem::replace(&mut entry.counted, now);
-        for (gauge, was, is) in [
-            (ManagerStats::ACTIVE_CLUSTERS, before.0, now.0),
-            (ManagerStats::WARMING_CLUSTERS, before.1, now.1),
+        let (all, main) = (&self.stats, &self.main_stats);
+        for (stats, gauge, was, is) in [
+            (all, ManagerStats::ACTIVE_CLUSTERS, before.0, now.0),
+            (all, ManagerStats::WARMING_CLUSTERS, before.1, now.1),
+            (main, ThreadManagerStats::CLUSTERS_INFLATED, before.0, now.0),
         ] {
             match (was, is) {
-                (false, true) => self.stats.gauge_add(gauge, 1),
-                (true, false) => self.stats.gauge_sub(gauge, 1),
+                (false, true) => stats.gauge_add(gauge, 1),
+                (true, false) => stats.gauge_sub(gauge, 1),
                 _ => {}
             }
         }

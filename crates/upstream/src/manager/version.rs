@@ -16,6 +16,7 @@ use crate::info::{ClusterInfo, ClusterKind};
 use crate::stats::ClusterStats as S;
 
 use super::eds::Eds;
+use super::merge::MergeWindow;
 use super::on_demand::OnDemand;
 use super::outlier::Sweeps;
 use super::removal::{self, Removal};
@@ -45,6 +46,8 @@ pub(super) struct Version {
     pub(super) lessons: Option<Sweeps>,
     /// Health flags have changed since the host sets were built, and that is about to be shown.
     pub(super) health_is_stale: bool,
+    /// Only if one is configured.
+    pub(super) merge_window: Option<Box<MergeWindow>>,
     /// Start-up does not wait for it.
     pub(super) wait_for_warm: bool,
 }

@@ -267,6 +267,7 @@ impl Pool {
             stats.inc(S::UPSTREAM_RQ_ACTIVE_OVERFLOW);
             return false;
         }
+        breakers.note_request(self.priority);
         stats.inc(S::UPSTREAM_RQ_TOTAL);
         stats.gauge_add(S::UPSTREAM_RQ_ACTIVE, 1);
         self.host.stats().rq_total.fetch_add(1, Relaxed);

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use nuncio_sdk::ClusterId;
+use nuncio_stats::Group;
 
 use crate::manager::{Shared, Snapshot};
 use crate::random::Random;
@@ -27,8 +28,9 @@ pub use host::WorkerHost;
 pub struct WorkerClusters(Rc<Table>);
 
 impl WorkerClusters {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self(Rc::new(Table::new(shared)))
+    /// `stats`: the worker's own [`ThreadManagerStats`](crate::stats::ThreadManagerStats).
+    pub(crate) fn new(shared: Arc<Shared>, stats: Option<Arc<Group>>) -> Self {
+        Self(Rc::new(Table::new(shared, stats)))
     }
 
     /// The active cluster of this number. An index and a counter, except for the first time.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use nuncio_sdk::{ClusterId, ClusterNames};
+use nuncio_stats::Group;
 use tokio::sync::oneshot;
 
 use super::cluster::WorkerCluster;
@@ -13,6 +14,7 @@ use crate::lb::LocalCluster;
 use crate::manager::{Shared, Snapshot};
 use crate::pool::Sweeper;
 use crate::random::Random;
+use crate::stats::ThreadManagerStats;
 
 /// What [`WorkerClusters`](super::WorkerClusters) shares with those of its clusters that pass requests on to others.
 pub(super) struct Table {
@@ -21,6 +23,8 @@ pub(super) struct Table {
     slots: RefCell<Vec<Slot>>,
     sweeper: Rc<Sweeper>,
     random: Rc<Random>,
+    /// Counts the clusters that are here.
+    stats: Option<Arc<Group>>,
     /// Known when the first cluster is made, since this is made before the bootstrap is read.
     local: OnceCell<Rc<LocalCluster>>,
     /// Who is told, by a flag, that a cluster has changed, came or went.
@@ -40,8 +44,9 @@ enum Slot {
 }
 
 impl Table {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, stats: Option<Arc<Group>>) -> Self {
         Self {
+            stats,
             sweeper: Rc::new(Sweeper::new(shared.workers().clone())),
             shared,
             slots: RefCell::default(),
@@ -67,7 +72,7 @@ impl Table {
     /// The cluster to which this proxy belongs itself.
     pub(super) fn local(&self) -> &Rc<LocalCluster> {
         self.local.get_or_init(|| {
-            let local = LocalCluster::new(self.shared.locality());
+            let local = LocalCluster::new(self.shared.locality(), self.shared.zone_routing());
             let snapshot = self
                 .shared
                 .local_cluster()
@@ -105,7 +110,15 @@ impl Table {
         if slots.len() <= index {
             slots.resize(index + 1, Slot::Unknown);
         }
+        let is_here = matches!(slot, Slot::Here(_));
         let old = std::mem::replace(&mut slots[index], slot);
+        if let Some(stats) = &self.stats {
+            match (matches!(old, Slot::Here(_)), is_here) {
+                (false, true) => stats.gauge_add(ThreadManagerStats::CLUSTERS_INFLATED, 1),
+                (true, false) => stats.gauge_sub(ThreadManagerStats::CLUSTERS_INFLATED, 1),
+                _ => {}
+            }
+        }
         // Dropped after the borrow: its pools close connections.
         drop(slots);
         drop(old);

@@ -1,36 +1,29 @@
 //! What the sections are made of.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use nuncio_config::any;
+use nuncio_config::api::Any;
 use nuncio_config::api::admin::{
     ClustersConfigDump, UpdateFailureState,
     clusters_config_dump::{DynamicCluster, StaticCluster},
-    endpoints_config_dump::StaticEndpointConfig,
     listeners_config_dump::{DynamicListener, DynamicListenerState, StaticListener},
     routes_config_dump::StaticRouteConfig,
 };
 use nuncio_config::api::core::Node;
-use nuncio_config::api::endpoint::lb_endpoint::HostIdentifier;
-use nuncio_config::api::endpoint::{
-    ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
-    cluster_load_assignment::Policy,
-};
 use nuncio_config::api::hcm::{HttpConnectionManager, http_connection_manager::RouteSpecifier};
 use nuncio_config::api::listener::Listener;
 use nuncio_config::api::listener::filter::ConfigType;
-use nuncio_config::api::protobuf::{Timestamp, UInt32Value};
+use nuncio_config::api::protobuf::Timestamp;
 use nuncio_config::api::route::RouteConfiguration;
-use nuncio_config::api::{Any, core::HealthStatus};
 use nuncio_downstream as downstream;
 use nuncio_route::regex::Regex;
-use nuncio_upstream::{ClusterStatus, DumpedCluster, Health};
+use nuncio_upstream::DumpedCluster;
 use prost::Message;
 use prost::encoding::{self, DecodeContext};
 
+use super::endpoints::endpoints;
 use super::section::{List, Section};
-use crate::handlers::{clusters, proto_address};
 use crate::json::timestamp;
 use crate::thread::Admin;
 
@@ -249,69 +242,10 @@ fn route_configs(listener: &Listener) -> Vec<RouteConfiguration> {
     routes.collect()
 }
 
-/// `include_eds`: the endpoints that clusters have now.
-fn endpoints(admin: &Admin, passes: impl Fn(&str) -> bool) -> Section {
-    let mut clusters = admin.context.clusters.statuses();
-    clusters.retain(|cluster| passes(&cluster.info.name));
-    Section {
-        lists: vec![List::of("static_endpoint_configs", clusters, |cluster| {
-            StaticEndpointConfig {
-                endpoint_config: Some(any::pack(&load_assignment(cluster))),
-                last_updated: None,
-            }
-        })],
-        ..Section::empty("envoy.admin.v3.EndpointsConfigDump")
-    }
-}
-
-fn load_assignment(cluster: &ClusterStatus) -> ClusterLoadAssignment {
-    let number = |value| Some(UInt32Value { value });
-    let mut localities = Vec::new();
-    for (priority, set) in cluster.hosts.sets().iter().enumerate() {
-        for group in set.localities.iter() {
-            localities.push(LocalityLbEndpoints {
-                locality: Some(clusters::locality(&group.locality)),
-                lb_endpoints: group.all.iter().map(endpoint).collect(),
-                load_balancing_weight: number(group.weight.unwrap_or(0)),
-                priority: u32::try_from(priority).unwrap_or(u32::MAX),
-                ..Default::default()
-            });
-        }
-    }
-    ClusterLoadAssignment {
-        cluster_name: cluster.info.name.to_string(),
-        endpoints: localities,
-        policy: Some(Policy {
-            overprovisioning_factor: number(cluster.info.priorities.overprovisioning_factor),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
-fn endpoint(host: &Arc<nuncio_upstream::Host>) -> LbEndpoint {
-    let health = match host.health() {
-        Health::Healthy => HealthStatus::Healthy,
-        Health::Degraded => HealthStatus::Degraded,
-        Health::Unhealthy => HealthStatus::Unhealthy,
-    };
-    LbEndpoint {
-        health_status: health.into(),
-        load_balancing_weight: Some(UInt32Value {
-            value: host.weight(),
-        }),
-        host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
-            address: Some(proto_address(host.address())),
-            health_check_config: Some(Default::default()),
-            hostname: host.hostname().to_owned(),
-            ..Default::default()
-        })),
-        ..Default::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use nuncio_config::api::listener::{Filter, FilterChain};
 
     use super::super::section::Resource;

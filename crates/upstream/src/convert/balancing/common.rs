@@ -75,10 +75,9 @@ pub(super) fn common(message: Option<CommonLbConfig>, errors: &mut Errors) -> Co
     if let Some(percent) = percent(healthy_panic_threshold, "healthy_panic_threshold", errors) {
         common.priorities.panic_threshold = percent.round() as u32;
     }
-    // Harmless: changes of health are shown to the workers at once, many together as one update.
-    let _ = update_merge_window;
     // Read beside the health checks and the connections, which they are about.
     let _ = (
+        update_merge_window,
         ignore_new_hosts_until_first_hc,
         close_connections_on_host_set_change,
     );

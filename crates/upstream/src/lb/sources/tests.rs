@@ -1,9 +1,11 @@
 use std::rc::Rc;
 
+use nuncio_sdk::Runtime;
+
 use super::*;
 use crate::host::{HealthFlags, Host};
-use crate::lb::LocalCluster;
 use crate::lb::testing::{env, group, in_zone, of_groups};
+use crate::lb::{LocalCluster, ZoneRoutingRuntime};
 use crate::testing::{host, port};
 
 const UP: HealthFlags = HealthFlags::NONE;
@@ -71,7 +73,11 @@ fn panic_takes_all_hosts_or_none() {
 
 /// A proxy in zone a; proxies per zone.
 fn in_zone_a(proxies: &[(&str, u16)]) -> LbEnv {
-    let local = LocalCluster::new(in_zone("a"));
+    with_runtime(&Runtime::default(), proxies)
+}
+
+fn with_runtime(runtime: &Runtime, proxies: &[(&str, u16)]) -> LbEnv {
+    let local = LocalCluster::new(in_zone("a"), ZoneRoutingRuntime::new(runtime));
     let groups: Vec<_> = proxies
         .iter()
         .map(|(zone, count)| group(zone, 0, None, hosts(900..900 + count, UP)))
@@ -101,6 +107,30 @@ fn a_zone_with_capacity_keeps_everything() {
     assert_eq!(share(&picked, 10), 50);
     assert_eq!(env.group.counter(S::LB_ZONE_ROUTING_ALL_DIRECTLY), 50);
     assert_eq!(env.group.counter(S::LB_RECALCULATE_ZONE_STRUCTURES), 1);
+}
+
+#[test]
+fn the_runtime_prevails() {
+    let proxies = [("a", 1), ("b", 1)];
+    let set = || {
+        of_groups(&[
+            group("b", 0, None, hosts(20..22, UP)),
+            group("a", 0, None, hosts(10..12, UP)),
+        ])
+    };
+    let runtime = |key: &str, value: f64| {
+        let key = format!("upstream.zone_routing.{key}");
+        crate::testing::runtime(&[(&key, value)])
+    };
+    let small = with_runtime(&runtime("min_cluster_size", 5.0), &proxies);
+    firsts(&mut zone_aware(1), &set(), &small, 50);
+    assert_eq!(small.group.counter(S::LB_ZONE_CLUSTER_TOO_SMALL), 1);
+    let large = with_runtime(&runtime("min_cluster_size", 4.0), &proxies);
+    firsts(&mut zone_aware(6), &set(), &large, 50);
+    assert_eq!(large.group.counter(S::LB_ZONE_ROUTING_ALL_DIRECTLY), 50);
+    let off = with_runtime(&runtime("enabled", 0.0), &proxies);
+    firsts(&mut zone_aware(1), &set(), &off, 50);
+    assert_eq!(off.group.counter(S::LB_ZONE_ROUTING_ALL_DIRECTLY), 0);
 }
 
 #[test]

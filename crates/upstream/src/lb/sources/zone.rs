@@ -85,7 +85,9 @@ impl ZoneRouting {
         if matches!(self.plan, Plan::None) {
             return Choice::Anywhere;
         }
-        if env.random.next() % 100 >= u64::from(self.options.routing_enabled) {
+        let enabled = env.local.zone_routing.enabled.overridden();
+        let enabled = enabled.unwrap_or(u64::from(self.options.routing_enabled));
+        if env.random.next() % 100 >= enabled {
             return Choice::Anywhere;
         }
         if self.local_panic {
@@ -118,7 +120,9 @@ impl ZoneRouting {
             env.stats.inc(S::LB_LOCAL_CLUSTER_NOT_OK);
             return Plan::None;
         }
-        if (upstream.healthy.len() as u64) < self.options.min_cluster_size {
+        let least = env.local.zone_routing.min_cluster_size.overridden();
+        let least = least.unwrap_or(self.options.min_cluster_size);
+        if (upstream.healthy.len() as u64) < least {
             env.stats.inc(S::LB_ZONE_CLUSTER_TOO_SMALL);
             return Plan::None;
         }

@@ -136,3 +136,65 @@ fn a_cluster_need_not_be_waited_for() {
         assert!(manager.on_this_thread().find("d").is_some());
     });
 }
+
+#[test]
+fn the_stages_come_in_order_whatever_fails() {
+    run_paused(async {
+        let script = Arc::new(Script::default());
+        let manager = manager_with(Some(script.clone()));
+        let primary = [(0, dns("one", "a.test")), (1, dns("two", "b.test"))];
+        manager.initialize(primary, true).unwrap();
+        assert_eq!(manager.init_stage(), InitStage::WaitingForPrimary);
+        script.fail();
+        pass().await;
+        assert_eq!(manager.init_stage(), InitStage::WaitingForPrimary);
+        assert_eq!(
+            script.count(),
+            2,
+            "both are asked at once, and a failure is an answer"
+        );
+        script.fail();
+        pass().await;
+        assert_eq!(manager.init_stage(), InitStage::WaitingForCds);
+        let here = manager.on_this_thread();
+        assert!(here.find("one").unwrap().host_sets().is_empty());
+
+        // What CDS tells first belongs to start-up, and is waited for.
+        manager
+            .add_or_update_cluster(dns("three", "c.test"), API)
+            .unwrap();
+        manager
+            .add_or_update_cluster(static_cluster("four", &at(&[1])), API)
+            .unwrap();
+        manager.cds_answered();
+        assert_eq!(manager.init_stage(), InitStage::WaitingForCds);
+        assert!(here.find("three").is_none());
+        assert_eq!(here.find("four").unwrap().host_sets().len(), 1);
+        script.answer(&["10.0.0.1"]);
+        manager.initialized().await;
+        assert_eq!(manager.init_stage(), InitStage::Done);
+        assert_eq!(here.find("three").unwrap().host_sets().len(), 1);
+        assert_eq!(manager.stats.gauge(ManagerStats::ACTIVE_CLUSTERS), 4);
+        assert_eq!(manager.stats.gauge(ManagerStats::WARMING_CLUSTERS), 0);
+    });
+}
+
+#[test]
+fn who_is_removed_during_start_up_is_not_waited_for() {
+    run_paused(async {
+        let manager = manager_with(Some(Arc::new(Script::default())));
+        manager.initialize([], true).unwrap();
+        manager
+            .add_or_update_cluster(dns("d", "a.test"), API)
+            .unwrap();
+        manager.cds_answered();
+        assert_eq!(manager.init_stage(), InitStage::WaitingForCds);
+        assert!(manager.remove_cluster("d"));
+        assert_eq!(manager.init_stage(), InitStage::Done);
+    });
+}
+
+/// Until all that is asked was answered, but not until anything is asked again.
+async fn pass() {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
