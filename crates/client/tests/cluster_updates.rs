@@ -340,10 +340,8 @@ fn the_active_version_serves_until_the_warming_one_is_ready() {
             assert_eq!(fixture.ask("a").await, "old");
         }
         assert_eq!(fixture.counts(), [1, 1, 0, 1, 1]);
-        assert_eq!(
-            fixture.dumped(),
-            [["1".into()], ["2".into()]].map(Vec::from)
-        );
+        let one = |version: &str| vec![version.to_owned()];
+        assert_eq!(fixture.dumped(), [one("1"), one("2")]);
         let shown = fixture.manager.statuses();
         assert_eq!(shown.len(), 1, "/clusters shows the active one only");
         assert!(

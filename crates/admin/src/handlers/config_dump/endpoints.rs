@@ -127,6 +127,5 @@ fn endpoint(host: &Arc<Host>, by_name: bool) -> LbEndpoint {
                 .collect(),
             ..Default::default()
         })),
-        ..Default::default()
     }
 }
