@@ -394,6 +394,7 @@ fn what_warms_may_be_replaced_or_removed() {
         fixture.put(&checked(cluster("b", &[&held])), "3");
         until(|| held.saw("/hc")).await;
         assert!(fixture.manager.remove_cluster("b"));
+        held.release();
         until(|| held.state.open.get() == 0).await;
         assert_eq!(fixture.counts()[2..], [1, 1, 0]);
     });
