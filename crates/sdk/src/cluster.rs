@@ -1,14 +1,15 @@
 //! Cluster names, interned: routes name clusters, workers look them up by number.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, RwLock};
 
-/// The number of a cluster's name: an index into each worker's table of clusters. A name keeps its number for the
-/// life of the process, whether or not a cluster of that name exists.
+/// The number of a cluster's name: an index into each worker's table of clusters. A name that configuration
+/// has mentioned keeps its number for the life of the process, whether or not a cluster of that name exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClusterId(pub u32);
 
-/// All cluster names that configuration has mentioned. Never filled from network input.
+/// All cluster names that configuration has mentioned. What network input adds is given back
+/// ([`ClusterNames::intern_temporary`]).
 #[derive(Default)]
 pub struct ClusterNames(RwLock<Names>);
 
@@ -16,8 +17,10 @@ pub struct ClusterNames(RwLock<Names>);
 struct Names {
     by_name: HashMap<Arc<str>, ClusterId>,
     by_id: Vec<Arc<str>>,
-    /// Numbers of names that come from the network, and whether the name has them at present.
-    temporary: HashMap<ClusterId, bool>,
+    /// Numbers of names that come from the network.
+    temporary: HashSet<ClusterId>,
+    /// Numbers that such names have given back.
+    free: Vec<ClusterId>,
 }
 
 impl Names {
@@ -39,7 +42,7 @@ impl ClusterNames {
                 .read()
                 .unwrap_or_else(|poisoned| poisoned.into_inner());
             if let Some(id) = names.by_name.get(name)
-                && !names.temporary.contains_key(id)
+                && !names.temporary.contains(id)
             {
                 return *id;
             }
@@ -66,8 +69,7 @@ impl ClusterNames {
         if let Some(&id) = names.by_name.get(name) {
             return id;
         }
-        let free = names.temporary.iter().find(|(_, is_used)| !**is_used);
-        let id = match free.map(|(id, _)| *id) {
+        let id = match names.free.pop() {
             None => names.add(name),
             Some(id) => {
                 let name: Arc<str> = Arc::from(name);
@@ -76,7 +78,7 @@ impl ClusterNames {
                 id
             }
         };
-        names.temporary.insert(id, true);
+        names.temporary.insert(id);
         id
     }
 
@@ -86,10 +88,10 @@ impl ClusterNames {
             .0
             .write()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        let Some(is_used) = names.temporary.get_mut(&id) else {
+        if !names.temporary.remove(&id) {
             return;
-        };
-        *is_used = false;
+        }
+        names.free.push(id);
         if let Some(name) = names.by_id.get(id.0 as usize).cloned() {
             names.by_name.remove(&name);
         }

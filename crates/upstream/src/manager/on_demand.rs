@@ -178,7 +178,10 @@ impl ClusterManager {
     fn remove_sub_clusters(&self, idle: Vec<(Box<str>, ClusterId)>) {
         for (name, id) in idle {
             self.remove_cluster(&name);
-            self.server.cluster_names.release(id);
+            // Discovery may have added another one of this name.
+            if !self.has_cluster(&name) {
+                self.server.cluster_names.release(id);
+            }
         }
     }
 

@@ -40,7 +40,10 @@ impl ClusterManager {
                 Some((policy, cache))
             }
         };
-        let id = self.server.cluster_names.intern(&spec.name);
+        let names = &self.server.cluster_names;
+        // The name of a sub cluster stays one that will be given back.
+        let id = names.lookup(&spec.name);
+        let id = id.unwrap_or_else(|| names.intern(&spec.name));
         let serial = {
             let mut state = self.state();
             state.serial += 1;

@@ -77,7 +77,10 @@ impl ByAuthority {
             return None;
         }
         let key = host_key(authority, DEFAULT_PORT);
-        let seen = self.seen.borrow().get(&*key).map(|known| known.id);
+        // The number of one that is gone may be another's by now.
+        let seen = self.seen.borrow();
+        let seen = seen.get(&*key).filter(|known| !known.is_gone());
+        let seen = seen.map(|known| known.id);
         table.get(seen.or_else(|| unseen(&key, table))?)
     }
 }
