@@ -20,6 +20,9 @@ pub(crate) struct Normaliser {
 /// The mean length of a Gregorian year.
 const SECONDS_PER_YEAR: u64 = 31_556_952;
 
+/// In the event log of outlier detection.
+const SINCE_LAST_ACTION: &str = "secs_since_last_action\":\"";
+
 /// Runs of one character longer than this are written as `{{x*count}}`.
 const LONG_RUN: usize = 60;
 
@@ -112,6 +115,13 @@ impl Normaliser {
             let zulu = usize::from(bytes.get(19 + tail) == Some(&b'Z'));
             return ("{{time}}".to_owned(), 19 + tail + zulu);
         }
+        if let Some(seconds) = rest.strip_prefix(SINCE_LAST_ACTION) {
+            let digits = seconds.bytes().take_while(u8::is_ascii_digit).count();
+            if digits > 0 {
+                let replacement = format!("{SINCE_LAST_ACTION}{{{{seconds}}}}");
+                return (replacement, SINCE_LAST_ACTION.len() + digits);
+            }
+        }
         let digits = bytes
             .iter()
             .take_while(|byte| byte.is_ascii_digit())
@@ -182,6 +192,10 @@ mod tests {
         );
         assert_eq!(n.text("/run/x/log"), "{{folder}}/log");
         assert_eq!(n.text("123456"), "123456");
+        assert_eq!(
+            n.text(r#"{"secs_since_last_action":"12"}"#),
+            r#"{"secs_since_last_action":"{{seconds}}"}"#
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Messages that arrive inside `Any` and that nothing in the descriptor set imports, or that are contrib extensions of
-//! Envoy's, which the descriptor set leaves out.
+//! Envoy's, which the descriptor set leaves out; and a field that is newer than the descriptor set.
 
 use crate::descriptors::{Field, Message, Model};
 
@@ -11,6 +11,7 @@ const MESSAGE: u8 = 11;
 
 /// Adds them.
 pub(crate) fn add(model: &mut Model) {
+    add_health_check_name(model);
     if !model.messages.iter().any(|m| m.name == PEAK_EWMA) {
         model.messages.push(peak_ewma());
     }
@@ -26,6 +27,16 @@ pub(crate) fn add(model: &mut Model) {
             ],
             ..Message::default()
         });
+    }
+}
+
+/// Envoy 1.40's; see `src/check_name.rs`.
+fn add_health_check_name(model: &mut Model) {
+    let checks = model.messages.iter_mut();
+    for check in checks.filter(|m| m.name == "envoy.config.core.v3.HealthCheck") {
+        if !check.fields.iter().any(|known| known.name == "name") {
+            check.fields.push(field("name", "name", 27, STRING, ""));
+        }
     }
 }
 

@@ -25,6 +25,7 @@
 pub mod any;
 pub mod api;
 mod check;
+mod check_name;
 mod compatibility;
 pub mod contrib;
 pub mod convert;
@@ -47,6 +48,7 @@ mod suspects;
 mod wire;
 mod yaml_value;
 
+pub use check_name::{decode_cluster, encode_cluster, take_health_check_name};
 pub use compatibility::render_compatibility;
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::Document;

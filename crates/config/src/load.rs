@@ -5,12 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use prost::Message;
+use prost::{DecodeError, Message};
 
 use crate::{
     ConfigError, Diagnostic, Document, Severity,
     api::{bootstrap::Bootstrap, cluster::Cluster, listener::Listener},
     check::check,
+    check_name::decode_cluster,
     decode::{Doubt, Problem, decode},
     document::{Source, bootstrap_type},
     front::{Place, Syntax, parse},
@@ -80,7 +81,7 @@ impl LoadedBootstrap {
     /// The static listeners, decoded one at a time; the index is that of the path
     /// `static_resources.listeners[index]`. Those in which something is wrong are left out.
     pub fn listeners(&self) -> impl Iterator<Item = (usize, Listener)> + '_ {
-        self.resources(LISTENERS)
+        self.resources(LISTENERS, |bytes: &[u8]| Listener::decode(bytes))
             .filter(|(index, _)| !self.suspects.listener(*index))
     }
 
@@ -88,13 +89,14 @@ impl LoadedBootstrap {
     /// `static_resources.clusters[index]`. For one in which something is wrong stands an empty one of its name, so that routes
     /// find it.
     pub fn clusters(&self) -> impl Iterator<Item = (usize, Cluster)> + '_ {
-        self.resources(CLUSTERS).map(|(index, cluster)| {
-            let cluster = match self.suspects.cluster(index) {
-                true => stand_in(cluster),
-                false => cluster,
-            };
-            (index, cluster)
-        })
+        self.resources(CLUSTERS, decode_cluster)
+            .map(|(index, cluster)| {
+                let cluster = match self.suspects.cluster(index) {
+                    true => stand_in(cluster),
+                    false => cluster,
+                };
+                (index, cluster)
+            })
     }
 
     /// Whether an error at this path may be only the consequence of one that is known.
@@ -106,21 +108,22 @@ impl LoadedBootstrap {
     pub fn names_all_clusters(&self) -> bool {
         self.suspects.is_empty()
             || self
-                .resources::<Cluster>(CLUSTERS)
+                .resources(CLUSTERS, decode_cluster)
                 .all(|(_, cluster)| !cluster.name.is_empty())
     }
 
-    fn resources<M: Message + Default>(
+    fn resources<M: Default>(
         &self,
         number: u32,
-    ) -> impl Iterator<Item = (usize, M)> + '_ {
+        decode: impl Fn(&[u8]) -> Result<M, DecodeError>,
+    ) -> impl Iterator<Item = (usize, M)> {
         let resources = wire::find(&self.raw, STATIC_RESOURCES).map_or(&[][..], WireValue::bytes);
         let encoded = wire::fields(resources)
             .flatten()
             .filter(move |f| f.number == number);
         // `load_bootstrap` has seen that the whole decodes.
         encoded
-            .map(|f| M::decode(f.value.bytes()).unwrap_or_default())
+            .map(move |f| decode(f.value.bytes()).unwrap_or_default())
             .enumerate()
     }
 

@@ -95,6 +95,17 @@ impl HeaderMutations {
         self.remove.is_empty() && self.add.is_empty()
     }
 
+    /// Whether all values are known already.
+    pub fn is_constant(&self) -> bool {
+        let mut additions = self.add.iter();
+        additions.all(|addition| matches!(addition.value, Value::Constant(_)))
+    }
+
+    /// Changes the headers of a request that belongs to no stream. Values that are not constant count as empty.
+    pub fn apply_constants(&self, headers: &mut HeaderMap) {
+        self.apply(headers, Direction::Request, |_, _, _| {});
+    }
+
     /// Changes the headers of a request.
     pub fn apply_to_request(&self, headers: &mut HeaderMap, info: &StreamInfo) {
         self.apply(headers, Direction::Request, |headers, value, out| {

@@ -315,6 +315,17 @@ stats_schema! {
 }
 
 stats_schema! {
+    /// `cluster.<name>.health_check.*`, of all checks together: only with several of them, which have
+    /// `cluster.<name>.health_check.name.<name>.*` each.
+    pub HealthCheckTotalStats {
+        gauges {
+            degraded,
+            healthy,
+        }
+    }
+}
+
+stats_schema! {
     /// `cluster.<name>.health_check.redis.*`
     pub RedisHealthCheckStats {
         counters { exists_failure }

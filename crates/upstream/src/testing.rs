@@ -25,6 +25,7 @@ use nuncio_stats::Store;
 use crate::dns::{DnsResolver, LookupFamily, Resolution, ResolveError, Resolved, Resolvers};
 use crate::host::{HealthFlags, Host, HostConfig};
 use crate::manager::ClusterManager;
+use crate::random::Random;
 
 /// A server without anything.
 pub(crate) fn server() -> Arc<ServerContext> {
@@ -140,6 +141,25 @@ pub(crate) fn port(host: &Host) -> u16 {
         nuncio_net::Address::Ip(ip) => ip.port(),
         other => panic!("{other} has no port"),
     }
+}
+
+/// Runs a simulation with so many seeds, or only with that of the variable `NUNCIO_SEED`. What fails names its seed.
+pub(crate) fn seeded(runs: u64, mut simulate: impl FnMut(Random, u64)) {
+    let wanted = std::env::var("NUNCIO_SEED").ok();
+    let wanted = wanted.map(|text| text.parse().expect("NUNCIO_SEED is a number"));
+    let seeds = match wanted {
+        Some(seed) => seed..=seed,
+        None => 1..=runs,
+    };
+    for seed in seeds {
+        // Neighbours would begin with numbers that look alike.
+        simulate(Random::seeded(Random::seeded(seed).next()), seed);
+    }
+}
+
+/// A number from 0 up to, and without, `limit`; 0 when there is none.
+pub(crate) fn below(random: &Random, limit: u64) -> u64 {
+    random.next() % limit.max(1)
 }
 
 /// Runs a test on a worker's kind of runtime, bounded in time.

@@ -326,6 +326,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("event_log_path", Implemented),
             ("always_log_health_check_failures", Implemented),
             ("always_log_health_check_success", Implemented),
+            ("name", Implemented),
         ],
     ),
     message(

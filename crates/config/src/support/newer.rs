@@ -19,7 +19,6 @@ const MESSAGES: &[&str] = &[
 /// Fields, as `message.field`.
 const FIELDS: &[&str] = &[
     "envoy.config.core.v3.HealthCheck.HttpHealthCheck.use_alpn_protocol",
-    "envoy.config.core.v3.HealthCheck.name",
     "envoy.config.metrics.v3.DogStatsdSink.scale_histogram_units_to_milliseconds",
     "envoy.config.metrics.v3.StatsdSink.scale_histogram_units_to_milliseconds",
     "envoy.extensions.clusters.mcp_multicluster.v3.ClusterConfig.McpBackend.header_forwarding",

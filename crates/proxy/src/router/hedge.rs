@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Upstream;
 use super::exchange::{Exchange, Room, Step};
-use super::outcome::{Reset, reset_status};
+use super::outcome::{Reset, note_answer, reset_status};
 use crate::stream::Stream;
 
 /// An exchange that is not the latest one.
@@ -124,7 +124,7 @@ impl Stream {
         if is_bad && self.awaits_more() {
             if let Some((host, cluster)) = hedged.host_and_cluster(self.router.cluster.as_ref()) {
                 cluster.on_host_response(host, status);
-                cluster.put_outlier_code(host, status);
+                note_answer(cluster, host, &hedged.response.headers, self.is_grpc);
             }
             self.note_wire(&hedged.exchange);
             return hedged.exchange.abandon(ClosedBy::Local);
@@ -215,7 +215,7 @@ impl Stream {
         if is_bad {
             if let Some((host, cluster)) = self.router.host_and_cluster() {
                 cluster.on_host_response(host, status);
-                cluster.put_outlier_code(host, self.outlier_code(status));
+                note_answer(cluster, host, &self.response.headers, self.is_grpc);
             }
             self.abandon_try();
             self.response.clear();

@@ -7,7 +7,9 @@ use nuncio_http::{HeaderMap, Known, grpc};
 use nuncio_sdk::{LocalReply, Protocol, ResponseFlags};
 use nuncio_upstream::lb::Answered;
 use nuncio_upstream::outlier::Outcome;
-use nuncio_upstream::{ClosedBy, CodeContext, ConnectFailure, FailureKind};
+use nuncio_upstream::{
+    ClosedBy, CodeContext, ConnectFailure, FailureKind, WorkerCluster, WorkerHost,
+};
 use tokio::time::Instant;
 
 use super::Upstream;
@@ -66,6 +68,28 @@ pub(super) fn reset_status(reset: Reset) -> u16 {
     match reset {
         Reset::ProtocolError => 502,
         _ => 503,
+    }
+}
+
+/// What the head of an answer tells of its host, whether the client gets the answer, the request is tried again or a redirect is
+/// followed.
+pub(super) fn note_answer(
+    cluster: &WorkerCluster,
+    host: &WorkerHost,
+    headers: &HeaderMap,
+    is_grpc: bool,
+) {
+    // An answer without a body that has a `grpc-status` stands for that.
+    let code = match is_grpc.then(|| grpc::status_in(headers)).flatten() {
+        Some(Ok(code)) => code.to_http(),
+        _ => headers.status().unwrap_or(0),
+    };
+    cluster.put_outlier_code(host, code);
+    if headers.contains(Known::XEnvoyImmediateHealthCheckFail) {
+        cluster.on_immediate_health_check_fail(host);
+    }
+    if says_close(headers) {
+        cluster.on_close_notify();
     }
 }
 
@@ -244,32 +268,14 @@ impl Stream {
         self.charge_code(status);
         if let Some((host, cluster)) = self.router.host_and_cluster() {
             cluster.on_host_response(host, status);
-            cluster.put_outlier_code(host, self.outlier_code(status));
-            let has = |name| self.response.headers.contains(name);
-            if has(Known::XEnvoyImmediateHealthCheckFail) {
-                cluster.on_immediate_health_check_fail(host);
-            }
-            if has(Known::XEnvoyDegraded) {
+            note_answer(cluster, host, &self.response.headers, self.is_grpc);
+            if self.response.headers.contains(Known::XEnvoyDegraded) {
                 cluster.put_degraded(host);
-            }
-            if says_close(&self.response.headers) {
-                cluster.on_close_notify();
             }
         }
         self.tell_answer(now);
         self.info.response_code = Some(status);
         self.finalize_response();
-    }
-
-    /// The status that outlier detection sees: an answer without a body that has a `grpc-status` stands for that.
-    pub(super) fn outlier_code(&self, status: u16) -> u16 {
-        if !self.is_grpc {
-            return status;
-        }
-        match grpc::status_in(&self.response.headers) {
-            Some(Ok(code)) => code.to_http(),
-            _ => status,
-        }
     }
 
     /// An upstream that answers a request for a WebSocket neither with 101 nor with an error has not understood it: the client

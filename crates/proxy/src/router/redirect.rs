@@ -8,6 +8,7 @@ use nuncio_upstream::ClosedBy;
 use tokio::time::Instant;
 
 use super::Upstream;
+use super::outcome::note_answer;
 use crate::hcm::stats::HttpStats;
 use crate::stream::Stream;
 
@@ -101,7 +102,7 @@ impl Stream {
             return false;
         }
         if let Some((host, cluster)) = self.router.host_and_cluster() {
-            cluster.put_outlier_code(host, self.outlier_code(status));
+            note_answer(cluster, host, &self.response.headers, self.is_grpc);
         }
         if let Upstream::Active(exchange) =
             std::mem::replace(&mut self.router.upstream, Upstream::Done)

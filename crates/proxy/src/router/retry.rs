@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::RouterConfig;
 use super::balancing::Avoid;
-use super::outcome::Reset;
+use super::outcome::{Reset, note_answer};
 use super::{Upstream, number, priority};
 use crate::stream::Stream;
 
@@ -365,7 +365,7 @@ impl Stream {
         }
         if let Some((host, cluster)) = self.router.host_and_cluster() {
             cluster.on_host_response(host, status);
-            cluster.put_outlier_code(host, self.outlier_code(status));
+            note_answer(cluster, host, &self.response.headers, self.is_grpc);
         }
         self.tell_answer(now);
         if let Some(time) = &mut self.router.try_time {

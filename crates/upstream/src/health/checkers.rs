@@ -14,21 +14,33 @@ use super::session::{Change, Session, random_below};
 use super::{Check, Failure, Finding, Settings};
 use crate::host::{HealthFlags, Host};
 use crate::host_set::PrioritySet;
-use crate::stats::{HealthCheckStats as S, RedisHealthCheckStats};
+use crate::stats::{HealthCheckStats as S, HealthCheckTotalStats as Total, RedisHealthCheckStats};
 
 /// Which hosts are asked, and what was found. Dropping it ends all questions.
 #[derive(Debug)]
 pub(crate) struct Checkers {
     settings: Arc<[Settings]>,
-    stats: Arc<Group>,
-    /// With a Redis check.
-    redis: Option<Arc<Group>>,
+    stats: CheckStats,
     /// Whose hosts these are, for events.
     cluster: Arc<str>,
     serial: u64,
     /// By the host's place in memory, which `Checked` keeps.
     hosts: HashMap<usize, Checked>,
-    tally: Tally,
+    /// One for each check.
+    tallies: Box<[Tally]>,
+    /// Hosts, rather than sessions: one is healthy that all checks find healthy.
+    total: Tally,
+}
+
+/// `cluster.<name>.health_check.`
+#[derive(Debug)]
+pub(crate) struct CheckStats {
+    /// One for each check.
+    pub(crate) checks: Box<[Arc<Group>]>,
+    /// With several checks.
+    pub(crate) total: Option<Arc<Group>>,
+    /// With a Redis check.
+    pub(crate) redis: Option<Arc<Group>>,
 }
 
 /// How many sessions are how: kept up with each finding, for there may be very many of them.
@@ -40,6 +52,16 @@ struct Tally {
 }
 
 impl Tally {
+    /// A host, as its checks have found it together.
+    fn of_host(checked: &Checked) -> Self {
+        let any = |is: fn(&Session) -> bool| checked.sessions.iter().any(is);
+        Self {
+            waiting: usize::from(any(|session| !session.has_begun())),
+            healthy: usize::from(!any(|session| session.failed)),
+            degraded: usize::from(any(|session| session.degraded)),
+        }
+    }
+
     fn of<'a>(sessions: impl IntoIterator<Item = &'a Session>) -> Self {
         let mut tally = Self::default();
         for session in sessions {
@@ -93,19 +115,18 @@ fn key(host: &Arc<Host>) -> usize {
 impl Checkers {
     pub(crate) fn new(
         settings: Arc<[Settings]>,
-        stats: Arc<Group>,
-        redis: Option<Arc<Group>>,
+        stats: CheckStats,
         cluster: Arc<str>,
         serial: u64,
     ) -> Self {
         Self {
+            tallies: settings.iter().map(|_| Tally::default()).collect(),
             settings,
             stats,
-            redis,
             cluster,
             serial,
             hosts: HashMap::new(),
-            tally: Tally::default(),
+            total: Tally::default(),
         }
     }
 
@@ -116,7 +137,7 @@ impl Checkers {
 
     /// Every host was asked once: Envoy's condition for a warm cluster.
     pub(crate) fn is_ready(&self) -> bool {
-        self.tally.waiting == 0
+        self.total.waiting == 0
     }
 
     /// Asks these hosts from now on, and no others. `start` begins to ask one host one of the checks.
@@ -139,7 +160,15 @@ impl Checkers {
             });
             self.hosts.insert(key(host), checked);
         }
-        self.tally = Tally::of(self.hosts.values().flat_map(|checked| &*checked.sessions));
+        let hosts = self.hosts.values();
+        for (index, tally) in self.tallies.iter_mut().enumerate() {
+            *tally = Tally::of(hosts.clone().map(|checked| &checked.sessions[index]));
+        }
+        self.total = Tally::default();
+        for checked in hosts {
+            self.total
+                .replace(Tally::default(), Tally::of_host(checked));
+        }
         self.show();
     }
 
@@ -153,16 +182,18 @@ impl Checkers {
         used: bool,
     ) -> Option<Next> {
         let settings = self.settings.get(index)?;
-        let checked = self.hosts.get_mut(&key(host))?;
-        let session = checked.sessions.get_mut(index)?;
-        self.stats.inc(S::ATTEMPT);
+        if !self.hosts.contains_key(&key(host)) {
+            return None;
+        }
+        let stats = &self.stats.checks[index];
+        stats.inc(S::ATTEMPT);
         let healthy = match finding {
             Finding::Healthy { .. } => {
-                self.stats.inc(S::SUCCESS);
+                stats.inc(S::SUCCESS);
                 true
             }
             Finding::Unhealthy(failure) => {
-                count_failure(&self.stats, failure);
+                count_failure(stats, failure);
                 false
             }
         };
@@ -170,55 +201,73 @@ impl Checkers {
             (Check::Http(check), _) => {
                 if let Some(service) = &check.service {
                     let verified = service.verified.swap(0, Relaxed);
-                    self.stats.add(S::VERIFY_CLUSTER, verified);
+                    stats.add(S::VERIFY_CLUSTER, verified);
                 }
             }
             (Check::Redis(check), Finding::Unhealthy(Failure::Active { .. }))
                 if !check.key.is_empty() =>
             {
-                if let Some(redis) = &self.redis {
+                if let Some(redis) = &self.stats.redis {
                     redis.inc(RedisHealthCheckStats::EXISTS_FAILURE);
                 }
             }
             _ => {}
         }
-        let before = Tally::of([&*session]);
-        let change = note(session, finding, settings, &self.cluster, host);
-        self.tally.replace(before, Tally::of([&*session]));
-        let wait = session.interval(healthy, change, used, settings);
         let flags = host.health_flags();
-        checked.set_flags(finding);
+        let change = self.note(host, index, finding)?;
+        let checked = self.hosts.get(&key(host))?;
+        let wait = checked.sessions[index].interval(healthy, change, used, &self.settings[index]);
         let changed = change == Change::Changed || host.health_flags() != flags;
-        if changed {
-            self.show();
-        }
         Some(Next { changed, wait })
     }
 
-    /// A host says in the answer to a request that it fails: all its checks have found that. Whether flags have changed.
+    /// A host says in the answer to a request that it fails: its last check has found that, as in Envoy. Whether flags have
+    /// changed.
     pub(crate) fn on_immediate_failure(&mut self, host: &Arc<Host>) -> bool {
-        let Some(checked) = self.hosts.get_mut(&key(host)) else {
+        let flags = host.health_flags();
+        let Some(index) = self.settings.len().checked_sub(1) else {
             return false;
         };
-        let finding = Finding::Unhealthy(Failure::Passive);
-        let before = Tally::of(&checked.sessions);
-        for (session, settings) in checked.sessions.iter_mut().zip(&*self.settings) {
-            note(session, finding, settings, &self.cluster, host);
+        if self
+            .note(host, index, Finding::Unhealthy(Failure::Passive))
+            .is_none()
+        {
+            return false;
         }
-        self.tally.replace(before, Tally::of(&checked.sessions));
-        let flags = host.health_flags();
-        checked.set_flags(finding);
         host.set_health_flags(HealthFlags::EXCLUDED_VIA_IMMEDIATE_HC_FAIL);
-        count_failure(&self.stats, Failure::Passive);
-        self.show();
+        count_failure(&self.stats.checks[index], Failure::Passive);
         host.health_flags() != flags
+    }
+
+    /// Lets the session of check number `index` count a finding, with everything that follows for the host; `None` when it is
+    /// not asked.
+    fn note(&mut self, host: &Arc<Host>, index: usize, finding: Finding) -> Option<Change> {
+        let checked = self.hosts.get_mut(&key(host))?;
+        let total = Tally::of_host(checked);
+        let session = checked.sessions.get_mut(index)?;
+        let before = Tally::of([&*session]);
+        let settings = &self.settings[index];
+        let change = note(session, finding, settings, &self.cluster, host);
+        let after = Tally::of([&*session]);
+        self.tallies[index].replace(before, after);
+        self.total.replace(total, Tally::of_host(checked));
+        checked.set_flags(finding);
+        if before != after {
+            self.show();
+        }
+        Some(change)
     }
 
     /// Sets the gauges.
     fn show(&self) {
-        let stats = &self.stats;
-        stats.gauge_set(S::HEALTHY, self.tally.healthy as u64);
-        stats.gauge_set(S::DEGRADED, self.tally.degraded as u64);
+        for (stats, tally) in self.stats.checks.iter().zip(&self.tallies) {
+            stats.gauge_set(S::HEALTHY, tally.healthy as u64);
+            stats.gauge_set(S::DEGRADED, tally.degraded as u64);
+        }
+        if let Some(stats) = &self.stats.total {
+            stats.gauge_set(Total::HEALTHY, self.total.healthy as u64);
+            stats.gauge_set(Total::DEGRADED, self.total.degraded as u64);
+        }
     }
 }
 
@@ -288,26 +337,37 @@ impl Checked {
             host.set_healthy_since(clock::now());
         }
         set(HealthFlags::DEGRADED_ACTIVE_HC, degraded);
+        let timed_out = self.sessions.iter().any(|session| session.timed_out);
+        set(HealthFlags::ACTIVE_HC_TIMEOUT, timed_out);
         host.clear_health_flags(HealthFlags::PENDING_ACTIVE_HC);
         match finding {
-            Finding::Unhealthy(failure) => {
-                set(HealthFlags::ACTIVE_HC_TIMEOUT, failure == Failure::Timeout);
-                if matches!(failure, Failure::Active { excluded: true, .. }) {
-                    host.set_health_flags(HealthFlags::EXCLUDED_VIA_IMMEDIATE_HC_FAIL);
-                }
+            // One of several checks cannot exclude a host, as in Envoy.
+            Finding::Unhealthy(Failure::Active { excluded: true, .. })
+                if self.sessions.len() == 1 =>
+            {
+                host.set_health_flags(HealthFlags::EXCLUDED_VIA_IMMEDIATE_HC_FAIL);
             }
             Finding::Healthy { .. } if !failed => {
-                host.clear_health_flags(
-                    HealthFlags::ACTIVE_HC_TIMEOUT
-                        .with(HealthFlags::EXCLUDED_VIA_IMMEDIATE_HC_FAIL),
-                );
+                host.clear_health_flags(HealthFlags::EXCLUDED_VIA_IMMEDIATE_HC_FAIL);
             }
-            Finding::Healthy { .. } => {}
+            _ => {}
         }
     }
 }
 
-/// How long to wait before a host is asked for the first time.
-pub(crate) fn initial_wait(settings: &Settings) -> Duration {
-    random_below(settings.initial_jitter)
+/// Asks a host after `initial_jitter`, and then as often as `report`, which learns what was found, wants it.
+/// `asker` is what `ask` needs, and gives back.
+pub(crate) async fn ask_again<A, F: Future<Output = (A, Finding)>>(
+    initial_jitter: Duration,
+    mut asker: A,
+    ask: impl Fn(A) -> F,
+    mut report: impl FnMut(Finding) -> Option<Duration>,
+) {
+    let mut wait = Some(random_below(initial_jitter));
+    while let Some(time) = wait {
+        tokio::time::sleep(time).await;
+        let (again, finding) = ask(asker).await;
+        asker = again;
+        wait = report(finding);
+    }
 }

@@ -98,22 +98,23 @@ impl HttpCheck {
     fn judge(&self, answer: &Answer) -> Finding {
         let status = answer.headers.status().unwrap_or(0);
         let has = |name| answer.headers.contains(name);
-        let failure = |retriable| {
+        let failure = |retriable, excluded| {
             Finding::Unhealthy(Failure::Active {
                 retriable,
-                excluded: has(Known::XEnvoyImmediateHealthCheckFail),
+                excluded,
                 status,
             })
         };
         if !self.expected.contains(status) {
-            return failure(self.retriable.contains(status));
+            let excluded = has(Known::XEnvoyImmediateHealthCheckFail);
+            return failure(self.retriable.contains(status), excluded);
         }
         if !self.receive.is_empty() && !contains(&self.receive, &answer.body) {
-            return failure(false);
+            return failure(false, false);
         }
         let service = self.service.as_ref();
         if service.is_some_and(|service| !service.is_right(&answer.headers)) {
-            return failure(false);
+            return failure(false, false);
         }
         Finding::Healthy {
             degraded: has(Known::XEnvoyDegraded),

@@ -13,15 +13,17 @@ mod probe;
 mod redis;
 mod session;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod tcp;
 mod udp;
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::host::{HealthFlags, Host};
+use crate::host::Host;
 
-pub(crate) use checkers::{Checkers, initial_wait};
+pub(crate) use checkers::{CheckStats, Checkers, ask_again};
 pub(crate) use events::EventLog;
 pub(crate) use grpc::GrpcCheck;
 pub(crate) use http::{HttpCheck, HttpCodec, ServiceName, StatusRanges};
@@ -47,12 +49,9 @@ impl ImmediateFailures {
         Self(Arc::new(tell))
     }
 
+    /// Of each such answer, since each counts as a failure.
     pub(crate) fn tell(&self, host: &Arc<Host>) {
-        // Once is enough: every answer of such a host says so.
-        let known = HealthFlags::EXCLUDED_VIA_IMMEDIATE_HC_FAIL;
-        if !host.health_flags().intersects(known) {
-            (self.0)(host.clone());
-        }
+        (self.0)(host.clone());
     }
 }
 

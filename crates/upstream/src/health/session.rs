@@ -12,6 +12,8 @@ pub(super) struct Session {
     /// The host is not well.
     pub(super) failed: bool,
     pub(super) degraded: bool,
+    /// It is not well, and the last question was not answered in time.
+    pub(super) timed_out: bool,
     /// Good findings in a row while it is not well, and bad ones while it is.
     in_a_row: u32,
 }
@@ -32,6 +34,7 @@ impl Session {
             first: true,
             failed: true,
             degraded: false,
+            timed_out: false,
             in_a_row: 0,
         }
     }
@@ -53,6 +56,7 @@ impl Session {
                     // The first finding counts at once, so that start-up is quick.
                     if first || self.in_a_row >= settings.healthy_threshold {
                         self.failed = false;
+                        self.timed_out = false;
                         self.in_a_row = 0;
                         change = Change::Changed;
                     } else {
@@ -67,24 +71,30 @@ impl Session {
                 change
             }
             Finding::Unhealthy(failure) => {
-                if self.failed {
-                    self.in_a_row = 0;
-                    return Change::None;
-                }
-                self.in_a_row += 1;
-                let counts_at_once = match failure {
-                    Failure::Active { retriable, .. } => !retriable,
-                    Failure::Passive => true,
-                    Failure::Network | Failure::Timeout => false,
-                };
-                if !counts_at_once && self.in_a_row < settings.unhealthy_threshold {
-                    return Change::Pending;
-                }
-                self.failed = true;
-                self.in_a_row = 0;
-                Change::Changed
+                let change = self.on_failure(failure, settings);
+                self.timed_out = self.failed && failure == Failure::Timeout;
+                change
             }
         }
+    }
+
+    fn on_failure(&mut self, failure: Failure, settings: &Settings) -> Change {
+        if self.failed {
+            self.in_a_row = 0;
+            return Change::None;
+        }
+        self.in_a_row += 1;
+        let counts_at_once = match failure {
+            Failure::Active { retriable, .. } => !retriable,
+            Failure::Passive => true,
+            Failure::Network | Failure::Timeout => false,
+        };
+        if !counts_at_once && self.in_a_row < settings.unhealthy_threshold {
+            return Change::Pending;
+        }
+        self.failed = true;
+        self.in_a_row = 0;
+        Change::Changed
     }
 
     /// When to ask again. `used`: the cluster has had a connection.
@@ -132,6 +142,7 @@ mod tests {
     fn settings() -> Settings {
         let seconds = Duration::from_secs;
         Settings {
+            name: String::new(),
             timeout: seconds(1),
             interval: seconds(10),
             initial_jitter: Duration::ZERO,

@@ -9,6 +9,8 @@ use super::{EventLog, GrpcCheck, HttpCheck, RedisCheck, TcpCheck, UdpCheck};
 /// How often is asked, and how many answers count.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// Tells several checks of a cluster apart, in the names of stats; may be empty when there is only one.
+    pub(crate) name: String,
     pub(crate) timeout: Duration,
     pub(crate) interval: Duration,
     pub(crate) initial_jitter: Duration,

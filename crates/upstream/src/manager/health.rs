@@ -11,12 +11,12 @@ use tokio::task::AbortHandle;
 
 use super::{ClusterManager, Entry, Version};
 use crate::health::{
-    Check, Checkers, Finding, ImmediateFailures, Probe, Settings, Target, initial_wait,
+    Check, CheckStats, Checkers, Finding, ImmediateFailures, Probe, Settings, Target, ask_again,
 };
 use crate::host::{HealthFlags, Host};
 use crate::host_set::PrioritySet;
 use crate::info::ClusterInfo;
-use crate::stats::{ClusterStats, HealthCheckStats, RedisHealthCheckStats};
+use crate::stats::{ClusterStats, HealthCheckStats, HealthCheckTotalStats, RedisHealthCheckStats};
 
 impl ClusterManager {
     /// `None` without health checks, or without a runtime (validation).
@@ -29,23 +29,28 @@ impl ClusterManager {
         if settings.is_empty() || tokio::runtime::Handle::try_current().is_err() {
             return None;
         }
+        let store = &self.server.stats;
         let prefix = format!("cluster.{}.health_check", info.observability_name);
-        let stats = self.server.stats.group(prefix, HealthCheckStats::SCHEMA);
+        let check = |settings: &Settings| {
+            let prefix = match settings.name.as_str() {
+                "" => prefix.clone(),
+                name => format!("{prefix}.name.{name}"),
+            };
+            store.group(prefix, HealthCheckStats::SCHEMA)
+        };
         let is_redis = |settings: &Settings| matches!(settings.check, Check::Redis(_));
-        let redis = settings.iter().any(is_redis).then(|| {
-            let prefix = format!("{}.redis", stats.prefix());
-            self.server
-                .stats
-                .group(prefix, RedisHealthCheckStats::SCHEMA)
-        });
+        let stats = CheckStats {
+            checks: settings.iter().map(check).collect(),
+            total: (settings.len() > 1)
+                .then(|| store.group(prefix.clone(), HealthCheckTotalStats::SCHEMA)),
+            redis: settings.iter().any(is_redis).then(|| {
+                let prefix = format!("{prefix}.redis");
+                store.group(prefix, RedisHealthCheckStats::SCHEMA)
+            }),
+        };
         let cluster = info.name.clone();
-        Some(Box::new(Checkers::new(
-            settings.into(),
-            stats,
-            redis,
-            cluster,
-            serial,
-        )))
+        let checkers = Checkers::new(settings.into(), stats, cluster, serial);
+        Some(Box::new(checkers))
     }
 
     pub(super) fn immediate_failures(&self, id: ClusterId) -> ImmediateFailures {
@@ -97,20 +102,16 @@ impl ClusterManager {
         settings: Settings,
     ) -> AbortHandle {
         let (manager, id, host) = (self.this.clone(), info.id, host.clone());
-        let mut probe = Probe::new(target(info, &host, &settings));
-        let task = async move {
-            tokio::time::sleep(initial_wait(&settings)).await;
-            loop {
-                let finding = probe.ask(&settings).await;
-                let Some(manager) = manager.upgrade() else {
-                    return;
-                };
-                let wait = manager.on_health_finding(id, serial, &host, index, finding);
-                drop(manager);
-                let Some(wait) = wait else { return };
-                tokio::time::sleep(wait).await;
-            }
+        let probe = Probe::new(target(info, &host, &settings));
+        let ask = |(mut probe, settings): (Probe, Settings)| async move {
+            let finding = probe.ask(&settings).await;
+            ((probe, settings), finding)
         };
+        let report = move |finding| {
+            let manager = manager.upgrade()?;
+            manager.on_health_finding(id, serial, &host, index, finding)
+        };
+        let task = ask_again(settings.initial_jitter, (probe, settings), ask, report);
         tokio::spawn(task).abort_handle()
     }
 

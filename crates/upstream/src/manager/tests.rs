@@ -18,7 +18,7 @@ use nuncio_config::api::core::HealthStatus;
 use nuncio_config::api::protobuf::UInt32Value;
 
 use nuncio_config::api::cluster::Cluster;
-use prost::Message;
+use nuncio_config::decode_cluster;
 
 use super::*;
 use crate::breaker::Priority;

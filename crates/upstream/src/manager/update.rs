@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use nuncio_config::ConfigError;
 use nuncio_config::api::cluster::Cluster;
+use nuncio_config::{ConfigError, decode_cluster, encode_cluster};
 use nuncio_sdk::ClusterId;
-use prost::Message;
 
 use super::build::{Made, connection_hash};
 use super::{ClusterManager, Entry, InitPhase, InitStage, Origin, State};
@@ -26,7 +25,7 @@ impl ClusterManager {
         if self.is_unchanged(&cluster, origin) {
             return Ok(false);
         }
-        let config: Arc<[u8]> = cluster.encode_to_vec().into();
+        let config: Arc<[u8]> = encode_cluster(&cluster).into();
         let connection_hash = connection_hash(&cluster);
         let mut spec = convert::compile(cluster, &self.parts)?;
         let forward_proxy = match spec.forward_proxy.take() {
@@ -153,7 +152,7 @@ impl ClusterManager {
             newest.config.clone()
         };
         // Compared as messages: maps have no fixed order on the wire.
-        Cluster::decode(&*config).is_ok_and(|old| old == *cluster)
+        decode_cluster(&config).is_ok_and(|old| old == *cluster)
     }
 
     /// The warming version takes the place of the active one.

@@ -9,6 +9,8 @@ mod event_log;
 mod monitor;
 mod overrides;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod sweep;
 #[cfg(test)]
 mod tests;

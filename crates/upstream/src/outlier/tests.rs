@@ -14,13 +14,13 @@ use crate::stats::OutlierStats as S;
 type Reports = Vec<(Arc<Host>, Ejection)>;
 
 /// A detector, its hosts, and what workers have reported.
-struct Bench {
-    detector: Detector,
-    hosts: PrioritySet,
+pub(super) struct Bench {
+    pub(super) detector: Detector,
+    pub(super) hosts: PrioritySet,
     reports: Arc<Mutex<Reports>>,
     lines: Arc<Lines>,
-    stats: Arc<nuncio_stats::Group>,
-    now: Instant,
+    pub(super) stats: Arc<nuncio_stats::Group>,
+    pub(super) now: Instant,
     _store: Store,
 }
 
@@ -34,7 +34,7 @@ impl OutlierEventLog for Lines {
 }
 
 impl Bench {
-    fn new(count: u16, settings: Settings) -> Self {
+    pub(super) fn new(count: u16, settings: Settings) -> Self {
         let hosts: Vec<Arc<Host>> = (1..=count)
             .map(|port| crate::testing::host(port, 1, HealthFlags::NONE))
             .collect();
@@ -76,7 +76,7 @@ impl Bench {
     }
 
     /// Lets the main thread take what was reported; whether health has changed.
-    fn run_reports(&self) -> bool {
+    pub(super) fn run_reports(&self) -> bool {
         let reports = std::mem::take(&mut *self.reports.lock().unwrap());
         let mut changed = false;
         for (host, ejection) in reports {
@@ -87,7 +87,7 @@ impl Bench {
         changed
     }
 
-    fn pass(&mut self, seconds: u64) -> bool {
+    pub(super) fn pass(&mut self, seconds: u64) -> bool {
         self.now += Duration::from_secs(seconds);
         self.detector.sweep(&self.hosts, self.now)
     }

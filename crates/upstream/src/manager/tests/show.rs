@@ -79,7 +79,7 @@ fn a_dump_has_the_messages_as_they_came() {
     let dump = manager.config_dump();
     assert_eq!(&*dump.version_info, "7");
     assert_eq!(
-        Cluster::decode(&*dump.static_clusters[0].config),
+        decode_cluster(&dump.static_clusters[0].config),
         Ok(message)
     );
     assert_eq!(&*dump.dynamic_active_clusters[0].version_info, "v1");
