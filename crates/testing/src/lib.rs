@@ -57,3 +57,25 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(2));
     }
 }
+
+/// Waits until what `read` tells, which grows from 0, does not grow any more: it stays the same for longer than a process that has
+/// something to do is kept from it, even on a busy machine.
+///
+/// # Panics
+/// When it goes on for longer than [`BOUND`].
+#[track_caller]
+pub fn until_still(what: &str, mut read: impl FnMut() -> u64) -> u64 {
+    const LOOKS: u32 = 4;
+    let (mut last, mut same) = (0, 0);
+    until(what, || {
+        std::thread::sleep(Duration::from_millis(50));
+        let now = read();
+        same = match now == last && now > 0 {
+            true => same + 1,
+            false => 0,
+        };
+        last = now;
+        same == LOOKS
+    });
+    last
+}

@@ -4,7 +4,7 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use nuncio_testing::{Body, Client, Cluster, Config, Origin, Proxy, until};
+use nuncio_testing::{Body, Client, Cluster, Config, Origin, Proxy, until, until_still};
 
 use crate::{start, start_one_worker};
 
@@ -77,12 +77,8 @@ fn a_large_response_waits_for_its_reader() {
         let mut client = proxy.client();
         client.send(Client::get_bytes("/")).unwrap();
         // The reader starts when nothing moves any more: sockets and buffers are full.
-        let flushed = || proxy.stat("cluster.origin.upstream_cx_rx_bytes_total");
-        let mut last = flushed();
-        until("a full pipe", || {
-            thread::sleep(Duration::from_millis(100));
-            let now = flushed();
-            std::mem::replace(&mut last, now) == now && now > 0
+        let last = until_still("a full pipe", || {
+            proxy.stat("cluster.origin.upstream_cx_rx_bytes_total")
         });
         assert!(last < LARGE as u64, "everything was read: {last}");
         assert_eq!(origin.running(), 1);
@@ -184,12 +180,8 @@ fn a_large_upload_waits_for_a_slow_upstream() {
             sent += now.len();
         }
     });
-    let taken = || proxy.stat("cluster.origin.upstream_cx_tx_bytes_total");
-    let mut last = taken();
-    until("a full pipe", || {
-        thread::sleep(Duration::from_millis(100));
-        let now = taken();
-        std::mem::replace(&mut last, now) == now && now > 0
+    let last = until_still("a full pipe", || {
+        proxy.stat("cluster.origin.upstream_cx_tx_bytes_total")
     });
     assert!(last < LARGE as u64 && !sender.is_finished());
     assert!(proxy.resident_kib() < before + GROWTH_KIB);

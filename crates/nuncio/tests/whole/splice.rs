@@ -1,9 +1,9 @@
 //! Large bodies that cross the proxy through pipes: byte-exact, bounded, counted, whatever client and upstream do.
 
-use std::thread;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-use nuncio_testing::{Client, Config, Origin, Peer, Proxy, until};
+use nuncio_testing::{BOUND, Client, Config, Origin, Peer, Proxy, until, until_still};
 
 use crate::start_one_worker;
 
@@ -65,14 +65,9 @@ fn origin() -> Origin {
 
 /// Waits until nothing moves any more: sockets, and the pipe between them, are full.
 fn until_full(proxy: &Proxy) -> u64 {
-    let received = || proxy.stat("cluster.origin.upstream_cx_rx_bytes_total");
-    let mut last = received();
-    until("full sockets", || {
-        thread::sleep(Duration::from_millis(100));
-        let now = received();
-        std::mem::replace(&mut last, now) == now && now > 0
-    });
-    last
+    until_still("full sockets", || {
+        proxy.stat("cluster.origin.upstream_cx_rx_bytes_total")
+    })
 }
 
 /// One worker before this origin.
@@ -201,6 +196,8 @@ fn a_client_that_leaves_ends_the_transfer() {
 fn an_upstream_that_truncates_cuts_the_response_where_it_was_cut() {
     const SENT: usize = 5 * MIB + 77;
     for reset in [false, true] {
+        let (arrived, has_arrived) = mpsc::channel();
+        let has_arrived = Mutex::new(has_arrived);
         let origin = Origin::start(move |peer, _| {
             peer.request()?;
             peer.send(format!(
@@ -208,8 +205,8 @@ fn an_upstream_that_truncates_cuts_the_response_where_it_was_cut() {
             ))?;
             send_body(peer, SENT)?;
             if reset {
-                // What was sent is on its way; the reset must not overtake it.
-                thread::sleep(Duration::from_millis(300));
+                // It must not overtake what was sent.
+                let _ = has_arrived.lock().unwrap().recv_timeout(BOUND);
                 peer.reset();
             }
             Ok(())
@@ -219,6 +216,7 @@ fn an_upstream_that_truncates_cuts_the_response_where_it_was_cut() {
         client.send(Client::get_bytes("/cut")).unwrap();
         assert_eq!(client.head().unwrap().status(), 200);
         expect_body(&mut client, SENT);
+        arrived.send(()).unwrap();
         assert!(client.closed().is_empty(), "nothing more, and the end");
         // As when the bytes are looked at, and as in Envoy.
         assert!(proxy.wait_for_lines(1)[0].starts_with("GET /cut 200 UPE "));

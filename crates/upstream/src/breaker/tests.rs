@@ -4,6 +4,7 @@ use std::thread;
 use nuncio_stats::Store;
 
 use super::*;
+use crate::testing::{below, seeded};
 
 fn breakers(thresholds: Thresholds) -> (Store, Arc<Group>, Arc<Breakers>) {
     let store = Store::new(1);
@@ -157,6 +158,52 @@ fn a_retry_budget_grows_with_the_requests() {
         unreachable!("nothing is tracked")
     });
     assert_eq!(plain.max(P, retries), 3);
+}
+
+/// Requests, waiting ones and retries come and go; `NUNCIO_SEED` chooses one run, which a failure names.
+#[test]
+fn retries_stay_within_their_budget_whatever_comes_and_goes() {
+    seeded(100, |random, seed| {
+        let percent = below(&random, 101) as u32;
+        let min_concurrency = below(&random, 6) as u32;
+        let max_retries = below(&random, 6) as u32;
+        let with_budget = below(&random, 4) != 0;
+        let (_store, group, breakers) = breakers(Thresholds {
+            max_requests: 40,
+            max_pending_requests: 20,
+            max_retries,
+            retry_budget: with_budget.then_some(RetryBudget {
+                budget: percent * RetryBudget::PERCENT,
+                min_concurrency,
+            }),
+            ..Default::default()
+        });
+        let gauges = gauges(&group, &breakers);
+        let kinds = [R, Resource::Pending, Resource::Retries];
+        let mut used = [0u32; 3];
+        for step in 0..2000 {
+            let kind = below(&random, 3) as usize;
+            let limit = match (kind, with_budget) {
+                (0, _) => 40,
+                (1, _) => 20,
+                (_, true) => ((used[0] + used[1]) * percent / 100).max(min_concurrency),
+                (_, false) => max_retries,
+            };
+            let what = format!("seed {seed}, step {step}: {:?} {used:?}", kinds[kind]);
+            assert_eq!(breakers.max(P, kinds[kind]), limit, "{what}");
+            assert_eq!(breakers.used(P, kinds[kind]), used[kind], "{what}");
+            let room = used[kind] < limit;
+            assert_eq!(breakers.can_take(P, kinds[kind]), room, "{what}");
+            if below(&random, 5) < 3 {
+                let taken = breakers.try_take(P, kinds[kind], &gauges);
+                assert_eq!(taken, room, "{what}");
+                used[kind] += u32::from(taken);
+            } else if used[kind] > 0 {
+                breakers.give_back(P, kinds[kind], &gauges);
+                used[kind] -= 1;
+            }
+        }
+    });
 }
 
 #[test]

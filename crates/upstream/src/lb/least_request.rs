@@ -1,13 +1,13 @@
 //! `LEAST_REQUEST`: the host with the fewest requests in flight, of some or of all; by weight where weights differ
 //! (Envoy's `LeastRequestLoadBalancer`). Requests in flight are counted over all workers.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::sources::{LocalityOptions, Sources};
+use super::in_list::{self, InList};
+use super::sources::LocalityOptions;
 use super::weighted::{Growing, Newcomers, Schedules, SlowStart};
-use super::{LbContext, LbEnv, LbPolicy, LoadBalancer, choose_untried, is_equal};
+use super::{LbEnv, LbPolicy, LoadBalancer, is_equal};
 use crate::host::Host;
 use crate::host_list::HostList;
 use crate::host_set::PrioritySet;
@@ -52,13 +52,13 @@ impl LbPolicy for LeastRequest {
     }
 
     fn build(self: Arc<Self>, _: &Random) -> Box<dyn LoadBalancer> {
-        Box::new(Balancer {
+        let choice = Choice {
             selection: self.selection,
             bias: self.active_request_bias,
-            sources: Sources::new(self.localities),
             newcomers: Newcomers::new(self.slow_start),
             schedules: Schedules::default(),
-        })
+        };
+        in_list::balancer(self.localities, choice)
     }
 
     fn same_as(&self, other: &dyn LbPolicy) -> bool {
@@ -66,32 +66,40 @@ impl LbPolicy for LeastRequest {
     }
 }
 
-struct Balancer {
+struct Choice {
     selection: Selection,
     bias: f64,
-    sources: Sources,
     newcomers: Newcomers,
     schedules: Schedules,
 }
 
-impl LoadBalancer for Balancer {
+impl InList for Choice {
     fn choose<'a>(
         &mut self,
+        list: &'a HostList,
         hosts: &'a Arc<PrioritySet>,
-        cx: &LbContext<'_>,
         env: &LbEnv,
-    ) -> Option<Cow<'a, Arc<Host>>> {
-        choose_untried(cx, |_| self.choose_once(hosts, cx, env))
+    ) -> Option<&'a Arc<Host>> {
+        let growing = self.newcomers.now(hosts);
+        if growing.is_none() && list.is_even() {
+            return match self.selection {
+                Selection::Choices(count) => of_some(list, count, env),
+                Selection::FullScan => of_all(list, env),
+            };
+        }
+        let weight = weight(self.bias, growing);
+        self.schedules.pick(hosts, list, env, weight)
     }
 
     /// Known where turns are taken by weight; who is the least busy of some will be seen when it is asked, as in Envoy.
     fn peek<'a>(
         &mut self,
+        list: impl FnOnce() -> Option<&'a HostList>,
         hosts: &'a Arc<PrioritySet>,
         ahead: usize,
         env: &LbEnv,
     ) -> Option<&'a Arc<Host>> {
-        let list = self.sources.choose(hosts, env)?;
+        let list = list()?;
         let growing = self.newcomers.now(hosts);
         if growing.is_none() && list.is_even() {
             return None;
@@ -107,26 +115,6 @@ fn weight(bias: f64, growing: Option<Growing>) -> impl Fn(&Host) -> f64 {
         let busy = (f64::from(active(host)) + 1.0).powf(bias);
         let factor = growing.map_or(1.0, |growing| growing.factor(host));
         (f64::from(host.weight()) / busy * factor).max(f64::MIN_POSITIVE)
-    }
-}
-
-impl Balancer {
-    fn choose_once<'a>(
-        &mut self,
-        hosts: &'a Arc<PrioritySet>,
-        cx: &LbContext<'_>,
-        env: &LbEnv,
-    ) -> Option<&'a Arc<Host>> {
-        let list = self.sources.choose_by(hosts, cx.loads(hosts), env)?;
-        let growing = self.newcomers.now(hosts);
-        if growing.is_none() && list.is_even() {
-            return match self.selection {
-                Selection::Choices(count) => of_some(list, count, env),
-                Selection::FullScan => of_all(list, env),
-            };
-        }
-        let weight = weight(self.bias, growing);
-        self.schedules.pick(hosts, list, env, weight)
     }
 }
 

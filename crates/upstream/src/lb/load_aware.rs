@@ -15,6 +15,7 @@ use nuncio_route::HashPolicy;
 use nuncio_stats::Group;
 use tokio::time::Instant;
 
+use super::children::Children;
 use super::feedback::{Answered, Learner, Wanted};
 use super::{LbContext, LbEnv, LbPolicy, LoadBalancer};
 use crate::host::{Host, Locality};
@@ -300,8 +301,8 @@ impl Place {
 /// One worker's balancers.
 struct Balancer {
     policy: Arc<LoadAwareLocality>,
-    /// By priority and place; each made when first needed.
-    children: Vec<Vec<Option<Box<dyn LoadBalancer>>>>,
+    /// By priority, then by place.
+    children: Vec<Children>,
 }
 
 impl LoadBalancer for Balancer {
@@ -323,15 +324,10 @@ impl LoadBalancer for Balancer {
                 false => S::LB_ZONE_ROUTING_CROSS_ZONE,
             });
         }
-        let policy = &self.policy.child;
         if self.children.len() <= priority {
-            self.children.resize_with(priority + 1, Vec::new);
+            self.children.resize_with(priority + 1, Children::default);
         }
-        let children = &mut self.children[priority];
-        if children.len() <= at {
-            children.resize_with(at + 1, || None);
-        }
-        let child = children[at].get_or_insert_with(|| policy.clone().build(&env.random));
+        let child = self.children[priority].of(at, &self.policy.child, env);
         child.choose(&of_priority[at].hosts, cx, env)
     }
 }

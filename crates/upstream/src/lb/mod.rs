@@ -9,11 +9,13 @@
 //! * `weighted`: taking turns on a list, by weight, with slow start;
 //! * one module per policy.
 
+mod children;
 pub mod client_side;
 pub mod edf;
 mod feedback;
 pub mod forward_proxy;
 pub mod hashing;
+mod in_list;
 pub mod least_request;
 pub mod listed_hosts;
 pub mod load_aware;

@@ -2,7 +2,6 @@
 //! moving average that follows peaks at once, times the requests that it has and this one (Finagle's "peak EWMA", with the
 //! configuration of Envoy's contrib extension). All workers measure together.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -10,9 +9,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::feedback::{Answered, Learner, Wanted};
-use super::sources::{LocalityOptions, Sources};
-use super::{LbContext, LbEnv, LbPolicy, LoadBalancer, choose_untried, is_equal};
+use super::in_list::{self, InList};
+use super::sources::LocalityOptions;
+use super::{LbEnv, LbPolicy, LoadBalancer, is_equal};
 use crate::host::{Host, milliseconds};
+use crate::host_list::HostList;
 use crate::host_set::PrioritySet;
 use crate::random::Random;
 
@@ -43,10 +44,7 @@ impl LbPolicy for PeakEwma {
     }
 
     fn build(self: Arc<Self>, _: &Random) -> Box<dyn LoadBalancer> {
-        Box::new(Balancer {
-            policy: *self,
-            sources: Sources::new(LocalityOptions::default()),
-        })
+        in_list::balancer(LocalityOptions::default(), *self)
     }
 
     fn same_as(&self, other: &dyn LbPolicy) -> bool {
@@ -87,30 +85,13 @@ impl PeakEwma {
     }
 }
 
-struct Balancer {
-    policy: PeakEwma,
-    sources: Sources,
-}
-
-impl LoadBalancer for Balancer {
+impl InList for PeakEwma {
     fn choose<'a>(
         &mut self,
-        hosts: &'a Arc<PrioritySet>,
-        cx: &LbContext<'_>,
-        env: &LbEnv,
-    ) -> Option<Cow<'a, Arc<Host>>> {
-        choose_untried(cx, |_| self.choose_once(hosts, cx, env))
-    }
-}
-
-impl Balancer {
-    fn choose_once<'a>(
-        &mut self,
-        hosts: &'a Arc<PrioritySet>,
-        cx: &LbContext<'_>,
+        list: &'a HostList,
+        _: &'a Arc<PrioritySet>,
         env: &LbEnv,
     ) -> Option<&'a Arc<Host>> {
-        let list = self.sources.choose_by(hosts, cx.loads(hosts), env)?;
         if list.len() < 2 {
             return list.first();
         }
@@ -122,7 +103,7 @@ impl Balancer {
         let other = &list[other + usize::from(other >= one)];
         let one = &list[one];
         let at = milliseconds(Instant::now()) as u32;
-        match self.policy.cost(other, at) < self.policy.cost(one, at) {
+        match self.cost(other, at) < self.cost(one, at) {
             true => Some(other),
             false => Some(one),
         }
@@ -135,6 +116,7 @@ mod tests {
 
     use super::*;
     use crate::host::HealthFlags;
+    use crate::lb::LbContext;
     use crate::lb::testing::{env, one_priority, picks};
     use crate::testing::{host, run_paused};
 

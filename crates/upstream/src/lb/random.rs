@@ -1,12 +1,13 @@
 //! `RANDOM`: any host. Weights of hosts do not count, as in Envoy; those of localities do.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::sources::{LocalityOptions, Sources};
-use super::{LbContext, LbEnv, LbPolicy, LoadBalancer, choose_untried, is_equal};
+use super::in_list::{self, InList};
+use super::sources::LocalityOptions;
+use super::{LbEnv, LbPolicy, LoadBalancer, is_equal};
 use crate::host::Host;
+use crate::host_list::HostList;
 use crate::host_set::PrioritySet;
 use crate::random::Random as RandomNumbers;
 
@@ -23,10 +24,7 @@ impl LbPolicy for Random {
     }
 
     fn build(self: Arc<Self>, _: &RandomNumbers) -> Box<dyn LoadBalancer> {
-        Box::new(Balancer {
-            sources: Sources::new(self.localities),
-            drawn: VecDeque::new(),
-        })
+        in_list::balancer(self.localities, Draws::default())
     }
 
     fn same_as(&self, other: &dyn LbPolicy) -> bool {
@@ -34,41 +32,37 @@ impl LbPolicy for Random {
     }
 }
 
-struct Balancer {
-    sources: Sources,
-    /// Numbers of requests to come, drawn when somebody wanted to know.
-    drawn: VecDeque<u64>,
-}
+/// Numbers of requests to come, drawn when somebody wanted to know.
+#[derive(Default)]
+struct Draws(VecDeque<u64>);
 
-impl LoadBalancer for Balancer {
+impl InList for Draws {
     fn choose<'a>(
         &mut self,
-        hosts: &'a Arc<PrioritySet>,
-        cx: &LbContext<'_>,
+        list: &'a HostList,
+        _: &'a Arc<PrioritySet>,
         env: &LbEnv,
-    ) -> Option<Cow<'a, Arc<Host>>> {
-        choose_untried(cx, |_| {
-            let list = self.sources.choose_by(hosts, cx.loads(hosts), env)?;
-            let drawn = self.drawn.pop_front();
-            let number = drawn.unwrap_or_else(|| env.random.next());
-            list.get((number % list.len().max(1) as u64) as usize)
-        })
+    ) -> Option<&'a Arc<Host>> {
+        let drawn = self.0.pop_front();
+        let number = drawn.unwrap_or_else(|| env.random.next());
+        list.get((number % list.len().max(1) as u64) as usize)
     }
 
     fn peek<'a>(
         &mut self,
-        hosts: &'a Arc<PrioritySet>,
+        list: impl FnOnce() -> Option<&'a HostList>,
+        _: &'a Arc<PrioritySet>,
         ahead: usize,
         env: &LbEnv,
     ) -> Option<&'a Arc<Host>> {
-        let list = self.sources.choose(hosts, env)?;
+        let list = list()?;
         if ahead >= list.len() {
             return None;
         }
-        while self.drawn.len() <= ahead {
-            self.drawn.push_back(env.random.next());
+        while self.0.len() <= ahead {
+            self.0.push_back(env.random.next());
         }
-        list.get((self.drawn[ahead] % list.len() as u64) as usize)
+        list.get((self.0[ahead] % list.len() as u64) as usize)
     }
 }
 
@@ -76,6 +70,7 @@ impl LoadBalancer for Balancer {
 mod tests {
     use super::*;
     use crate::host::HealthFlags;
+    use crate::lb::LbContext;
     use crate::lb::testing::{env, one_priority, picks};
     use crate::testing::{host, port};
 

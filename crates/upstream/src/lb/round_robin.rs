@@ -1,14 +1,14 @@
 //! `ROUND_ROBIN`: each host in turn, by weight where weights differ (Envoy's `RoundRobinLoadBalancer`). Unlike in Envoy
 //! all workers take turns together.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::sources::{LocalityOptions, Sources};
+use super::in_list::{self, InList};
+use super::sources::LocalityOptions;
 use super::weighted::{Newcomers, Schedules, SlowStart};
-use super::{LbContext, LbEnv, LbPolicy, LoadBalancer, choose_untried, is_equal};
+use super::{LbEnv, LbPolicy, LoadBalancer, is_equal};
 use crate::host::Host;
-use crate::host_list::Turn;
+use crate::host_list::{HostList, Turn};
 use crate::host_set::PrioritySet;
 use crate::random::Random;
 
@@ -27,11 +27,11 @@ impl LbPolicy for RoundRobin {
     }
 
     fn build(self: Arc<Self>, _: &Random) -> Box<dyn LoadBalancer> {
-        Box::new(Balancer {
-            sources: Sources::new(self.localities),
+        let turns = Turns {
             newcomers: Newcomers::new(self.slow_start),
             schedules: Schedules::default(),
-        })
+        };
+        in_list::balancer(self.localities, turns)
     }
 
     fn same_as(&self, other: &dyn LbPolicy) -> bool {
@@ -39,51 +39,19 @@ impl LbPolicy for RoundRobin {
     }
 }
 
-struct Balancer {
-    sources: Sources,
+struct Turns {
     newcomers: Newcomers,
     schedules: Schedules,
 }
 
-impl LoadBalancer for Balancer {
+impl InList for Turns {
+    #[inline]
     fn choose<'a>(
         &mut self,
+        list: &'a HostList,
         hosts: &'a Arc<PrioritySet>,
-        cx: &LbContext<'_>,
-        env: &LbEnv,
-    ) -> Option<Cow<'a, Arc<Host>>> {
-        choose_untried(cx, |_| self.choose_once(hosts, cx, env))
-    }
-
-    /// Turns are taken on the list itself, or by a schedule of this worker.
-    fn peek<'a>(
-        &mut self,
-        hosts: &'a Arc<PrioritySet>,
-        ahead: usize,
         env: &LbEnv,
     ) -> Option<&'a Arc<Host>> {
-        let list = self.sources.choose(hosts, env)?;
-        if let Some(growing) = self.newcomers.now(hosts) {
-            let weight = |host: &Host| f64::from(host.weight()) * growing.factor(host);
-            return self.schedules.peek(hosts, list, ahead, env, weight);
-        }
-        if list.is_uneven() {
-            let weight = |host: &Host| f64::from(host.weight());
-            return self.schedules.peek(hosts, list, ahead, env, weight);
-        }
-        list.peek(ahead)
-    }
-}
-
-impl Balancer {
-    #[inline]
-    fn choose_once<'a>(
-        &mut self,
-        hosts: &'a Arc<PrioritySet>,
-        cx: &LbContext<'_>,
-        env: &LbEnv,
-    ) -> Option<&'a Arc<Host>> {
-        let list = self.sources.choose_by(hosts, cx.loads(hosts), env)?;
         if let Some(growing) = self.newcomers.now(hosts) {
             let weight = |host: &Host| f64::from(host.weight()) * growing.factor(host);
             return self.schedules.pick(hosts, list, env, weight);
@@ -96,6 +64,26 @@ impl Balancer {
                 self.schedules.pick(hosts, list, env, weight)
             }
         }
+    }
+
+    /// Turns are taken on the list itself, or by a schedule of this worker.
+    fn peek<'a>(
+        &mut self,
+        list: impl FnOnce() -> Option<&'a HostList>,
+        hosts: &'a Arc<PrioritySet>,
+        ahead: usize,
+        env: &LbEnv,
+    ) -> Option<&'a Arc<Host>> {
+        let list = list()?;
+        if let Some(growing) = self.newcomers.now(hosts) {
+            let weight = |host: &Host| f64::from(host.weight()) * growing.factor(host);
+            return self.schedules.peek(hosts, list, ahead, env, weight);
+        }
+        if list.is_uneven() {
+            let weight = |host: &Host| f64::from(host.weight());
+            return self.schedules.peek(hosts, list, ahead, env, weight);
+        }
+        list.peek(ahead)
     }
 }
 

@@ -168,9 +168,12 @@ fn time(millis: i64) -> Option<protobuf::Duration> {
     })
 }
 
-/// Waits until the loop has heard of what the upstream did.
+/// Lets the loop turn until it has heard of what the upstream did: what one end of a connection on loopback does is known at the
+/// other one at once, but for a kernel that is busy.
 async fn settle() {
-    tokio::time::sleep(Duration::from_millis(2)).await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::host::HealthFlags;
+use crate::lb::LbContext;
 use crate::lb::testing::{env, one_priority, picks};
 use crate::testing::{host, port};
 

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::host::HealthFlags;
+use crate::lb::LbContext;
 use crate::lb::testing::{env, one_priority, picks};
 use crate::testing::{host, port};
 

@@ -10,6 +10,7 @@ use super::index::{Members, Subsets};
 use super::{Fallback, Selector, SelectorFallback, Subset};
 use crate::host::Host;
 use crate::host_set::{Derived, PrioritySet};
+use crate::lb::children::Children;
 use crate::lb::{LbContext, LbEnv, LbPolicy as _, LoadBalancer};
 use crate::stats::ClusterStats as S;
 
@@ -22,8 +23,8 @@ pub(super) struct Balancer {
     policy: Arc<Subset>,
     /// What `children` belong to.
     derived: Option<Derived>,
-    /// By number of the subset; each made when first needed.
-    children: Vec<Option<Box<dyn LoadBalancer>>>,
+    /// By number of the subset.
+    children: Children,
     /// Reused for look-ups.
     key: Vec<u8>,
 }
@@ -33,7 +34,7 @@ impl Balancer {
         Self {
             policy,
             derived: None,
-            children: Vec::new(),
+            children: Children::default(),
             key: Vec::new(),
         }
     }
@@ -188,11 +189,7 @@ impl Pick<'_> {
             Members::Hosts(hosts) => hosts,
         };
         let children = &mut self.balancer.children;
-        if children.len() <= subset {
-            children.resize_with(subset + 1, || None);
-        }
-        let child = children[subset]
-            .get_or_insert_with(|| self.policy.child.clone().build(&self.env.random));
+        let child = children.of(subset, &self.policy.child, self.env);
         child.choose(hosts, self.cx, self.env).map(Cow::into_owned)
     }
 }

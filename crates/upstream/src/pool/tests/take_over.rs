@@ -9,7 +9,11 @@ use nuncio_event::{NoObserver, Workers};
 use super::*;
 use crate::info::ClusterInfo;
 
-/// Two workers and a cluster.
+/// A cluster whose idle connections may change hands, and one whose may not.
+const SHARED: &str = "x";
+const OWN: &str = "y";
+
+/// Two workers and two clusters of the same host.
 struct Two {
     workers: Workers,
     manager: Arc<ClusterManager>,
@@ -17,19 +21,23 @@ struct Two {
 }
 
 impl Two {
-    fn new(take_over: bool) -> Self {
+    fn new() -> Self {
         let workers = Workers::start(2, Arc::new(NoObserver), |_| ()).unwrap();
         let manager = ClusterManager::new(crate::testing::server(), workers.dispatchers(), None);
         let upstream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut message = static_cluster("x", &[upstream.local_addr().unwrap()]);
-        let kind = Some(Kind::BoolValue(take_over));
-        let fields = [("take_over_idle_connections".to_owned(), Value { kind })].into();
-        let metadata = [("nuncio".to_owned(), Struct { fields })].into();
-        message.metadata = Some(Metadata {
-            filter_metadata: metadata,
-            ..Default::default()
-        });
-        manager.initialize([(0, message)], false).unwrap();
+        let cluster = |name, take_over| {
+            let mut message = static_cluster(name, &[upstream.local_addr().unwrap()]);
+            let kind = Some(Kind::BoolValue(take_over));
+            let fields = [("take_over_idle_connections".to_owned(), Value { kind })].into();
+            let metadata = [("nuncio".to_owned(), Struct { fields })].into();
+            message.metadata = Some(Metadata {
+                filter_metadata: metadata,
+                ..Default::default()
+            });
+            message
+        };
+        let clusters = [(0, cluster(SHARED, true)), (1, cluster(OWN, false))];
+        manager.initialize(clusters, false).unwrap();
         Self {
             workers,
             manager,
@@ -39,12 +47,16 @@ impl Two {
 
     /// A request on this worker: the connection's local port, and what was configured.
     fn request(&self, worker: usize) -> (Option<u16>, Arc<ClusterInfo>) {
+        self.request_of(SHARED, worker)
+    }
+
+    fn request_of(&self, name: &'static str, worker: usize) -> (Option<u16>, Arc<ClusterInfo>) {
         let (sender, receiver) = mpsc::channel();
         let slot = self.manager.worker_slot().clone();
         let dispatcher = self.workers.dispatchers().get(worker).unwrap();
         dispatcher
             .post(move |_| {
-                let cluster = slot.get().find("x").unwrap();
+                let cluster = slot.get().find(name).unwrap();
                 nuncio_event::spawn(async move {
                     let host = cluster.choose_host(&LbContext::default()).unwrap().host;
                     let connection = match cluster.acquire(&host, P, None) {
@@ -66,7 +78,7 @@ impl Two {
         let dispatcher = self.workers.dispatchers().get(0).unwrap();
         dispatcher
             .post(move |_| {
-                let hosts = slot.get().find("x").unwrap().host_sets();
+                let hosts = slot.get().find(SHARED).unwrap().host_sets();
                 sender.send(hosts.hosts().next().unwrap().clone()).unwrap();
             })
             .unwrap();
@@ -91,7 +103,7 @@ impl Two {
 
 #[test]
 fn a_worker_takes_over_what_another_does_not_use() {
-    let two = Two::new(true);
+    let two = Two::new();
     let (port, info) = two.request(0);
     let _peer = two.upstream.accept().unwrap();
     two.until_offered(0, 1);
@@ -113,7 +125,7 @@ fn a_worker_takes_over_what_another_does_not_use() {
 
 #[test]
 fn what_has_ended_is_not_taken_over() {
-    let two = Two::new(true);
+    let two = Two::new();
     let (port, info) = two.request(0);
     let (peer, _) = two.upstream.accept().unwrap();
     two.until_offered(0, 1);
@@ -134,11 +146,14 @@ fn what_has_ended_is_not_taken_over() {
 
 #[test]
 fn nothing_is_taken_over_unless_it_is_asked_for() {
-    let two = Two::new(false);
-    let (port, info) = two.request(0);
+    let two = Two::new();
+    let (port, info) = two.request_of(OWN, 0);
     let _peer = two.upstream.accept().unwrap();
-    std::thread::sleep(sweep::TICK * 3);
-    let (other, _) = two.request(1);
+    // What became idle after it is offered: its own time has come, too.
+    two.request(0);
+    let _other_peer = two.upstream.accept().unwrap();
+    two.until_offered(0, 1);
+    let (other, _) = two.request_of(OWN, 1);
     assert_ne!(other, port);
     assert_eq!(info.stats.counter(S::UPSTREAM_CX_TOTAL), 2);
     two.stop();
