@@ -78,10 +78,7 @@ fn a_dump_has_the_messages_as_they_came() {
     manager.set_version_info("7");
     let dump = manager.config_dump();
     assert_eq!(&*dump.version_info, "7");
-    assert_eq!(
-        decode_cluster(&dump.static_clusters[0].config),
-        Ok(message)
-    );
+    assert_eq!(decode_cluster(&dump.static_clusters[0].config), Ok(message));
     assert_eq!(&*dump.dynamic_active_clusters[0].version_info, "v1");
     assert!(dump.dynamic_warming_clusters.is_empty());
 }
