@@ -176,7 +176,8 @@ struct World {
 type Shared = Rc<RefCell<World>>;
 
 fn any_settings(random: &Random, checks: usize) -> Vec<Settings> {
-    let ms = |most| Duration::from_millis(1 + below(random, most));
+    // Not so short that a run has very many questions.
+    let ms = |most| Duration::from_millis(100 + below(random, most));
     let some = |most: u64| match below(random, 2) {
         0 => Duration::ZERO,
         _ => Duration::from_millis(below(random, most)),
@@ -445,7 +446,7 @@ async fn live(random: Random, seed: u64) {
     for number in 0..count {
         toggle(&world, number, seed);
     }
-    for _ in 0..300 {
+    for _ in 0..200 {
         let (wait, what, number) = {
             let it = world.borrow();
             let wait = below(&it.random, 1500);
@@ -486,7 +487,7 @@ async fn live(random: Random, seed: u64) {
 
 #[test]
 fn hosts_are_judged_as_by_envoys_rules() {
-    seeded(60, |random, seed| {
+    seeded(30, |random, seed| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)

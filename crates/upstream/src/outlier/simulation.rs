@@ -431,7 +431,7 @@ impl Simulation {
     }
 
     fn live(&mut self) {
-        for _ in 0..400 {
+        for _ in 0..300 {
             let host = self.any_host();
             match below(&self.random, 20) {
                 0..10 => self.traffic(host),
@@ -454,7 +454,7 @@ impl Simulation {
 #[test]
 fn hosts_are_ejected_by_envoys_rules() {
     let mut enforced = 0;
-    seeded(150, |random, seed| {
+    seeded(50, |random, seed| {
         let mut simulation = Simulation::new(random, seed);
         simulation.live();
         enforced += simulation.enforced;
