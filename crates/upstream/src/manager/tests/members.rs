@@ -12,6 +12,8 @@ use nuncio_config::api::composite::{
 use nuncio_config::api::protobuf::Any;
 use proptest::prelude::*;
 
+use prost::Message;
+
 use super::*;
 use crate::Chosen;
 use crate::host_set::{LocalityGroup, PriorityOptions};
