@@ -180,10 +180,10 @@ impl Stream {
         }
         let owner = member.as_ref().unwrap_or(&cluster);
         let acquired = match self.ends_tunnel(forward) {
-            true => owner.acquire_tcp(&self.info.connection, &host, priority),
+            true => owner.acquire_tcp(&cluster, &self.info.connection, &host, priority),
             false => {
                 let downstream = &self.info.connection;
-                owner.acquire_for(downstream, &host, priority, self.info.protocol)
+                owner.acquire_for(&cluster, downstream, &host, priority, self.info.protocol)
             }
         };
         if !matches!(acquired, Acquire::PendingOverflow) {

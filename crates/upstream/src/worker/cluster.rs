@@ -17,7 +17,7 @@ use super::table::Table;
 use crate::breaker::{Priority, Resource, Taken};
 use crate::host::Host;
 use crate::host_set::PrioritySet;
-use crate::info::{ClusterInfo, PoolOptions, UpstreamProtocol};
+use crate::info::{ClusterInfo, ClusterKind, PoolOptions, UpstreamProtocol};
 use crate::lb::{LbContext, LbEnv, LbPolicy, LoadBalancer, NoHost, Overridden};
 use crate::manager::Snapshot;
 use crate::pool::{Acquire, Counters, Load, Pool, Sweeper};
@@ -222,49 +222,67 @@ impl WorkerCluster {
         protocol: Option<Protocol>,
     ) -> Acquire {
         let protocol = self.info.http.protocol_for(protocol);
-        self.acquire_speaking(host, priority, protocol, None)
+        self.acquire_speaking(self, host, priority, protocol, None)
     }
 
-    /// The same for a request of the connection `downstream`.
+    /// The same for a request of the connection `downstream` that came to the cluster `asked`: this one, or one of which this
+    /// is a member.
     #[inline]
     pub fn acquire_for(
         &self,
+        asked: &WorkerCluster,
         downstream: &Rc<ConnectionInfo>,
         host: &Rc<WorkerHost>,
         priority: Priority,
         protocol: Option<Protocol>,
     ) -> Acquire {
         let protocol = self.info.http.protocol_for(protocol);
-        self.acquire_speaking(host, priority, protocol, Some(downstream))
+        self.acquire_speaking(asked, host, priority, protocol, Some(downstream))
     }
 
-    /// Asks for a connection to `host` that no codec touches: what ends a CONNECT tunnel of the connection `downstream`.
+    /// Asks for a connection to `host` that no codec touches: what ends a CONNECT tunnel of the connection `downstream`, in a
+    /// request to `asked`.
     pub fn acquire_tcp(
         &self,
+        asked: &WorkerCluster,
         downstream: &Rc<ConnectionInfo>,
         host: &Rc<WorkerHost>,
         priority: Priority,
     ) -> Acquire {
-        self.acquire_speaking(host, priority, UpstreamProtocol::Tcp, Some(downstream))
+        self.acquire_speaking(
+            asked,
+            host,
+            priority,
+            UpstreamProtocol::Tcp,
+            Some(downstream),
+        )
     }
 
+    /// As in Envoy, whether pools are kept apart, and connections made ahead, is said by the cluster that was asked.
     #[inline]
     fn acquire_speaking(
         &self,
+        asked: &WorkerCluster,
         host: &Rc<WorkerHost>,
         priority: Priority,
         protocol: UpstreamProtocol,
         downstream: Option<&Rc<ConnectionInfo>>,
     ) -> Acquire {
-        let owner = downstream.filter(|_| self.info.pools.per_downstream);
-        if self.info.pools.predictive_preconnect > 1.0 {
-            self.preconnect(priority, protocol, owner);
+        let pools = &asked.info.pools;
+        let owner = downstream.filter(|_| pools.per_downstream);
+        if pools.predictive_preconnect > 1.0 && asked.knows_next_host() {
+            self.preconnect(pools.predictive_preconnect, priority, protocol, owner);
         }
         if let Some(owner) = owner {
             return self.own_pool(host, priority, protocol, owner).acquire();
         }
         let make = || self.make_shared_pool(host, priority, protocol);
         host.pool(priority, protocol, make).acquire()
+    }
+
+    /// Whether it can be told which host comes next; not of clusters that share requests between others.
+    fn knows_next_host(&self) -> bool {
+        self.delegate.is_none() || self.info.kind == ClusterKind::Composite
     }
 
     #[cold]
@@ -310,11 +328,11 @@ impl WorkerCluster {
     #[cold]
     fn preconnect(
         &self,
+        ratio: f32,
         priority: Priority,
         protocol: UpstreamProtocol,
         owner: Option<&Rc<ConnectionInfo>>,
     ) {
-        let ratio = self.info.pools.predictive_preconnect;
         // Envoy's limit per occasion.
         for ahead in 0..3 {
             if !self.hosts.load().wants_connection(ratio, 1) {

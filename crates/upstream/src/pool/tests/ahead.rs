@@ -130,7 +130,8 @@ fn a_downstream_connection_has_a_pool_of_its_own() {
     run(async {
         let f = Fixture::new(|c| c.connection_pool_per_downstream_connection = true).await;
         let (one, other) = (downstream(1), downstream(2));
-        let acquire = |of: &Rc<ConnectionInfo>| f.cluster.acquire_for(of, &f.host, P, None);
+        let acquire =
+            |of: &Rc<ConnectionInfo>| f.cluster.acquire_for(&f.cluster, of, &f.host, P, None);
         let first = pending(acquire(&one)).get().await.unwrap();
         let id = first.id;
         first.release(Instant::now());
@@ -157,7 +158,11 @@ fn a_host_that_fails_ends_tunnels_where_that_is_asked_for() {
     run(async {
         for close in [false, true] {
             let f = Fixture::new(|c| c.close_connections_on_host_health_failure = close).await;
-            let mut waiting = pending(f.cluster.acquire_tcp(&downstream(1), &f.host, P));
+            let mut waiting =
+                pending(
+                    f.cluster
+                        .acquire_tcp(&f.cluster, &downstream(1), &f.host, P),
+                );
             let lease = std::future::poll_fn(|cx| waiting.poll(cx)).await.unwrap();
             let Lease::Tcp(mut tunnel) = lease else {
                 panic!("{lease:?}");
