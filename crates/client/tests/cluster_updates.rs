@@ -186,7 +186,7 @@ async fn finish(mut call: HttpCall) -> Result<String, CallError> {
         let event = poll_fn(|cx| call.poll(cx, true, &mut response)).await?;
         if event.is_end() {
             assert_eq!(response.headers.status(), Some(200));
-            return Ok(String::from_utf8_lossy(&response.data.to_vec()).into_owned());
+            return Ok(String::from_utf8_lossy(&response.data).into_owned());
         }
     }
 }
