@@ -45,6 +45,24 @@ impl Pool {
     }
 }
 
+/// How proto JSON writes a message in a form of its own: `src/schema.rs` has the names of these numbers.
+fn well_known(name: &str) -> u16 {
+    match name.strip_prefix("google.protobuf.") {
+        Some("Any") => 1,
+        Some("Duration") => 2,
+        Some("Timestamp") => 3,
+        Some("Struct") => 4,
+        Some("Value") => 5,
+        Some("ListValue") => 6,
+        Some(
+            "BoolValue" | "BytesValue" | "DoubleValue" | "FloatValue" | "Int32Value" | "Int64Value"
+            | "StringValue" | "UInt32Value" | "UInt64Value",
+        ) => 7,
+        Some("FieldMask") => 8,
+        _ => 0,
+    }
+}
+
 /// The blob of `model`.
 pub(crate) fn write(model: &Model) -> Vec<u8> {
     let mut messages: Vec<&Message> = model
@@ -84,7 +102,8 @@ pub(crate) fn write(model: &Model) -> Vec<u8> {
         let flags = u16::from(message.map_entry)
             | u16::from(message.deprecated) << 1
             | u16::from(message.unchecked) << 2
-            | u16::from(checked.contains(message.name.as_str())) << 3;
+            | u16::from(checked.contains(message.name.as_str())) << 3
+            | well_known(&message.name) << 4;
         put(&mut sections[0], strings.add(message.name.as_bytes()));
         for count in [counts[0], counts[1], counts[2]] {
             put(&mut sections[0], count);

@@ -4,7 +4,7 @@
 //! Needed for binary files, for `--config-yaml` over a file (concatenating two encodings merges the
 //! messages) and for JSON with a repeated key. What YAML decodes to is in that form already.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use crate::{
     ConfigError,
@@ -25,65 +25,88 @@ pub(crate) fn normalise(
 ) -> (Vec<u8>, Vec<ConfigError>) {
     let mut normaliser = Normaliser {
         extension_types,
-        path: Path::default(),
+        path: Vec::new(),
         errors: Vec::new(),
     };
     let mut out = Vec::with_capacity(bytes.len());
-    normaliser.message(message, bytes, &mut out, 0);
+    normaliser.message(message, bytes, &mut Vec::new(), &mut out, 0);
     (out, normaliser.errors)
 }
 
 struct Normaliser<'a> {
     /// Types of third parties, whose values are structs.
     extension_types: &'a [String],
-    path: Path<'static>,
+    /// Fields, and elements of those that are repeated.
+    path: Vec<(FieldType, Option<usize>)>,
     errors: Vec<ConfigError>,
 }
 
+/// The fields of all messages that are being walked, as they occur; each message sees its own end of it.
+type Occurrences<'b> = Vec<(FieldType, WireValue<'b>)>;
+
 impl Normaliser<'_> {
     fn error(&mut self, message: impl Into<String>) {
+        let mut path = Path::default();
+        for (field, index) in &self.path {
+            path.0.push(Step::Field(field.name()));
+            path.0.extend(index.map(Step::Index));
+        }
         self.errors
-            .push(ConfigError::new(self.path.to_string(), message));
+            .push(ConfigError::new(path.to_string(), message));
     }
 
-    fn message(&mut self, message: MessageType, bytes: &[u8], out: &mut Vec<u8>, depth: usize) {
+    fn message<'b>(
+        &mut self,
+        message: MessageType,
+        bytes: &'b [u8],
+        stack: &mut Occurrences<'b>,
+        out: &mut Vec<u8>,
+        depth: usize,
+    ) {
         if depth > MAX_DEPTH {
             return self.error("content was too deeply nested");
         }
-        let mut occurrences: Vec<(FieldType, WireValue<'_>)> = Vec::new();
+        let start = stack.len();
         for field in wire::fields(bytes) {
             let Ok(WireField { number, value }) = field else {
+                stack.truncate(start);
                 return self.error(format!("Unable to parse as {}: malformed", message.name()));
             };
             let Some(field) = message.field_by_number(number) else {
                 self.error(format!("Protobuf message (type {} with unknown field set {{{number}}}) has unknown fields", message.name()));
                 continue;
             };
-            push(field, value, &mut occurrences);
+            push(field, value, stack);
         }
-        self.keep_last_of_oneofs(message, &mut occurrences);
-        occurrences.sort_by_key(|(field, _)| field.number());
-        for group in occurrences.chunk_by(|a, b| a.0 == b.0) {
-            let field = group[0].0;
-            self.path.0.push(Step::Field(field.name()));
-            self.field(field, group, out, depth);
-            self.path.0.pop();
+        keep_last_of_oneofs(message, start, stack);
+        stack[start..].sort_by_key(|(field, _)| field.number());
+        let mut at = start;
+        while let Some(&(field, _)) = stack.get(at) {
+            let same = stack[at..].iter().take_while(|(other, _)| *other == field);
+            let group = at..at + same.count();
+            at = group.end;
+            self.path.push((field, None));
+            self.field(field, group, stack, out, depth);
+            self.path.pop();
         }
+        stack.truncate(start);
     }
 
-    fn field(
+    /// One field, whose occurrences are `group` of `stack`.
+    fn field<'b>(
         &mut self,
         field: FieldType,
-        values: &[(FieldType, WireValue<'_>)],
+        group: Range<usize>,
+        stack: &mut Occurrences<'b>,
         out: &mut Vec<u8>,
         depth: usize,
     ) {
         let number = field.number();
-        let last = values[values.len() - 1].1;
+        let last = stack[group.end - 1].1;
         match field.message() {
             None if !fits(field.kind(), last) => self.error("malformed value"),
             None if field.is_repeated() => {
-                for (_, value) in values {
+                for (_, value) in &stack[group] {
                     self.scalar(field, *value, out);
                 }
             }
@@ -97,43 +120,52 @@ impl Normaliser<'_> {
                         .last()
                         .map(|f| format!("{:?}", f.value))
                 };
-                let last: HashMap<_, usize> = values
-                    .iter()
-                    .enumerate()
-                    .map(|(i, (_, value))| (key(*value), i))
-                    .collect();
-                for (i, (_, value)) in values.iter().enumerate() {
-                    if last[&key(*value)] == i {
+                let values = stack[group.clone()].iter().enumerate();
+                let last: HashMap<_, usize> = values.map(|(i, (_, v))| (key(*v), i)).collect();
+                for (i, at) in group.enumerate() {
+                    let value = stack[at].1;
+                    if last[&key(value)] == i {
                         wire::put_nested(out, number, |out| {
-                            self.message(entry, value.bytes(), out, depth + 1)
+                            self.message(entry, value.bytes(), stack, out, depth + 1)
                         });
                     }
                 }
             }
             Some(inner) if field.is_repeated() => {
-                for (i, (_, value)) in values.iter().enumerate() {
-                    self.path.0.push(Step::Index(i));
+                for (i, at) in group.enumerate() {
+                    let bytes = stack[at].1.bytes();
+                    if let Some((_, index)) = self.path.last_mut() {
+                        *index = Some(i);
+                    }
                     wire::put_nested(out, number, |out| {
-                        self.nested(inner, value.bytes(), out, depth)
+                        self.nested(inner, bytes, stack, out, depth)
                     });
-                    self.path.0.pop();
                 }
             }
+            Some(inner) if group.len() == 1 => wire::put_nested(out, number, |out| {
+                self.nested(inner, last.bytes(), stack, out, depth)
+            }),
             Some(inner) => {
                 // Concatenation is how protobuf merges.
-                let merged: Vec<u8> = values
-                    .iter()
-                    .flat_map(|(_, value)| value.bytes())
-                    .copied()
-                    .collect();
-                wire::put_nested(out, number, |out| self.nested(inner, &merged, out, depth));
+                let parts: Vec<&[u8]> = stack[group].iter().map(|(_, v)| v.bytes()).collect();
+                let merged = parts.concat();
+                wire::put_nested(out, number, |out| {
+                    self.nested(inner, &merged, &mut Vec::new(), out, depth)
+                });
             }
         }
     }
 
-    fn nested(&mut self, message: MessageType, bytes: &[u8], out: &mut Vec<u8>, depth: usize) {
+    fn nested<'b>(
+        &mut self,
+        message: MessageType,
+        bytes: &'b [u8],
+        stack: &mut Occurrences<'b>,
+        out: &mut Vec<u8>,
+        depth: usize,
+    ) {
         if message.well_known() != WellKnown::Any {
-            return self.message(message, bytes, out, depth + 1);
+            return self.message(message, bytes, stack, out, depth + 1);
         }
         let part = |number| {
             wire::fields(bytes)
@@ -156,7 +188,7 @@ impl Normaliser<'_> {
         };
         match MessageType::find(known) {
             Some(inner) => wire::put_nested(out, 2, |out| {
-                self.message(inner, part(2).unwrap_or_default(), out, depth + 1)
+                self.message(inner, part(2).unwrap_or_default(), stack, out, depth + 1)
             }),
             None => self.error(format!("could not find @type '{url}'")),
         }
@@ -174,33 +206,24 @@ impl Normaliser<'_> {
             },
         );
     }
+}
 
-    /// Of a oneof only the member that was set last counts, since it last became the current one.
-    fn keep_last_of_oneofs(
-        &mut self,
-        message: MessageType,
-        occurrences: &mut Vec<(FieldType, WireValue<'_>)>,
-    ) {
-        for oneof in 0..message.oneofs().len() {
-            let member = |field: FieldType| field.oneof() == Some(oneof);
-            let Some(winner) = occurrences
-                .iter()
-                .rev()
-                .map(|(field, _)| *field)
-                .find(|field| member(*field))
-            else {
-                continue;
-            };
-            let from = occurrences
-                .iter()
-                .rposition(|(field, _)| member(*field) && *field != winner)
-                .map_or(0, |i| i + 1);
-            let mut index = 0;
-            occurrences.retain(|(field, _)| {
-                index += 1;
-                !member(*field) || index > from
-            });
-        }
+/// Of a oneof only the member that was set last counts, since it last became the current one.
+fn keep_last_of_oneofs(message: MessageType, start: usize, stack: &mut Occurrences<'_>) {
+    for oneof in 0..message.oneofs().len() {
+        let member = |field: FieldType| field.oneof() == Some(oneof);
+        let mut members = stack[start..].iter().map(|(field, _)| *field);
+        let Some(winner) = members.rfind(|field| member(*field)) else {
+            continue;
+        };
+        let Some(before) = members.rposition(|field| member(field) && field != winner) else {
+            continue;
+        };
+        let mut index = 0;
+        stack.retain(|(field, _)| {
+            index += 1;
+            !member(*field) || index > start + before + 1 || index <= start
+        });
     }
 }
 

@@ -123,6 +123,11 @@ impl MessageType {
         (0..u32_at(section(0))).map(Self)
     }
 
+    /// Its place among [`Self::all`].
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+
     fn at(self) -> usize {
         section(0) + 4 + MESSAGE_SIZE * self.0 as usize
     }
@@ -215,19 +220,15 @@ impl MessageType {
 
     /// Whether, and how, proto JSON treats it specially.
     pub fn well_known(self) -> WellKnown {
-        let Some(name) = self.name().strip_prefix("google.protobuf.") else {
-            return WellKnown::None;
-        };
-        match name {
-            "Any" => WellKnown::Any,
-            "Duration" => WellKnown::Duration,
-            "Timestamp" => WellKnown::Timestamp,
-            "Struct" => WellKnown::Struct,
-            "Value" => WellKnown::Value,
-            "ListValue" => WellKnown::List,
-            "FieldMask" => WellKnown::FieldMask,
-            "BoolValue" | "BytesValue" | "DoubleValue" | "FloatValue" | "Int32Value"
-            | "Int64Value" | "StringValue" | "UInt32Value" | "UInt64Value" => WellKnown::Wrapper,
+        match self.flags() >> 4 & 15 {
+            1 => WellKnown::Any,
+            2 => WellKnown::Duration,
+            3 => WellKnown::Timestamp,
+            4 => WellKnown::Struct,
+            5 => WellKnown::Value,
+            6 => WellKnown::List,
+            7 => WellKnown::Wrapper,
+            8 => WellKnown::FieldMask,
             _ => WellKnown::None,
         }
     }

@@ -5,6 +5,7 @@
 //! a stack of frames.
 
 mod formats;
+mod plan;
 mod rules;
 mod values;
 
@@ -15,9 +16,11 @@ use crate::{
     any::type_name,
     path::{Path, Step},
     schema::{FieldType, MessageType, WellKnown},
-    support::{self, Support, Table},
+    support::{self, Support},
     wire::{self, WireValue},
 };
+
+use plan::{FieldPlan, Plan, Plans};
 
 /// What the walk found.
 #[derive(Debug, Default)]
@@ -30,14 +33,7 @@ pub(crate) struct Findings {
 
 /// Checks an encoded message of type `message`.
 pub(crate) fn check(message: MessageType, bytes: &[u8]) -> Findings {
-    let mut checker = Checker {
-        frames: Vec::new(),
-        root: 0,
-        present: Vec::new(),
-        table: support::table(),
-        regexes: HashMap::new(),
-        findings: Findings::default(),
-    };
+    let mut checker = Checker::new();
     checker.message(
         message,
         bytes,
@@ -77,14 +73,25 @@ struct Checker<'a> {
     frames: Vec<Frame<'a>>,
     /// Where the innermost `Any` begins in `frames`: validation errors are told from there.
     root: usize,
-    /// The fields of all messages that are being walked; each message sees its own end of it.
-    present: Vec<(FieldType, WireValue<'a>)>,
-    table: Table,
+    /// The fields of all messages that are being walked, by position; each message sees its own end of it.
+    present: Vec<(usize, WireValue<'a>)>,
+    plans: Plans,
     regexes: HashMap<&'static [u8], Option<regex_automata::meta::Regex>>,
     findings: Findings,
 }
 
 impl<'a> Checker<'a> {
+    fn new() -> Self {
+        Self {
+            frames: Vec::new(),
+            root: 0,
+            present: Vec::new(),
+            plans: Plans::default(),
+            regexes: HashMap::new(),
+            findings: Findings::default(),
+        }
+    }
+
     fn path(&self) -> String {
         let mut path = Path::default();
         for frame in &self.frames {
@@ -107,49 +114,51 @@ impl<'a> Checker<'a> {
 
     fn message(&mut self, message: MessageType, bytes: &'a [u8], watch: Watch) {
         let start = self.present.len();
+        let plan = self.plans.get(message);
         for field in wire::fields(bytes).flatten() {
-            if let Some(known) = message.field_by_number(field.number) {
-                self.present.push((known, field.value));
+            if let Some(position) = plan.position(field.number) {
+                self.present.push((position, field.value));
             }
         }
-        if watch.support && !support::is_leaf(message) {
-            self.support(message, start);
+        if watch.support && plan.supported {
+            self.support(&plan, start);
         }
-        if watch.rules && message.is_checked() && !message.is_unchecked() {
-            self.rules(message, start);
+        if watch.rules && plan.checked {
+            self.rules(&plan, start);
         }
-        self.children(message, start, watch);
+        self.children(&plan, start, watch);
         self.present.truncate(start);
     }
 
     /// Walks into the messages that the fields from `start` on hold.
-    fn children(&mut self, message: MessageType, start: usize, watch: Watch) {
+    fn children(&mut self, plan: &Plan, start: usize, watch: Watch) {
+        let message = plan.message;
         let mut index = 0;
         for i in start..self.present.len() {
-            let (field, value) = self.present[i];
-            index = if i > start && self.present[i - 1].0 == field {
+            let (position, value) = self.present[i];
+            index = if i > start && self.present[i - 1].0 == position {
                 index + 1
             } else {
                 0
             };
-            let Some(inner) = field.message() else {
+            let FieldPlan { field, inner, .. } = plan.fields[position];
+            let Some(inner) = inner else {
                 continue;
             };
-            let support = watch.support && self.table.get(message, field).is_walked();
-            let rules = watch.rules && !rules::skips(field);
+            let support = watch.support && inner.support;
+            let rules = watch.rules && inner.rules;
             let watch = Watch { rules, support };
-            let well_known = inner.well_known();
-            if well_known != WellKnown::Any
-                && !(rules && inner.is_checked())
-                && (!support || support::is_leaf(inner))
+            if inner.well_known != WellKnown::Any
+                && !(rules && inner.checked)
+                && (!support || inner.leaf)
             {
                 continue;
             }
-            if field.is_map() {
-                self.map_entry(message, field, inner, value.bytes(), watch);
+            if inner.map {
+                self.map_entry(plan, position, inner.message, value.bytes(), watch);
                 continue;
             }
-            let element = if field.is_repeated() {
+            let element = if inner.repeated {
                 Element::Index(index)
             } else {
                 Element::Whole
@@ -160,9 +169,9 @@ impl<'a> Checker<'a> {
                     field,
                     element,
                 },
-                |this| match well_known {
-                    WellKnown::Any => this.any(message, field, value.bytes(), watch),
-                    _ => this.message(inner, value.bytes(), watch),
+                |this| match inner.well_known {
+                    WellKnown::Any => this.any(plan, position, value.bytes(), watch),
+                    _ => this.message(inner.message, value.bytes(), watch),
                 },
             );
         }
@@ -170,8 +179,8 @@ impl<'a> Checker<'a> {
 
     fn map_entry(
         &mut self,
-        message: MessageType,
-        field: FieldType,
+        plan: &Plan,
+        position: usize,
         entry: MessageType,
         bytes: &'a [u8],
         watch: Watch,
@@ -185,6 +194,7 @@ impl<'a> Checker<'a> {
         let key = wire::find(bytes, 1).map_or(&[][..], WireValue::bytes);
         let element = Element::Key(std::str::from_utf8(key).unwrap_or_default());
         let value = wire::find(bytes, 2).map_or(&[][..], WireValue::bytes);
+        let (message, field) = (plan.message, plan.fields[position].field);
         self.under(
             Frame {
                 message,
@@ -192,21 +202,21 @@ impl<'a> Checker<'a> {
                 element,
             },
             |this| match inner.well_known() {
-                WellKnown::Any => this.any(message, field, value, watch),
+                WellKnown::Any => this.any(plan, position, value, watch),
                 _ => this.message(inner, value, watch),
             },
         );
     }
 
-    /// Walks into an `Any` that `field` of `message` holds.
-    fn any(&mut self, message: MessageType, field: FieldType, bytes: &'a [u8], watch: Watch) {
+    /// Walks into an `Any` that a field holds.
+    fn any(&mut self, plan: &Plan, position: usize, bytes: &'a [u8], watch: Watch) {
         let url = wire::find(bytes, 1).map_or(&[][..], WireValue::bytes);
         let name = type_name(std::str::from_utf8(url).unwrap_or_default());
         let Some(inner) = MessageType::find(name) else {
             return;
         };
         if watch.support
-            && let Support::Extension(allowed) = self.table.get(message, field)
+            && let Support::Extension(allowed) = plan.fields[position].support
             && !allowed.contains(&name)
         {
             let supported = if allowed.is_empty() {
@@ -230,12 +240,20 @@ impl<'a> Checker<'a> {
     }
 
     /// Looks up every field that is set in the support table.
-    fn support(&mut self, message: MessageType, start: usize) {
+    fn support(&mut self, plan: &Plan, start: usize) {
+        let message = plan.message;
         let mut before = None;
         for i in start..self.present.len() {
-            let (field, value) = self.present[i];
-            if before.replace(field) == Some(field) {
-                continue; // further elements of the same repeated field
+            let (position, value) = self.present[i];
+            let FieldPlan {
+                field,
+                quiet,
+                support,
+                ..
+            } = plan.fields[position];
+            // Further elements of the same repeated field say nothing new.
+            if before.replace(position) == Some(position) || quiet {
+                continue;
             }
             if field.is_deprecated() {
                 let text = format!(
@@ -258,7 +276,7 @@ impl<'a> Checker<'a> {
                 );
                 self.warn(message, field, text);
             }
-            let (problem, remedy) = match self.table.get(message, field) {
+            let (problem, remedy) = match support {
                 Support::Implemented | Support::Harmless(_) | Support::Extension(_) => continue,
                 Support::Refused(remedy) => (None, remedy),
                 Support::Only(allowed) => {

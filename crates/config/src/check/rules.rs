@@ -7,6 +7,7 @@ use regex_automata::meta::Regex;
 
 use super::{
     Checker, Element, Frame, formats,
+    plan::Plan,
     values::{
         Number, affixes, any, bounds, bytes, contains, enumeration, exact, flag, lossy, nanos,
         number, of, size,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     ConfigError,
-    schema::{FieldType, Kind, MessageType, WellKnown},
+    schema::{FieldType, Kind, OneofType, WellKnown},
     wire::{self, WireValue},
 };
 
@@ -37,29 +38,35 @@ pub(super) fn signed(value: WireValue<'_>) -> i32 {
 }
 
 impl<'a> Checker<'a> {
-    /// Applies the rules of `message` to its fields, which stand in `present` from `start` on.
-    pub(super) fn rules(&mut self, message: MessageType, start: usize) {
-        for field in message.fields() {
-            let rules = field.rules();
-            if rules.is_empty() {
+    /// Applies the rules of a message to its fields, which stand in `present` from `start` on.
+    pub(super) fn rules(&mut self, plan: &Plan, start: usize) {
+        let message = plan.message;
+        for &position in &plan.ruled {
+            let field = &plan.fields[position];
+            let present = self.present[start..].iter();
+            let values = present.filter(|(at, _)| *at == position).map(|(_, v)| *v);
+            if field.passes(values.clone()) {
                 continue;
             }
-            let occurrences = self.present[start..].iter().filter(|(f, _)| *f == field);
-            let values: Vec<WireValue<'a>> = occurrences.map(|(_, value)| *value).collect();
-            self.field_rules(message, field, rules, &values);
+            let values: Vec<WireValue<'a>> = values.collect();
+            let frame = Frame {
+                message,
+                field: field.field,
+                element: Element::Whole,
+            };
+            self.field_rules(frame, &values);
         }
-        for (index, oneof) in message.oneofs().enumerate() {
-            if oneof.is_required()
-                && !self.present[start..]
-                    .iter()
-                    .any(|(f, _)| f.oneof() == Some(index))
-            {
+        for &index in &plan.required {
+            let present = self.present[start..].iter();
+            let mut oneofs = present.map(|(position, _)| plan.fields[*position].oneof);
+            if !oneofs.any(|oneof| oneof == Some(index)) {
                 let choices: Vec<_> = message
                     .fields()
                     .filter(|f| f.oneof() == Some(index))
                     .map(FieldType::name)
                     .collect();
-                let reason = format!("field: \"{}\", reason: is required", oneof.name());
+                let name = message.oneofs().nth(index).map_or("", OneofType::name);
+                let reason = format!("field: \"{name}\", reason: is required");
                 let error = self
                     .constraint(reason)
                     .with_remedy(format!("set one of {}", choices.join(", ")));
@@ -68,18 +75,10 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn field_rules(
-        &mut self,
-        message: MessageType,
-        field: FieldType,
-        rules: &'static [u8],
-        values: &[WireValue<'a>],
-    ) {
-        let whole = Frame {
-            message,
-            field,
-            element: Element::Whole,
-        };
+    /// Applies the rules of the field of `whole` to its values.
+    pub(super) fn field_rules(&mut self, whole: Frame<'a>, values: &[WireValue<'a>]) {
+        let field = whole.field;
+        let rules = field.rules();
         for rule in wire::fields(rules).flatten() {
             let (kind, rule) = (rule.number, rule.value.bytes());
             // A member of a oneof that is not the chosen one has no rules.
@@ -331,7 +330,7 @@ fn violation_name(frame: &Frame<'_>) -> String {
     name
 }
 
-fn default_of(kind: Kind) -> WireValue<'static> {
+pub(super) fn default_of(kind: Kind) -> WireValue<'static> {
     match kind {
         Kind::String | Kind::Bytes | Kind::Message => WireValue::Bytes(&[]),
         _ => WireValue::Varint(0),
@@ -339,7 +338,7 @@ fn default_of(kind: Kind) -> WireValue<'static> {
 }
 
 /// The value in a wrapper message; any other value itself.
-fn unwrap(field: FieldType, value: WireValue<'_>) -> WireValue<'_> {
+pub(super) fn unwrap(field: FieldType, value: WireValue<'_>) -> WireValue<'_> {
     match field.message() {
         Some(wrapper) if wrapper.well_known() == WellKnown::Wrapper => {
             let kind = wrapper

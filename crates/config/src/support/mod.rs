@@ -37,8 +37,6 @@ mod listener;
 mod newer;
 mod route;
 
-use std::collections::HashMap;
-
 pub(crate) use newer::{is_newer_field, is_newer_message};
 
 use crate::{
@@ -101,34 +99,10 @@ pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
     AREAS.into_iter().flatten()
 }
 
-/// The table in a form that is quick to look things up in; lives as long as one check.
-pub(crate) struct Table(HashMap<MessageType, Box<[Support]>>);
-
-/// Builds the table.
-pub(crate) fn table() -> Table {
-    let mut table = HashMap::new();
-    for entry in entries() {
-        let Some(message) = MessageType::find(entry.name) else {
-            continue;
-        };
-        let mut fields = vec![Support::Refused(""); message.field_count()].into_boxed_slice();
-        for (name, support) in entry.fields {
-            if let Some(field) = message.field_by_name(name) {
-                fields[message.position(field)] = *support;
-            }
-        }
-        table.insert(message, fields);
-    }
-    Table(table)
-}
-
-impl Table {
-    /// What Nuncio does with `field` of `message`.
-    pub(crate) fn get(&self, message: MessageType, field: FieldType) -> Support {
-        self.0.get(&message).map_or(Support::Refused(""), |fields| {
-            fields[message.position(field)]
-        })
-    }
+/// The entry of `message`. A search through all of them: ask once for each type.
+pub(crate) fn entry(message: MessageType) -> Option<&'static Entry> {
+    let name = message.name();
+    entries().find(|entry| entry.name == name)
 }
 
 /// Whether a message is a value, which has no fields to support or not: the well-known types except `Any`.
@@ -165,6 +139,8 @@ pub(crate) fn show(field: FieldType, value: WireValue<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]
