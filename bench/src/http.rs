@@ -73,6 +73,16 @@ pub(crate) fn exchange(stream: &mut TcpStream, host: &str, path: &str) -> Result
     Ok((head.status, head.body))
 }
 
+/// The answer to a GET of an admin interface, which comes in chunks.
+pub(crate) fn text(port: u16, path: &str) -> Result<String> {
+    let mut stream = connect(port)?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).context("request")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).context("answer")?;
+    Ok(answer)
+}
+
 /// The status of a GET on a connection of its own, whatever follows the head.
 pub(crate) fn status(port: u16, host: &str, path: &str) -> Result<u16> {
     let mut stream = connect(port)?;

@@ -44,6 +44,24 @@ impl Cpu {
         Ok(sum)
     }
 
+    /// What those threads of a process have used whose names begin with `name`.
+    pub(crate) fn of_threads(pid: u32, name: &str) -> Result<Self> {
+        let mut sum = Self::default();
+        for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let thread = thread?.path();
+            // A thread may end between the listing and the reading.
+            let Ok(its_name) = fs::read_to_string(thread.join("comm")) else {
+                continue;
+            };
+            if its_name.starts_with(name) {
+                let text = read(&thread.join("schedstat").to_string_lossy())?;
+                sum.nanos +=
+                    first_number(&text).with_context(|| format!("odd schedstat: {text}"))?;
+            }
+        }
+        Ok(sum)
+    }
+
     /// What was used since `earlier`: the exact sum, divided by the sampled shares.
     pub(crate) fn since(self, earlier: Self) -> Spent {
         let total = self.nanos.saturating_sub(earlier.nanos) as f64 / 1_000.0;

@@ -1,8 +1,9 @@
 //! Bootstraps for Envoy, which Nuncio takes unchanged.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
-use super::{Protocol, Setup};
+use super::{Protocol, Setup, endpoints};
 
 const TYPE: &str = "type.googleapis.com/envoy.extensions";
 
@@ -77,6 +78,36 @@ pub(crate) fn tables(setup: &Setup, policy: &str) -> String {
         cluster(&mut clusters, &name, policy, addresses);
     }
     bootstrap(setup, &hosts, &clusters)
+}
+
+/// The cluster of [`discovered`], which is also the virtual host that leads to it.
+pub(crate) const DISCOVERED: &str = "discovered";
+
+/// A cluster whose endpoints `file` tells, behind a virtual host of its name (all others lead to the origin); `policy` is a piece of it. Beside it `others` clusters of
+/// one endpoint.
+pub(crate) fn discovered(setup: &Setup, file: &Path, policy: &str, others: usize) -> String {
+    let (mut hosts, mut clusters) = (String::new(), origin_cluster(setup));
+    virtual_host(&mut hosts, DISCOVERED, DISCOVERED);
+    hosts += "            - name: all\n              domains: [\"*\"]\n              routes:\n\
+              \x20             - { match: { prefix: \"/\" }, route: { cluster: origin } }\n";
+    let _ = write!(
+        clusters,
+        "  - name: {DISCOVERED}\n    type: EDS\n    connect_timeout: 5s\n{policy}    eds_cluster_config:\n\
+         \x20     eds_config: {{ path_config_source: {{ path: {} }} }}\n",
+        file.display()
+    );
+    for number in 0..others {
+        let address = (endpoints::address(number as u32), 8080);
+        cluster(
+            &mut clusters,
+            &format!("service_{number:05}"),
+            "",
+            [address],
+        );
+    }
+    // Who subscribes must say who it is.
+    let node = "node: { id: bench, cluster: bench }\n";
+    format!("{node}{}", bootstrap(setup, &hosts, &clusters))
 }
 
 fn virtual_host(out: &mut String, domain: &str, target: &str) {

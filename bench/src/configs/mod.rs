@@ -1,5 +1,6 @@
 //! The configuration texts of the proxies and the origin.
 
+pub(crate) mod endpoints;
 pub(crate) mod envoy;
 pub(crate) mod haproxy;
 pub(crate) mod nginx;

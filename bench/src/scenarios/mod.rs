@@ -1,6 +1,11 @@
 //! What can be measured.
 
 mod big;
+mod checks;
+mod discovered;
+mod endpoints;
+mod flips;
+mod footprint;
 mod h2;
 mod h2_big;
 mod idle;
@@ -69,6 +74,10 @@ pub(crate) const ALL: &[Scenario] = &[
     idle_conns::IDLE_CONNS,
     scale::SCALE,
     tables::TABLES_SCENARIO,
+    endpoints::ENDPOINTS,
+    flips::FLIPS,
+    footprint::FOOTPRINT,
+    checks::CHECKS,
     h2::H2,
     h2::H2_H2,
     h2::GRPC,

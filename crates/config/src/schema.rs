@@ -200,6 +200,11 @@ impl MessageType {
     pub fn field_by_number(self, number: u32) -> Option<FieldType> {
         let first = u32_at(self.at() + 4);
         let (mut low, mut high) = (0, u32::from(u16_at(self.at() + 16)));
+        // Mostly numbers have no gaps.
+        let guess = FieldType(first + number.wrapping_sub(1).min(high));
+        if guess.0 < first + high && guess.number() == number {
+            return Some(guess);
+        }
         while low < high {
             let middle = u32::midpoint(low, high);
             let field = FieldType(first + middle);
@@ -348,6 +353,16 @@ impl OneofType {
     }
 }
 
+impl EnumValue {
+    fn at(at: usize) -> Self {
+        Self {
+            name: string(u32_at(at)),
+            number: u32_at(at + 4).cast_signed(),
+            deprecated: u32_at(at + 8) != 0,
+        }
+    }
+}
+
 impl EnumType {
     fn at(self) -> usize {
         section(4) + 4 + ENUM_SIZE * self.0 as usize
@@ -360,20 +375,20 @@ impl EnumType {
 
     /// Its values in the order of declaration.
     pub fn values(self) -> impl Iterator<Item = EnumValue> {
+        self.places().map(EnumValue::at)
+    }
+
+    fn places(self) -> impl Iterator<Item = usize> {
         let first = index_at(self.at() + 4);
-        (first..first + index_at(self.at() + 8)).map(|i| {
-            let at = section(5) + VALUE_SIZE * i;
-            EnumValue {
-                name: string(u32_at(at)),
-                number: u32_at(at + 4).cast_signed(),
-                deprecated: u32_at(at + 8) != 0,
-            }
-        })
+        let values = first..first + index_at(self.at() + 8);
+        values.map(|i| section(5) + VALUE_SIZE * i)
     }
 
     /// The value with this number.
     pub fn by_number(self, number: i32) -> Option<EnumValue> {
-        self.values().find(|v| v.number == number)
+        let mut places = self.places();
+        let found = places.find(|at| u32_at(at + 4).cast_signed() == number);
+        found.map(EnumValue::at)
     }
 
     /// The value with this name; as Envoy reads JSON, case does not matter.

@@ -213,7 +213,9 @@ impl Test {
             18 if only(&[1, 2, 4, 5]) => {
                 let items = each(rule, 4).map(WireValue::bytes);
                 let mut items = items.flat_map(|rules| wire::fields(rules).flatten());
-                match items.all(|rule| Self::new(rule.number, rule.value.bytes(), field) == Self::Pass) {
+                match items
+                    .all(|rule| Self::new(rule.number, rule.value.bytes(), field) == Self::Pass)
+                {
                     true => Self::Elements(bits(1, 0), bits(2, u64::MAX)),
                     false => Self::Slow,
                 }
@@ -243,9 +245,7 @@ impl Test {
                 !text.is_empty() && std::str::from_utf8(text).is_ok()
             }
             Self::Within(min, max) => (min..=max).contains(&unwrap(field, value).bits()),
-            Self::Defined => {
-                enumeration(field, DEFINED_ONLY, rules::signed(value)).is_none()
-            }
+            Self::Defined => enumeration(field, DEFINED_ONLY, rules::signed(value)).is_none(),
         }
     }
 }
@@ -287,7 +287,11 @@ mod tests {
             for &position in &plan.ruled {
                 let field = &plan.fields[position];
                 let lists = VALUES.iter().map(|value| vec![*value]);
-                let long = [vec![], vec![WireValue::Bytes(b"a"); 2], vec![WireValue::Varint(1); 2000]];
+                let long = [
+                    vec![],
+                    vec![WireValue::Bytes(b"a"); 2],
+                    vec![WireValue::Varint(1); 2000],
+                ];
                 for values in lists.chain(long) {
                     if !field.passes(values.iter().copied()) {
                         continue;
