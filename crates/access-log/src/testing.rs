@@ -142,6 +142,8 @@ impl Stream {
         info.wire_bytes_sent = 205;
         info.header_bytes_received = 66;
         info.header_bytes_sent = 181;
+        info.plain_header_bytes_received = 67;
+        info.plain_header_bytes_sent = 182;
         info.remote_address = address("1.2.3.4:0");
         info.cluster_name = Some("c".into());
         info.route = Some(Rc::new(Route));
@@ -157,6 +159,7 @@ impl Stream {
         upstream.wire_bytes_received = 192;
         upstream.wire_bytes_sent = 297;
         upstream.header_bytes_received = 160;
+        upstream.head_bytes_received = 159;
         upstream.header_bytes_sent = 246;
         stream
     }

@@ -105,6 +105,8 @@ pub struct UpstreamInfo {
     pub header_bytes_sent: u64,
     /// Header bytes received from the upstream.
     pub header_bytes_received: u64,
+    /// The same, of the head alone.
+    pub head_bytes_received: u64,
 }
 
 impl UpstreamInfo {
@@ -121,6 +123,7 @@ impl UpstreamInfo {
             wire_bytes_received,
             header_bytes_sent,
             header_bytes_received,
+            head_bytes_received,
         } = self;
         *host = None;
         *local_address = None;
@@ -133,6 +136,7 @@ impl UpstreamInfo {
         *wire_bytes_received = 0;
         *header_bytes_sent = 0;
         *header_bytes_received = 0;
+        *head_bytes_received = 0;
     }
 }
 
@@ -168,6 +172,10 @@ pub struct StreamInfo {
     pub header_bytes_received: u64,
     /// Bytes of the response's headers on the wire.
     pub header_bytes_sent: u64,
+    /// Bytes of the request's headers before they were compressed.
+    pub plain_header_bytes_received: u64,
+    /// Bytes of the response's headers before they were compressed.
+    pub plain_header_bytes_sent: u64,
     /// Points in time.
     pub timing: Timing,
     /// The upstream side.
@@ -218,6 +226,8 @@ impl StreamInfo {
             wire_bytes_sent: 0,
             header_bytes_received: 0,
             header_bytes_sent: 0,
+            plain_header_bytes_received: 0,
+            plain_header_bytes_sent: 0,
             timing: Timing::default(),
             upstream: UpstreamInfo::default(),
             cluster_name: None,
@@ -254,6 +264,8 @@ impl StreamInfo {
             wire_bytes_sent,
             header_bytes_received,
             header_bytes_sent,
+            plain_header_bytes_received,
+            plain_header_bytes_sent,
             timing,
             upstream,
             cluster_name,
@@ -289,6 +301,8 @@ impl StreamInfo {
         *wire_bytes_sent = 0;
         *header_bytes_received = 0;
         *header_bytes_sent = 0;
+        *plain_header_bytes_received = 0;
+        *plain_header_bytes_sent = 0;
         *timing = Timing::default();
         upstream.restart();
         *cluster_name = None;

@@ -55,6 +55,9 @@ pub(super) enum Field {
     DownstreamWireBytesSent,
     DownstreamHeaderBytesReceived,
     DownstreamHeaderBytesSent,
+    DownstreamPlainHeaderBytesReceived,
+    DownstreamPlainHeaderBytesSent,
+    UpstreamHeadBytesReceived,
     UpstreamWireBytesReceived,
     UpstreamWireBytesSent,
     UpstreamHeaderBytesReceived,
@@ -111,6 +114,11 @@ impl Field {
             Field::DownstreamWireBytesSent => number(info.wire_bytes_sent, out),
             Field::DownstreamHeaderBytesReceived => number(info.header_bytes_received, out),
             Field::DownstreamHeaderBytesSent => number(info.header_bytes_sent, out),
+            Field::DownstreamPlainHeaderBytesReceived => {
+                number(info.plain_header_bytes_received, out)
+            }
+            Field::DownstreamPlainHeaderBytesSent => number(info.plain_header_bytes_sent, out),
+            Field::UpstreamHeadBytesReceived => number(info.upstream.head_bytes_received, out),
             Field::UpstreamWireBytesReceived => number(info.upstream.wire_bytes_received, out),
             Field::UpstreamWireBytesSent => number(info.upstream.wire_bytes_sent, out),
             Field::UpstreamHeaderBytesReceived => number(info.upstream.header_bytes_received, out),

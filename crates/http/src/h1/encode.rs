@@ -29,7 +29,7 @@ enum Framing {
 struct BodyWriter {
     settings: Arc<H1Settings>,
     framing: Framing,
-    /// Bytes of the header lines in front of it.
+    /// Bytes of the header lines in front of it, and of its trailers.
     header_bytes: usize,
 }
 
@@ -58,7 +58,9 @@ impl BodyWriter {
         let out = out.writer(trailers.byte_size() + 4 * trailers.len() + 8);
         out.extend_from_slice(b"0\r\n");
         if self.settings.enable_trailers {
+            let start = out.len();
             write_headers(trailers, self.settings.header_case, out);
+            self.header_bytes += out.len() - start;
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -164,7 +166,8 @@ impl ServerEncoder {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// Bytes of the header lines of the head that was written last, without its first line and the empty one, as Envoy counts them.
+    /// Bytes of the header lines that were written last, without the first line and the empty one, as Envoy counts them;
+    /// those of trailers, once written, among them.
     #[must_use]
     pub fn header_bytes(&self) -> usize {
         self.body.header_bytes
@@ -300,7 +303,8 @@ impl ClientEncoder {
         Ok(kind)
     }
 
-    /// Bytes of the header lines of the head that was written last, without its first line and the empty one, as Envoy counts them.
+    /// Bytes of the header lines that were written last, without the first line and the empty one, as Envoy counts them;
+    /// those of trailers, once written, among them.
     #[must_use]
     pub fn header_bytes(&self) -> usize {
         self.body.header_bytes

@@ -16,6 +16,11 @@ use super::{Version, keeps_case, lengths::Lengths};
 use crate::headers::{Receive, WholeHead};
 use crate::{Event, HeaderMap, Known, Message, method, validate};
 
+/// What a header line has besides name and value, as Envoy counts: a colon and the line end.
+const LINE_BYTES: usize = 3;
+/// What `Host` is shorter than the pseudo header that it becomes.
+const AUTHORITY_FOR_HOST: usize = ":authority".len() - "host".len();
+
 /// What a connection needs to know of a request besides its headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestFacts {
@@ -52,6 +57,7 @@ pub struct ServerDecoder {
     state: State,
     facts: RequestFacts,
     dropped_underscores: u64,
+    header_bytes: usize,
 }
 
 impl ServerDecoder {
@@ -63,6 +69,7 @@ impl ServerDecoder {
             state: State::Head(HeadScanner::default()),
             facts: RequestFacts::default(),
             dropped_underscores: 0,
+            header_bytes: 0,
         }
     }
 
@@ -117,6 +124,13 @@ impl ServerDecoder {
     #[must_use]
     pub fn facts(&self) -> RequestFacts {
         self.facts
+    }
+
+    /// Bytes of the header lines of the head that was decoded last, as Envoy counts them: names, values and three bytes
+    /// for each line.
+    #[must_use]
+    pub fn header_bytes(&self) -> usize {
+        self.header_bytes
     }
 
     /// Whether nothing of a further request has been seen or is expected.
@@ -186,7 +200,7 @@ impl ServerDecoder {
 
     /// Takes a usual head; also gives its length. None: it is unusual, or not there whole.
     fn take_usual(
-        &self,
+        &mut self,
         input: &[u8],
         headers: &mut HeaderMap,
     ) -> Option<(usize, RequestFacts, Option<Body>)> {
@@ -202,7 +216,12 @@ impl ServerDecoder {
         let mut whole = WholeHead::begin(headers);
         whole.add_known(Known::Method, 0..method_end);
         whole.add_known(Known::Path, target);
+        let pseudo_bytes = whole.byte_size();
         let lengths = head.header_lines(&mut whole, settings, Side::Request)?;
+        let mut header_bytes = whole.byte_size() - pseudo_bytes + LINE_BYTES * (whole.len() - 2);
+        if whole.contains(Known::Authority) {
+            header_bytes -= AUTHORITY_FOR_HOST;
+        }
         let seen = SeenRequest {
             method,
             version: Version::Http11,
@@ -212,6 +231,7 @@ impl ServerDecoder {
         };
         let head = head.bytes();
         let (facts, body) = seen.judge(whole.finish(head), settings).ok()?;
+        self.header_bytes = header_bytes;
         Some((head.len(), facts, body))
     }
 
@@ -263,8 +283,10 @@ impl ServerDecoder {
         };
         let mut lengths = Lengths::default();
         let mut hosts = 0;
+        self.header_bytes = 0;
         for header in request.headers.iter() {
             let name = header.name.as_bytes();
+            self.header_bytes += name.len() + header.value.len() + LINE_BYTES;
             if settings.underscores != UnderscoreAction::Allow && name.contains(&b'_') {
                 if settings.underscores == UnderscoreAction::RejectRequest {
                     return Err(error::UNDERSCORE);

@@ -47,6 +47,12 @@ impl<'m> WholeHead<'m> {
         self.map.entries.len()
     }
 
+    /// Bytes of all names and values so far.
+    #[inline]
+    pub(crate) fn byte_size(&self) -> usize {
+        self.map.bytes
+    }
+
     /// Whether a header of this name is among them.
     #[inline]
     pub(crate) fn contains(&self, known: Known) -> bool {

@@ -26,6 +26,7 @@ use ending::Drain;
 use super::accepted::{Accepted, Counted, Ended};
 use super::stats::{CodecStats, HttpStats};
 use super::{HcmOnWorker, WorkerHcm};
+use crate::router::header_bytes;
 use crate::stream::Stream;
 
 /// First read of an idle connection: a head and a small body fit.
@@ -238,6 +239,8 @@ impl ServerConnection {
             if std::mem::take(&mut stream.out.trailers) {
                 self.encoder
                     .encode_trailers(&stream.response.trailers, &mut self.write);
+                stream.info.header_bytes_sent = self.encoder.header_bytes() as u64;
+                stream.info.plain_header_bytes_sent = stream.info.header_bytes_sent;
                 stream.out.sent_end = true;
             }
         }
@@ -295,6 +298,7 @@ impl ServerConnection {
             &mut self.write,
         );
         stream.info.header_bytes_sent = self.encoder.header_bytes() as u64;
+        stream.info.plain_header_bytes_sent = stream.info.header_bytes_sent;
         stream.info.timing.first_downstream_tx = Some(now);
         stream.out.started = true;
         stream.out.sent_end = end;
@@ -466,7 +470,6 @@ impl ServerConnection {
         let Some(stream) = &mut self.stream else {
             return false;
         };
-        let before = self.down.read.len();
         match self
             .decoder
             .decode(&mut self.down.read, &mut stream.request)
@@ -474,7 +477,8 @@ impl ServerConnection {
             Ok(None) => false,
             Ok(Some(Event::Headers { end_stream })) => {
                 let facts = self.decoder.facts();
-                stream.info.header_bytes_received = (before - self.down.read.len()) as u64;
+                stream.info.header_bytes_received = self.decoder.header_bytes() as u64;
+                stream.info.plain_header_bytes_received = stream.info.header_bytes_received;
                 stream.saw_close = !facts.keep_alive;
                 stream.out.close_is_expected |= stream.saw_close;
                 let dropped = self.decoder.take_dropped_underscores();
@@ -491,6 +495,7 @@ impl ServerConnection {
                 true
             }
             Ok(Some(Event::Trailers)) => {
+                stream.info.header_bytes_received += header_bytes(&stream.request.trailers, 0, 0);
                 stream.on_trailers(now);
                 true
             }

@@ -27,6 +27,8 @@ mod special;
 mod try_time;
 mod watch;
 
+pub(crate) use exchange::header_bytes;
+
 use std::any::Any as StdAny;
 use std::pin::Pin;
 use std::rc::Rc;

@@ -122,6 +122,10 @@ impl Stream {
         self.note_special(forward);
         self.router.timeout = timeout(forward, config, &mut self.request.headers);
         self.router.try_time = TryTime::of(forward, &self.request.headers, self.router.timeout);
+        if self.asks_for_websocket() {
+            // It ends with its tunnel, but an answer is waited for from now on.
+            self.router.deadline = self.router.timeout.map(|timeout| self.now + timeout);
+        }
         self.prepare_retries(forward);
         self.tell_timeout(forward, Duration::ZERO);
         if route.include_attempt_count_in_request() {
@@ -192,7 +196,7 @@ impl Stream {
         self.router.host = Some(host);
         self.router.member = member;
         match acquired {
-            Acquire::Ready(lease) => self.attach_holding(lease),
+            Acquire::Ready(lease) => self.attach(lease),
             Acquire::Pending(pending) => self.router.upstream = Upstream::Connecting(pending),
             Acquire::Overflow | Acquire::PendingOverflow => {
                 let reply = self.overflow();
@@ -310,9 +314,10 @@ impl Stream {
                 body = kept;
             }
         }
+        let waits_for_tunnel = self.asks_for_websocket();
         if let Some(time) = &mut self.router.try_time {
             time.touch(now);
-            if self.router.end {
+            if self.router.end || waits_for_tunnel {
                 time.arm(now);
             }
         }
@@ -330,6 +335,10 @@ impl Stream {
             }
         };
         self.info.upstream.header_bytes_sent = exchange.header_bytes() as u64;
+        if waits_for_tunnel || self.is_connect {
+            // Until the upstream has agreed, as in Envoy.
+            exchange.hold();
+        }
         if !ends_here {
             exchange.send_data(&mut body, self.router.end && !self.router.trailers);
             if self.router.trailers {

@@ -514,7 +514,10 @@ impl Stream {
         self.charge_response(status);
         if !self.request_end {
             // Nobody waits for the rest of the request: the connection ends with this response, unless it is a tunnel.
-            self.out.close |= !self.is_tunnel(status);
+            match self.is_tunnel(status) {
+                true => self.timers.request_arrived(),
+                false => self.out.close = true,
+            }
             hcm.stats
                 .inc(HttpStats::DOWNSTREAM_RQ_RESPONSE_BEFORE_RQ_COMPLETE);
         }

@@ -21,6 +21,7 @@ impl Stream {
         let body_bytes = self.info.bytes_received;
         let wire_bytes = self.info.wire_bytes_received;
         let header_bytes = self.info.header_bytes_received;
+        let plain_header_bytes = self.info.plain_header_bytes_received;
         let saw_close = self.saw_close;
 
         self.restart(&connection, protocol, self.buffer_limit, now);
@@ -32,6 +33,7 @@ impl Stream {
         self.info.bytes_received = body_bytes;
         self.info.wire_bytes_received = wire_bytes;
         self.info.header_bytes_received = header_bytes;
+        self.info.plain_header_bytes_received = plain_header_bytes;
         self.request.headers = headers;
         let (has_body, has_trailers) = (!body.is_empty(), !trailers.is_empty());
         self.on_headers(protocol, !has_body && !has_trailers, now);

@@ -42,14 +42,13 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
     // No filter of this proxy sets custom flags.
     ("CUSTOM_FLAGS", F(Field::Empty)),
     ("DOWNSTREAM_CX_RTT", Refused),
-    // HTTP/1 headers are never compressed.
     (
         "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED",
-        F(Field::DownstreamHeaderBytesReceived),
+        F(Field::DownstreamPlainHeaderBytesReceived),
     ),
     (
         "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT",
-        F(Field::DownstreamHeaderBytesSent),
+        F(Field::DownstreamPlainHeaderBytesSent),
     ),
     ("DOWNSTREAM_DETECTED_CLOSE_TYPE", Refused),
     // The local address is never rewritten, so the direct one is the same.
@@ -270,7 +269,7 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
     ),
     (
         "UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED",
-        F(Field::UpstreamHeaderBytesReceived),
+        F(Field::UpstreamHeadBytesReceived),
     ),
     (
         "UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT",

@@ -124,6 +124,7 @@ impl ServerConnection {
             return;
         }
         std::mem::swap(&mut stream.request.headers, &mut self.scratch.headers);
+        stream.info.plain_header_bytes_received = stream.request.headers.byte_size() as u64;
         let extended_connect = tunnel::request_to_http1(&mut stream.request.headers);
         stream.on_headers(Protocol::Http2, end, now);
         let slot = &mut self.slots[key.index()];
@@ -181,6 +182,7 @@ impl ServerConnection {
         stream.info.wire_bytes_received += wire;
         stream.info.header_bytes_received += wire;
         std::mem::swap(&mut stream.request.trailers, &mut self.scratch.trailers);
+        stream.info.plain_header_bytes_received += stream.request.trailers.byte_size() as u64;
         stream.on_trailers(now);
         self.make_due(key.0);
     }

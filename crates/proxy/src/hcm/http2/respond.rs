@@ -90,6 +90,7 @@ impl ServerConnection {
         self.codec
             .send_headers(key, &stream.response.headers, end, &mut self.write);
         stream.info.header_bytes_sent += (self.write.len() - before) as u64;
+        stream.info.plain_header_bytes_sent += stream.response.headers.byte_size() as u64;
         stream.info.timing.first_downstream_tx = Some(now);
         stream.out.started = true;
         stream.out.sent_end = end;
@@ -148,6 +149,7 @@ impl ServerConnection {
             self.codec
                 .send_trailers(key, &stream.response.trailers, &mut self.write);
             stream.info.header_bytes_sent += (self.write.len() - before) as u64;
+            stream.info.plain_header_bytes_sent += stream.response.trailers.byte_size() as u64;
             out.sent_end = true;
         }
         moved > 0

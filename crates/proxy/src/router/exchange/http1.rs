@@ -178,6 +178,9 @@ impl Http1Exchange {
                         self.wire.headers_received +=
                             header_bytes(&response.headers, 1, STATUS_BYTES);
                     }
+                    if let Event::Trailers = event {
+                        self.wire.trailers_received += header_bytes(&response.trailers, 0, 0);
+                    }
                     return Step::Event(event);
                 }
                 Ok(None) => {}

@@ -78,7 +78,7 @@ impl Exchange {
         Ok(Exchange { codec, early: None })
     }
 
-    /// Bytes of the request's headers, as they were encoded; to be asked before a body follows.
+    /// Bytes of the request's headers, as they were encoded; over HTTP/1 those of trailers, too.
     pub(super) fn header_bytes(&self) -> usize {
         match &self.codec {
             Codec::Http1(exchange) => exchange.header_bytes(),
@@ -123,9 +123,9 @@ impl Exchange {
         each!(&mut self.codec, it => it.send_trailers(trailers));
     }
 
-    /// From now on bytes for the upstream wait, these before all others, until there is a tunnel.
-    fn hold(&mut self, early: Buffer) {
-        self.early = Some(Box::new(early));
+    /// From now on bytes for the upstream wait until there is a tunnel.
+    pub(super) fn hold(&mut self) {
+        self.early = Some(Box::default());
     }
 
     /// There is a tunnel: what has waited for it goes on.
@@ -200,6 +200,8 @@ struct Wire {
     received: u64,
     /// Of the fields of the response's headers.
     headers_received: u64,
+    /// Of the fields of its trailers.
+    trailers_received: u64,
 }
 
 /// What Envoy takes for the bytes of HTTP/1 headers: names, values and three bytes for each; `pseudo` of them, with
@@ -258,7 +260,7 @@ impl Stream {
             match pending.poll(cx) {
                 Poll::Pending => return progress,
                 Poll::Ready(Ok(lease)) => {
-                    self.attach_holding(lease);
+                    self.attach(lease);
                     progress = true;
                 }
                 Poll::Ready(Err(failure)) => {
@@ -333,20 +335,6 @@ impl Stream {
         }
     }
 
-    /// Attaches the connection; a request for a WebSocket or a CONNECT request keeps its bytes back until the upstream has
-    /// agreed, as Envoy does.
-    #[inline(always)]
-    pub(super) fn attach_holding(&mut self, lease: Lease) {
-        if !self.asks_for_websocket() && !self.is_connect {
-            return self.attach(lease);
-        }
-        let early = std::mem::take(&mut self.router.body);
-        self.attach(lease);
-        if let Upstream::Active(exchange) = &mut self.router.upstream {
-            exchange.hold(early);
-        }
-    }
-
     /// Whether the request wants to become a WebSocket, and may.
     pub(super) fn asks_for_websocket(&self) -> bool {
         self.is_upgrade
@@ -399,6 +387,10 @@ impl Stream {
             && let Upstream::Active(exchange) = &mut self.router.upstream
         {
             exchange.open_tunnel();
+            // A tunnel may last.
+            self.router.deadline = None;
+            self.router.timeout = None;
+            self.router.try_time = None;
         }
         self.on_upstream_headers(now);
         if end {
@@ -429,13 +421,16 @@ impl Stream {
             headers_sent,
             received,
             headers_received,
+            trailers_received,
         } = exchange.wire();
         self.info.upstream.wire_bytes_sent += sent;
         if let Some(headers_sent) = headers_sent {
             self.info.upstream.header_bytes_sent = headers_sent;
         }
         self.info.upstream.wire_bytes_received += received;
-        self.info.upstream.header_bytes_received = headers_received;
+        self.info.upstream.header_bytes_sent = exchange.header_bytes() as u64;
+        self.info.upstream.head_bytes_received = headers_received;
+        self.info.upstream.header_bytes_received = headers_received + trailers_received;
     }
 
     /// Takes back what was asked of the upstream, if it is not complete.

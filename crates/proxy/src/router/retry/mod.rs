@@ -22,7 +22,7 @@ impl Stream {
     /// Whether, and how, the request may be tried again.
     pub(super) fn prepare_retries(&mut self, forward: &Forward) {
         // What goes through a tunnel cannot be sent again.
-        if self.is_upgrade || self.is_connect {
+        if self.is_connect || self.is_upgrade && !self.asks_for_websocket() {
             return;
         }
         let limit = self.request_limit as usize;
@@ -222,11 +222,10 @@ impl Stream {
     }
 
     fn decide(&mut self, wants: bool) -> Decision {
-        let whole = self.router.end;
         let (Some(retry), Some(cluster)) = (&mut self.router.retry, &self.router.cluster) else {
             return Decision::Final;
         };
-        match retry.another(wants, whole) {
+        match retry.another(wants) {
             Decision::Again => {}
             Decision::Exhausted => {
                 cluster.on_retry_limit();

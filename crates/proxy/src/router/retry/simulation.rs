@@ -172,13 +172,13 @@ impl Simulation {
                 }
             };
             assert_eq!(wants, expected, "seed {seed}: {:?}", self.asked);
-            let may = wants && (!begun || whole && kept);
+            let may = wants && (!begun || kept);
             let expected = match (may, tries <= self.retries) {
                 (false, _) => Decision::Final,
                 (true, true) => Decision::Again,
                 (true, false) => Decision::Exhausted,
             };
-            let decision = self.retry.another(wants, whole);
+            let decision = self.retry.another(wants);
             assert_eq!(decision, expected, "seed {seed}: try {tries}");
             if decision != Decision::Again {
                 return tries;

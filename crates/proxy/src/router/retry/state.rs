@@ -224,9 +224,9 @@ impl Retry {
 
     /// Whether the request may be tried again as far as it is concerned itself, which uses up one of its tries. `whole`: nothing
     /// of it is still to come.
-    pub(super) fn another(&mut self, wants: bool, whole: bool) -> Decision {
-        // What was never sent can be sent later, however large it is and even before it has come whole.
-        if !wants || self.begun && !(whole && self.keeps_body) {
+    pub(super) fn another(&mut self, wants: bool) -> Decision {
+        // What was never sent can be sent later, however large it is; what has come so far will do.
+        if !wants || self.begun && !self.keeps_body {
             return Decision::Final;
         }
         if self.left == 0 {
