@@ -13,6 +13,7 @@ mod http2;
 mod http2_upstreams;
 mod limits;
 mod listeners;
+mod mirrors;
 mod original_dst;
 mod resilience;
 mod signals;

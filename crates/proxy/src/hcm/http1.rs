@@ -33,6 +33,8 @@ use crate::stream::Stream;
 const FIRST_READ: usize = 4 * 1024;
 /// Reads grow up to this while they come back full.
 const LARGEST_READ: usize = 512 * 1024;
+/// … and up to this while the upstream is the slower side: what is read has to wait in front of it.
+const SLOW_READ: usize = 64 * 1024;
 /// How much of the next requests is read while one is being served: enough to notice that the peer left.
 const READ_AHEAD: usize = 16 * 1024;
 /// Steps of reading and decoding before the upstream gets its turn.
@@ -413,7 +415,9 @@ impl ServerConnection {
                     .stats
                     .add(HttpStats::DOWNSTREAM_CX_RX_BYTES_TOTAL, read as u64);
                 if read >= self.read_size {
-                    self.read_size = (read * 4).min(LARGEST_READ);
+                    let slow = self.stream.as_ref().is_some_and(Stream::upstream_lags);
+                    let largest = if slow { SLOW_READ } else { LARGEST_READ };
+                    self.read_size = (read * 4).min(largest);
                 }
                 if let Some(stream) = &mut self.stream {
                     stream.info.wire_bytes_received += read as u64;

@@ -12,6 +12,7 @@ use nuncio_upstream::outlier::Outcome;
 use nuncio_upstream::{Acquire, Chosen, Lease};
 
 use super::exchange::Exchange;
+use super::shadow::Shadow;
 use super::try_time::TryTime;
 use super::{RouterConfig, Upstream, number, priority};
 use crate::hcm::stats::HttpStats;
@@ -402,9 +403,19 @@ impl Stream {
         }
     }
 
+    /// Whether something of the request waits for the upstream to take it.
+    pub(crate) fn upstream_lags(&self) -> bool {
+        matches!(&self.router.upstream, Upstream::Active(exchange) if exchange.unsent() > 0)
+    }
+
     /// Whether so much of the request waits for the upstream that no more should be read.
     pub(crate) fn router_is_backed_up(&self) -> bool {
         let limit = self.buffer_limit as usize;
+        if let Some(special) = &self.router.special
+            && special.shadows.iter().any(Shadow::is_backed_up)
+        {
+            return true;
+        }
         match &self.router.upstream {
             Upstream::Active(exchange) => exchange.unsent() > limit.min(crate::SEND_AHEAD),
             Upstream::None

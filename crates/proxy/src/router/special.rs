@@ -92,15 +92,14 @@ impl Stream {
 
     /// A piece of the body goes to whoever wants a copy.
     pub(super) fn copy_data(&mut self, data: &Buffer, end: bool) {
-        let limit = self.request_limit as usize;
         let Some(special) = &mut self.router.special else {
             return;
         };
         let mut abandoned = special.kept.as_mut().is_some_and(|kept| kept.keep(data));
         special.shadows.retain_mut(|shadow| {
-            let fits = shadow.send_data(data, end, limit);
-            abandoned |= !fits;
-            fits && !end
+            let goes_on = shadow.send_data(data, end);
+            abandoned |= !goes_on;
+            goes_on && !end
         });
         if abandoned && let Some(cluster) = &self.router.cluster {
             cluster.on_retry_abandoned();

@@ -246,6 +246,7 @@ impl Stream {
         let mut progress = false;
         if self.router.special.is_some() {
             progress = self.poll_hedged(cx, now);
+            self.watch_shadows(cx);
         }
         if let Upstream::Choosing(host) = &mut self.router.upstream {
             match host.as_mut().poll(cx) {
