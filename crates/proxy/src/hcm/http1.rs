@@ -415,7 +415,10 @@ impl ServerConnection {
                     .stats
                     .add(HttpStats::DOWNSTREAM_CX_RX_BYTES_TOTAL, read as u64);
                 if read >= self.read_size {
-                    let slow = self.stream.as_ref().is_some_and(Stream::upstream_lags);
+                    let slow = self
+                        .stream
+                        .as_ref()
+                        .is_some_and(|stream| stream.upstream_lags());
                     let largest = if slow { SLOW_READ } else { LARGEST_READ };
                     self.read_size = (read * 4).min(largest);
                 }
