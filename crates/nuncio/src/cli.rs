@@ -217,13 +217,6 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         enable_core_dump: matches.get_flag("enable-core-dump"),
         give_back_memory: None,
     };
-    if options.drain_time > options.parent_shutdown_time {
-        return Err(format!(
-            "error: --drain-time-s ({} s) is longer than --parent-shutdown-time-s ({} s)",
-            options.drain_time.as_secs(),
-            options.parent_shutdown_time.as_secs()
-        ));
-    }
     Ok(options)
 }
 
@@ -339,10 +332,6 @@ mod tests {
                 "several values for stats-tag 'a'",
             ),
             (&["--socket-mode", "9"], "invalid socket-mode '9'"),
-            (
-                &["--drain-time-s", "901"],
-                "longer than --parent-shutdown-time-s",
-            ),
             (&["--restart-epoch", "1"], "only epoch 0"),
             (
                 &["--use-dynamic-base-id"],

@@ -45,24 +45,58 @@ impl FilterStateObject for AddressObject {
     }
 }
 
+/// How long an object stays (Envoy's `FilterState::LifeSpan`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LifeSpan {
+    /// Until the filter chain ends: a redirect that the proxy follows itself begins another one.
+    #[default]
+    FilterChain,
+    /// As long as the client's request.
+    Request,
+}
+
+#[derive(Clone)]
+struct Entry {
+    name: Cow<'static, str>,
+    object: Rc<dyn FilterStateObject>,
+    span: LifeSpan,
+}
+
 /// The objects of one stream. There are few: they are searched one after the other.
 #[derive(Clone, Default)]
-pub struct FilterState(Vec<(Cow<'static, str>, Rc<dyn FilterStateObject>)>);
+pub struct FilterState(Vec<Entry>);
 
 impl FilterState {
-    /// Puts an object in place of the one of this name, if there is one.
+    /// Puts an object of this filter chain in place of the one of this name, if there is one.
     pub fn set(&mut self, name: impl Into<Cow<'static, str>>, object: Rc<dyn FilterStateObject>) {
+        self.set_for(LifeSpan::FilterChain, name, object);
+    }
+
+    /// The same for an object that stays as long as this.
+    pub fn set_for(
+        &mut self,
+        span: LifeSpan,
+        name: impl Into<Cow<'static, str>>,
+        object: Rc<dyn FilterStateObject>,
+    ) {
         let name = name.into();
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, place)) => *place = object,
-            None => self.0.push((name, object)),
+        let entry = Entry { name, object, span };
+        match self.0.iter_mut().find(|known| known.name == entry.name) {
+            Some(place) => *place = entry,
+            None => self.0.push(entry),
         }
+    }
+
+    /// What the request's next filter chain begins with, if there is anything.
+    pub fn into_next_chain(mut self) -> Option<FilterState> {
+        self.0.retain(|entry| entry.span == LifeSpan::Request);
+        (!self.0.is_empty()).then_some(self)
     }
 
     /// The object of this name.
     pub fn get(&self, name: &str) -> Option<&Rc<dyn FilterStateObject>> {
-        let found = self.0.iter().find(|(known, _)| known == name)?;
-        Some(&found.1)
+        let found = self.0.iter().find(|known| known.name == name)?;
+        Some(&found.object)
     }
 
     /// The object of this name, if it is of this type.
@@ -77,6 +111,17 @@ mod tests {
     use super::*;
 
     struct Number(u32);
+
+    #[test]
+    fn the_next_chain_has_what_belongs_to_the_request() {
+        let mut state = FilterState::default();
+        state.set("chain", Rc::new(Number(1)));
+        assert!(state.clone().into_next_chain().is_none());
+        state.set_for(LifeSpan::Request, "request", Rc::new(Number(2)));
+        let next = state.into_next_chain().expect("something stays");
+        assert!(next.get("chain").is_none());
+        assert!(next.get_as::<Number>("request").is_some());
+    }
 
     impl FilterStateObject for Number {
         fn text(&self) -> Option<String> {

@@ -33,7 +33,7 @@ pub use filter::{
     Action, Await, DataAction, FilterContext, HttpFilter, HttpFilterConfig, HttpFilterFactory,
     Resume,
 };
-pub use filter_state::{FilterState, FilterStateObject};
+pub use filter_state::{FilterState, FilterStateObject, LifeSpan};
 pub use flags::ResponseFlags;
 pub use http2::{Http2Options, Http2Stats, Keepalive};
 pub use network::{DownstreamConnection, NetworkFilter, NetworkFilterConfig, NetworkFilterFactory};

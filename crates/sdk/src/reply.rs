@@ -21,7 +21,7 @@ pub struct LocalReply {
     /// gRPC status to answer a gRPC request with; derived from `status` when absent.
     pub grpc_status: Option<u32>,
     /// Headers to add to the answer (lower-case name, value).
-    pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    pub headers: Vec<(Cow<'static, str>, Cow<'static, [u8]>)>,
     /// Close the downstream connection after the answer.
     pub close_connection: bool,
 }
@@ -35,10 +35,7 @@ impl LocalReply {
     ) -> LocalReply {
         LocalReply {
             status,
-            body: match body.into() {
-                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-            },
+            body: bytes(body.into()),
             details: details.into(),
             ..LocalReply::default()
         }
@@ -58,6 +55,17 @@ impl LocalReply {
         name: impl Into<Cow<'static, str>>,
         value: impl Into<Cow<'static, str>>,
     ) -> LocalReply {
+        self.headers.push((name.into(), bytes(value.into())));
+        self
+    }
+
+    /// Adds a header whose value need not be text.
+    #[must_use]
+    pub fn raw_header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, [u8]>>,
+    ) -> LocalReply {
         self.headers.push((name.into(), value.into()));
         self
     }
@@ -74,5 +82,26 @@ impl LocalReply {
     pub fn close(mut self) -> LocalReply {
         self.close_connection = true;
         self
+    }
+}
+
+fn bytes(text: Cow<'static, str>) -> Cow<'static, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_need_not_be_text() {
+        let reply = LocalReply::new(200, "", "details")
+            .header("x-text", "é")
+            .raw_header("x-raw", b"\xe9".to_vec());
+        assert_eq!(&*reply.headers[0].1, "é".as_bytes());
+        assert_eq!(&*reply.headers[1].1, b"\xe9");
     }
 }

@@ -25,7 +25,7 @@ use crate::observer::ServerObserver;
 use crate::watchdogs;
 
 use crate::build::{Parts, build};
-use crate::options::Options;
+use crate::options::{Mode, Options};
 
 /// How long the workers may take to end.
 const STOP_BOUND: Duration = Duration::from_secs(10);
@@ -46,7 +46,11 @@ pub(crate) fn start_logging(options: &Options) -> Result<Arc<AppLog>, String> {
     nuncio_app_log::install(nuncio_app_log::Options {
         level: default,
         components: nuncio_app_log::parse_component_levels(&options.component_log_level)?,
-        path: options.log_path.clone(),
+        // As in Envoy, who only validates writes nowhere.
+        path: options
+            .log_path
+            .clone()
+            .filter(|_| options.mode == Mode::Serve),
         format: options
             .log_format
             .clone()

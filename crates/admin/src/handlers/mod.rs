@@ -26,9 +26,10 @@ fn proto_address(address: &Address) -> core::Address {
             port_specifier: Some(PortSpecifier::PortValue(ip.port().into())),
             ..Default::default()
         }),
-        Address::Pipe { path, mode } => Kind::Pipe(core::Pipe {
+        // As in Envoy, the mode is the configuration's alone.
+        Address::Pipe { path, mode: _ } => Kind::Pipe(core::Pipe {
             path: path.to_string(),
-            mode: *mode,
+            mode: 0,
         }),
         Address::Internal { listener, endpoint } => {
             Kind::EnvoyInternalAddress(core::EnvoyInternalAddress {

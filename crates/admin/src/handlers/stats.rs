@@ -28,6 +28,8 @@ struct Scrape {
     kind: Option<Kind>,
     buckets: HistogramBuckets,
     text_readouts: bool,
+    /// Only stats that are hidden are asked for, and none is.
+    hidden_only: bool,
 }
 
 /// `/stats`
@@ -109,6 +111,11 @@ impl Scrape {
         } else if native {
             return Err("Invalid histogram_buckets type for non prometheus stats type".into());
         }
+        let hidden_only = match params.get_some("hidden") {
+            None | Some("include" | "exclude") => false,
+            Some("only") => true,
+            Some(_) => return Err("usage: /stats?hidden=(include|only|exclude)\n\n".into()),
+        };
         Ok(Self {
             format,
             used_only: params.has("usedonly"),
@@ -117,18 +124,19 @@ impl Scrape {
             kind,
             buckets,
             text_readouts: params.has("text_readouts"),
+            hidden_only,
         })
     }
 
     fn write(&self, store: &nuncio_stats::Store, out: &mut dyn Write) -> fmt::Result {
         let passes = |name: &str| {
             let filter = self.filter.as_ref();
-            filter.is_none_or(|filter| filter.is_match(name.as_bytes()))
+            !self.hidden_only && filter.is_none_or(|filter| filter.is_match(name.as_bytes()))
         };
         let query = Query {
             used_only: self.used_only,
-            filter: self.filter.is_some().then_some(&passes),
-            invert_filter: self.invert_filter,
+            filter: (self.filter.is_some() || self.hidden_only).then_some(&passes),
+            invert_filter: self.invert_filter && !self.hidden_only,
             kind: self.kind,
         };
         match self.format {

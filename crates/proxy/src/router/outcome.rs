@@ -292,8 +292,9 @@ impl Stream {
         let mut reply = LocalReply::new(status, "", "websocket_handshake_unsuccessful");
         for (name, value) in self.response.headers.iter() {
             if name[0] != b':' && name != b"transfer-encoding" {
-                let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-                reply = reply.header(text(name), text(value));
+                // A name is a token.
+                let name = String::from_utf8_lossy(name).into_owned();
+                reply = reply.raw_header(name, value.to_vec());
             }
         }
         self.send_local_reply(reply);

@@ -23,6 +23,7 @@ impl Stream {
         let header_bytes = self.info.header_bytes_received;
         let plain_header_bytes = self.info.plain_header_bytes_received;
         let saw_close = self.saw_close;
+        let filter_state = self.info.filter_state.take();
 
         self.restart(&connection, protocol, self.buffer_limit, now);
         self.router.special = special;
@@ -34,6 +35,9 @@ impl Stream {
         self.info.wire_bytes_received = wire_bytes;
         self.info.header_bytes_received = header_bytes;
         self.info.plain_header_bytes_received = plain_header_bytes;
+        self.info.filter_state = filter_state
+            .and_then(|state| state.into_next_chain())
+            .map(Box::new);
         self.request.headers = headers;
         let (has_body, has_trailers) = (!body.is_empty(), !trailers.is_empty());
         self.on_headers(protocol, !has_body && !has_trailers, now);

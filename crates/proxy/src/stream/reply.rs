@@ -106,7 +106,7 @@ impl Stream {
         self.response.trailers.clear();
         headers.set_status(reply.status);
         for (name, value) in &reply.headers {
-            headers.append(&**name, value.as_bytes());
+            headers.append(&**name, value);
         }
         if self.router.answers {
             self.finalize_response();

@@ -52,6 +52,8 @@ impl Http2Exchange {
             headers_sent: Some(bytes.headers_sent),
             received: bytes.received,
             headers_received: bytes.headers_received,
+            // Among the headers.
+            trailers_received: 0,
         }
     }
 

@@ -425,11 +425,9 @@ impl Stream {
             trailers_received,
         } = exchange.wire();
         self.info.upstream.wire_bytes_sent += sent;
-        if let Some(headers_sent) = headers_sent {
-            self.info.upstream.header_bytes_sent = headers_sent;
-        }
+        self.info.upstream.header_bytes_sent =
+            headers_sent.unwrap_or_else(|| exchange.header_bytes() as u64);
         self.info.upstream.wire_bytes_received += received;
-        self.info.upstream.header_bytes_sent = exchange.header_bytes() as u64;
         self.info.upstream.head_bytes_received = headers_received;
         self.info.upstream.header_bytes_received = headers_received + trailers_received;
     }
