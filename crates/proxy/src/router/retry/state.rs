@@ -222,8 +222,7 @@ impl Retry {
         self.on.has(reason)
     }
 
-    /// Whether the request may be tried again as far as it is concerned itself, which uses up one of its tries. `whole`: nothing
-    /// of it is still to come.
+    /// Whether the request may be tried again as far as it is concerned itself, which uses up one of its tries.
     pub(super) fn another(&mut self, wants: bool) -> Decision {
         // What was never sent can be sent later, however large it is; what has come so far will do.
         if !wants || self.begun && !self.keeps_body {
