@@ -1,7 +1,8 @@
 //! Ports of one run of a case: `{{listener}}`, `{{admin}}`, `{{origin}}` and so on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -29,7 +30,7 @@ impl Ports {
         // Bound all together, so that no two names get the same port; the proxy's are released at the end.
         let mut for_proxy = Vec::new();
         for name in PROXY {
-            let listener = loopback()?;
+            let listener = never_given_before()?;
             numbers.insert(name, listener.local_addr()?.port());
             for_proxy.push(listener);
         }
@@ -66,6 +67,22 @@ impl Ports {
 
 fn loopback() -> Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("binding a loopback port")
+}
+
+/// A port that no case of this run has got: two proxies that share a port (`SO_REUSEPORT`) get each other's connections.
+fn never_given_before() -> Result<TcpListener> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    // Held until one is found: the system does not give it twice.
+    let mut known = Vec::new();
+    loop {
+        let listener = loopback()?;
+        let port = listener.local_addr()?.port();
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if given.insert(port) {
+            return Ok(listener);
+        }
+        known.push(listener);
+    }
 }
 
 fn bound() -> Result<Socket> {

@@ -10,17 +10,22 @@ use crate::breaker;
 use crate::info::ClusterInfo;
 
 impl ClusterManager {
-    /// Applies every change of the runtime, on the main thread.
+    /// Applies every change of the runtime: at once, so that the next request after `/runtime_modify` finds it in force, and
+    /// again on the main thread, which may be making a version by the values from before.
     pub(super) fn follow_runtime(&self) {
         let (main, manager) = (self.main.clone(), self.this.clone());
         self.runtime.on_change(move |_| {
-            let manager = manager.clone();
-            // The main thread is gone when the server ends.
-            let _ = main.post(move || {
-                if let Some(manager) = manager.upgrade() {
-                    manager.on_runtime();
+            let apply = {
+                let manager = manager.clone();
+                move || {
+                    if let Some(manager) = manager.upgrade() {
+                        manager.on_runtime();
+                    }
                 }
-            });
+            };
+            apply();
+            // The main thread is gone when the server ends.
+            let _ = main.post(apply);
         });
     }
 
