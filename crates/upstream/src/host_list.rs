@@ -135,9 +135,16 @@ impl HostList {
 
     /// Lets this new list go on where `before` stands.
     pub(crate) fn continue_from(&self, before: &Self) {
+        if self.is(before) || self.is_empty() {
+            return;
+        }
         let turn = before.0.turn.load(Relaxed);
-        if turn != 0 && !self.is_empty() {
+        if turn != 0 {
             self.0.turn.store(turn, Relaxed);
+        }
+        // Who takes turns on the old list will on this one: no request shall have to find out their order.
+        if let Some(Order::Plain | Order::Weighted(_)) = before.0.order.get() {
+            self.0.order.get_or_init(|| order(&self.0.hosts));
         }
     }
 }

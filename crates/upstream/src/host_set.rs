@@ -1,5 +1,7 @@
 //! Immutable snapshots of a cluster's hosts: what balancers choose from.
 
+mod health;
+
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
@@ -138,7 +140,7 @@ impl PrioritySet {
         self.loads.without(&self.sets, excluded)
     }
 
-    /// The same hosts, sorted anew after their health has changed.
+    /// The same hosts, sorted anew after their health or their weights have changed.
     pub fn rebuilt(&self, options: PriorityOptions) -> Self {
         let new = Self::build(
             &self.groups(|_| true, |locality, _| locality.weight),

@@ -130,7 +130,7 @@ pub(super) fn localities(
         .into_iter()
         .enumerate()
         .map(|(index, group)| {
-            errors.nested(&format!("endpoints[{index}]"), |errors| {
+            errors.nested(format_args!("endpoints[{index}]"), |errors| {
                 locality(group, names, &mut shared, errors)
             })
         })
@@ -277,7 +277,7 @@ fn locality(
         .into_iter()
         .enumerate()
         .filter_map(|(index, message)| {
-            errors.nested(&format!("lb_endpoints[{index}]"), |errors| {
+            errors.nested(format_args!("lb_endpoints[{index}]"), |errors| {
                 endpoint(message, names, shared, errors)
             })
         })

@@ -40,7 +40,7 @@ pub(super) fn thresholds(message: Option<CircuitBreakers>, errors: &mut Errors) 
     let mut per_host: [Option<u32>; 2] = [None, None];
     for (index, message) in per_host_thresholds.iter().enumerate() {
         let read = errors.nested(
-            &format!("circuit_breakers.per_host_thresholds[{index}]"),
+            format_args!("circuit_breakers.per_host_thresholds[{index}]"),
             |errors| of_host(message, errors),
         );
         if let Some((priority, max)) = read

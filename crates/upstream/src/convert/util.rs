@@ -1,5 +1,6 @@
 //! Small helpers of the conversion.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use nuncio_config::ConfigError;
@@ -43,11 +44,15 @@ impl Errors {
     }
 
     /// Runs `read` with the errors of a part, whose paths begin with `field`.
-    pub(crate) fn nested<T>(&mut self, field: &str, read: impl FnOnce(&mut Self) -> T) -> T {
+    pub(crate) fn nested<T>(
+        &mut self,
+        field: impl Display,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
         let mut inner = Self::default();
         let value = read(&mut inner);
-        self.0
-            .extend(inner.0.into_iter().map(|error| error.within(field)));
+        let inner = inner.0.into_iter();
+        self.0.extend(inner.map(|error| error.within(&field)));
         value
     }
 

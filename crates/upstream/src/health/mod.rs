@@ -28,7 +28,7 @@ pub(crate) use events::EventLog;
 pub(crate) use grpc::GrpcCheck;
 pub(crate) use http::{HttpCheck, HttpCodec, ServiceName, StatusRanges};
 pub(crate) use payload::hex;
-pub(crate) use probe::{Probe, Target};
+pub(crate) use probe::{Probe, Target, turns};
 pub(crate) use redis::RedisCheck;
 pub(crate) use settings::{Check, Settings};
 pub(crate) use tcp::TcpCheck;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use nuncio_net::{Address, ConnectOptions, Stream, connect};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::exchange::HttpConnection;
 use super::{Check, Failure, Finding, HttpCodec, Settings};
@@ -16,9 +17,16 @@ pub(crate) struct Target {
     pub(crate) connect: Arc<ConnectOptions>,
 }
 
+/// What lets so many connections begin in one turn of the loop, and the others wait for the next: ten thousand at once would hold up
+/// the main thread for half a second.
+pub(crate) fn turns() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(32))
+}
+
 /// One host as one check asks it.
 pub(crate) struct Probe {
     target: Target,
+    turns: Arc<Semaphore>,
     kept: Option<Kept>,
 }
 
@@ -27,15 +35,39 @@ enum Kept {
     Http(HttpConnection),
 }
 
+impl Kept {
+    /// Whether it can be asked once more.
+    fn is_alive(&self) -> bool {
+        match self {
+            Self::Raw(stream) => !stream.is_readable(),
+            Self::Http(connection) => connection.is_open(),
+        }
+    }
+}
+
+/// The right to begin a connection in this turn of the loop.
+type Turn = OwnedSemaphorePermit;
+
 impl Probe {
-    pub(crate) fn new(target: Target) -> Self {
-        Self { target, kept: None }
+    /// `turns`: see [`turns`].
+    pub(crate) fn new(target: Target, turns: Arc<Semaphore>) -> Self {
+        Self {
+            target,
+            turns,
+            kept: None,
+        }
     }
 
     /// Asks once, for as long as `settings.timeout` allows.
     pub(crate) async fn ask(&mut self, settings: &Settings) -> Finding {
-        let kept = self.kept.take();
-        let asked = tokio::time::timeout(settings.timeout, self.ask_on(kept, settings)).await;
+        let kept = self.kept.take().filter(Kept::is_alive);
+        let turn = match kept {
+            Some(_) => None,
+            // Waiting for it is not the host's fault.
+            None => self.turns.clone().acquire_owned().await.ok(),
+        };
+        let asked = self.ask_on(kept, turn, settings);
+        let asked = tokio::time::timeout(settings.timeout, asked).await;
         match asked {
             Ok((finding, kept)) => {
                 self.kept = kept.filter(|_| settings.reuse_connection);
@@ -46,13 +78,18 @@ impl Probe {
         }
     }
 
-    async fn ask_on(&self, kept: Option<Kept>, settings: &Settings) -> (Finding, Option<Kept>) {
+    async fn ask_on(
+        &self,
+        kept: Option<Kept>,
+        turn: Option<Turn>,
+        settings: &Settings,
+    ) -> (Finding, Option<Kept>) {
         let failed = (Finding::Unhealthy(Failure::Network), None);
         match &settings.check {
             Check::Tcp(check) => {
                 let kept = match kept {
-                    Some(Kept::Raw(stream)) if !stream.is_readable() => Some(stream),
-                    _ => self.connect().await,
+                    Some(Kept::Raw(stream)) => Some(stream),
+                    _ => self.connect(turn).await,
                 };
                 let Some(mut stream) = kept else {
                     return failed;
@@ -63,8 +100,8 @@ impl Probe {
             }
             Check::Redis(check) => {
                 let kept = match kept {
-                    Some(Kept::Raw(stream)) if !stream.is_readable() => Some(stream),
-                    _ => self.connect().await,
+                    Some(Kept::Raw(stream)) => Some(stream),
+                    _ => self.connect(turn).await,
                 };
                 let Some(mut stream) = kept else {
                     return failed;
@@ -73,11 +110,12 @@ impl Probe {
                 (finding, keep.then_some(Kept::Raw(stream)))
             }
             Check::Udp(check) => {
+                drop(turn);
                 let source = self.target.connect.source.as_ref();
                 (check.ask(&self.target.address, source).await, None)
             }
             Check::Http(check) => {
-                let Some(mut connection) = self.http(kept, check.codec).await else {
+                let Some(mut connection) = self.http(kept, turn, check.codec).await else {
                     return failed;
                 };
                 let name = match check.host.is_empty() {
@@ -88,7 +126,7 @@ impl Probe {
                 (finding, keep.then_some(Kept::Http(connection)))
             }
             Check::Grpc(check) => {
-                let Some(mut connection) = self.http(kept, HttpCodec::Http2).await else {
+                let Some(mut connection) = self.http(kept, turn, HttpCodec::Http2).await else {
                     return failed;
                 };
                 let (finding, keep) = check
@@ -99,22 +137,28 @@ impl Probe {
         }
     }
 
-    async fn http(&self, kept: Option<Kept>, codec: HttpCodec) -> Option<HttpConnection> {
-        if let Some(Kept::Http(connection)) = kept
-            && connection.is_open()
-        {
+    async fn http(
+        &self,
+        kept: Option<Kept>,
+        turn: Option<Turn>,
+        codec: HttpCodec,
+    ) -> Option<HttpConnection> {
+        if let Some(Kept::Http(connection)) = kept {
             return Some(connection);
         }
-        let stream = self.connect().await?;
+        let stream = self.connect(turn).await?;
         Some(match codec {
             HttpCodec::Http1 => HttpConnection::http1(stream),
             HttpCodec::Http2 => HttpConnection::http2(stream),
         })
     }
 
-    async fn connect(&self) -> Option<Stream> {
-        connect(&self.target.address, &self.target.connect)
-            .await
-            .ok()
+    async fn connect(&self, turn: Option<Turn>) -> Option<Stream> {
+        let connect = connect(&self.target.address, &self.target.connect);
+        let pass_on = async {
+            tokio::task::yield_now().await;
+            drop(turn);
+        };
+        tokio::join!(connect, pass_on).0.ok()
     }
 }

@@ -14,6 +14,8 @@ use crate::host_set::{HostSet, LocalityGroup, PriorityOptions, PrioritySet};
 /// What an assignment comes to.
 pub(super) struct Assigned {
     pub(super) change: HostChange,
+    /// Hosts that are none any more; `None` when that is not known.
+    pub(super) gone: Option<Vec<Arc<Host>>>,
     /// How many endpoints there are, each address once.
     pub(super) endpoints: usize,
     /// In how many priorities hosts came or went, be it to another priority.
@@ -124,6 +126,7 @@ pub(super) fn assign(
     for old in gone().filter(|old| !stays(old)) {
         moved.add(old.priority);
     }
+    let listed = (removal == Removal::AtOnce).then(|| gone().map(|old| old.host.clone()).collect());
     let staying = gone().filter(|old| stays(old));
     removal::keep_passing(&mut groups, staying.map(|old| old.host));
     touched.add_all(&moved);
@@ -137,6 +140,7 @@ pub(super) fn assign(
     }
     hosts.continue_from(before);
     Assigned {
+        gone: listed,
         endpoints,
         moved: moved.count(),
         change: HostChange {

@@ -261,6 +261,7 @@ impl ClusterManager {
             lessons: self.start_lessons(&info, serial),
             health_is_stale: false,
             merge_window: MergeWindow::new(spec.merge_window),
+            flipped: Some(Vec::new()),
             info,
             hosts: change.hosts,
             config,

@@ -18,8 +18,9 @@ use tokio::task::AbortHandle;
 use super::assign::assign;
 use super::merge::Update;
 use super::version::Version;
-use super::{ClusterManager, Entry, State};
+use super::{Change, ClusterManager, Entry, State};
 use crate::convert::{self, Assignment, EdsSource};
+use crate::host::Host;
 use crate::info::ClusterInfo;
 use crate::stats::{ClusterStats as S, SubscriptionStats};
 
@@ -293,6 +294,7 @@ impl ClusterManager {
         };
         let was_ready = version.is_ready();
         let mut changed = false;
+        let mut gone = None;
         if let Some(eds) = &mut version.eds {
             let is_first = !std::mem::replace(&mut eds.answered, true);
             if let Some(assignment) = assignment {
@@ -305,7 +307,7 @@ impl ClusterManager {
                     Some(serving) if is_first => serving,
                     _ => version.hosts.clone(),
                 };
-                changed = self.set_assignment(version, &before, assignment, is_first);
+                (changed, gone) = self.set_assignment(version, &before, assignment, is_first);
             }
         }
         let is_ready = version.is_ready();
@@ -318,8 +320,14 @@ impl ClusterManager {
             }
         } else if changed || (is_ready && !was_ready) {
             version.show_membership();
+            // Flips that nobody has been shown yet come along: then workers compare.
+            let is_all = version.flipped.as_ref().is_some_and(Vec::is_empty);
+            let change = gone.filter(|_| is_all).map(|gone| Change {
+                gone,
+                ..Change::default()
+            });
             match was_ready {
-                true => self.show_update(&mut state, id, Update::Discovery),
+                true => self.show_update(&mut state, id, Update::Discovery, change),
                 false if is_ready => self.show(&state, id),
                 false => {}
             }
@@ -330,14 +338,14 @@ impl ClusterManager {
         self.advance(state);
     }
 
-    /// Returns whether something is different.
+    /// Returns whether something is different, and which hosts have gone, if that is known.
     fn set_assignment(
         &self,
         version: &mut Version,
         before: &super::PrioritySet,
         assignment: Assignment,
         is_first: bool,
-    ) -> bool {
+    ) -> (bool, Option<Vec<Arc<Host>>>) {
         let Assignment {
             localities,
             options,
@@ -376,7 +384,7 @@ impl ClusterManager {
         } else {
             stats.inc(S::UPDATE_NO_REBUILD);
         }
-        changed
+        (changed, assigned.gone)
     }
 
     fn forget_after(&self, after: Duration, id: ClusterId, serial: u64) -> AbortHandle {

@@ -102,7 +102,7 @@ impl ClusterManager {
         settings: Settings,
     ) -> AbortHandle {
         let (manager, id, host) = (self.this.clone(), info.id, host.clone());
-        let probe = Probe::new(target(info, &host, &settings));
+        let probe = Probe::new(target(info, &host, &settings), self.turns.clone());
         let ask = |(mut probe, settings): (Probe, Settings)| async move {
             let finding = probe.ask(&settings).await;
             ((probe, settings), finding)
@@ -150,7 +150,7 @@ impl ClusterManager {
                 .is_some_and(|detector| detector.on_health_check_success(host, clock::now()));
         let is_shown = was_ready && !in_warming;
         if (next.changed || unejected) && is_shown {
-            self.show_health_soon(id, version);
+            self.show_health_soon(id, version, Some(host));
         }
         if version.is_ready() && !was_ready {
             // Once for all findings up to now: there may be as many as hosts, and nobody has seen any of them.
@@ -177,7 +177,7 @@ impl ClusterManager {
             && let Some(checkers) = &mut version.checkers
             && checkers.on_immediate_failure(host)
         {
-            self.show_health_soon(id, version);
+            self.show_health_soon(id, version, Some(host));
         }
     }
 }

@@ -11,7 +11,7 @@ use nuncio_stats::Group;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::{ClusterManager, State, Version};
+use super::{Change, ClusterManager, State, Version};
 use crate::stats::ManagerStats as S;
 
 /// What an update of the hosts of an active cluster is about.
@@ -85,8 +85,15 @@ impl MergeWindow {
 }
 
 impl ClusterManager {
-    /// The hosts of the active version have changed: shows them to the threads, at once or at the end of the window.
-    pub(super) fn show_update(&self, state: &mut State, id: ClusterId, update: Update) {
+    /// The hosts of the active version have changed, by `change` since they were shown last if that is known: shows them to the
+    /// threads, at once or at the end of the window.
+    pub(super) fn show_update(
+        &self,
+        state: &mut State,
+        id: ClusterId,
+        update: Update,
+        change: Option<Change>,
+    ) {
         let active = state.clusters.get_mut(&id);
         let Some(version) = active.and_then(|entry| entry.active.as_mut()) else {
             return;
@@ -95,6 +102,8 @@ impl ClusterManager {
         if let Some(window) = &mut version.merge_window {
             let later = |wait| self.show_merged_after(wait, id);
             if !window.on_update(update, priorities, clock::now(), &self.stats, later) {
+                // Whatever is shown next holds this, too.
+                version.flipped = None;
                 return;
             }
         }
@@ -103,7 +112,7 @@ impl ClusterManager {
             Update::Discovery => 1,
         };
         self.stats.add(S::CLUSTER_UPDATED, count);
-        self.show(state, id);
+        self.show_change(state, id, change);
     }
 
     fn show_merged_after(&self, wait: Duration, id: ClusterId) -> AbortHandle {

@@ -12,6 +12,7 @@ mod on_demand;
 mod outlier;
 mod removal;
 mod resolved;
+mod retired;
 mod runtime;
 mod shared;
 mod show;
@@ -28,6 +29,7 @@ use nuncio_config::api::dns_cache::DnsCacheConfig;
 use nuncio_event::{Dispatchers, FileWatcher, MainDispatcher, Slot, main_queue};
 use nuncio_sdk::{ClusterId, Runtime, ServerContext};
 use nuncio_stats::Group;
+use tokio::sync::Semaphore;
 
 use crate::convert::{self, SharedParts};
 use crate::dns::Resolvers;
@@ -41,7 +43,7 @@ use crate::worker::WorkerClusters;
 pub use admin::{ClusterStatus, ConfigDump, DumpedCluster, HostStatus};
 pub use init::{InitPhase, InitStage};
 pub(crate) use removal::Removal;
-pub(crate) use shared::{Shared, Snapshot};
+pub(crate) use shared::{Change, Shared, Snapshot};
 pub(crate) use version::{HostChange, Place, build_hosts};
 
 use init::Init;
@@ -77,6 +79,8 @@ pub struct ClusterManager {
     outlier_log: OnceLock<Arc<dyn OutlierEventLog>>,
     /// Resolves names; without one (validation) nothing is resolved and every cluster counts as ready.
     resolvers: Option<Arc<Resolvers>>,
+    /// Lets health checks begin their connections by and by.
+    turns: Arc<Semaphore>,
     /// Watches files; made when the first one is to be watched.
     files: OnceLock<FileWatcher>,
     /// The one empty `version_info`.
@@ -153,6 +157,7 @@ impl ClusterManager {
             main_stats: shared.thread_stats("main_thread"),
             shared,
             resolvers,
+            turns: crate::health::turns(),
             files: OnceLock::new(),
             no_version: Arc::from(""),
             state: Mutex::default(),

@@ -232,7 +232,7 @@ impl ClusterManager {
         // An address that changes makes another host of one that stays.
         let membership = hosts.len() != known.len();
         self.replace_hosts(version, hosts, membership);
-        self.show_update(&mut state, id, Update::Discovery);
+        self.show_update(&mut state, id, Update::Discovery, None);
     }
 
     /// The version has these hosts from now on, of one priority and no locality.

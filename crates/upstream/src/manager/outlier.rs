@@ -113,7 +113,7 @@ impl ClusterManager {
             && is_here
             && detector.on_report(host, ejection, &version.hosts, clock::now())
         {
-            self.show_health_soon(id, version);
+            self.show_health_soon(id, version, Some(host));
         }
     }
 
@@ -129,22 +129,37 @@ impl ClusterManager {
             && let Some(detector) = version.info.outlier.clone()
             && detector.sweep(&version.hosts, clock::now())
         {
-            self.show_health_soon(id, version);
+            self.show_health_soon(id, version, None);
         }
     }
 
-    /// Shows changed health flags to the workers after everything that was reported up to now: many ejections at once cost one
-    /// update.
-    pub(super) fn show_health_soon(&self, id: ClusterId, version: &mut Version) {
+    /// Shows changed health flags (those of `host`, or of any) to the workers after everything that was reported up to now: many
+    /// ejections at once cost one update.
+    pub(super) fn show_health_soon(
+        &self,
+        id: ClusterId,
+        version: &mut Version,
+        host: Option<&Arc<Host>>,
+    ) {
+        version.note_flip(host);
         if std::mem::replace(&mut version.health_is_stale, true) {
             return;
         }
         let manager = self.this.clone();
-        // Nobody is left to be told when the main thread is gone.
-        let _ = self.main.post(move || {
+        let show = move || {
             if let Some(manager) = manager.upgrade() {
                 manager.show_health(id);
             }
-        });
+        };
+        match version.patience() {
+            // Nobody is left to be told when the main thread is gone.
+            None => _ = self.main.post(show),
+            Some(patience) => {
+                tokio::spawn(async move {
+                    tokio::time::sleep(patience).await;
+                    show();
+                });
+            }
+        }
     }
 }

@@ -69,7 +69,7 @@ impl ClusterManager {
             }
         } else if is_ready && (changed || !was_ready) {
             match was_ready {
-                true => self.show_update(&mut state, id, Update::Discovery),
+                true => self.show_update(&mut state, id, Update::Discovery, None),
                 false => self.show(&state, id),
             }
         }

@@ -1,13 +1,13 @@
 //! What the cluster manager shows to all threads: the newest version of each active cluster.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 use nuncio_event::Dispatchers;
 use nuncio_sdk::{ClusterId, ClusterNames, LocalInfo, ServerContext};
 use nuncio_stats::Group;
 
-use crate::host::Locality;
+use crate::host::{Host, Locality};
 use crate::host_set::PrioritySet;
 use crate::info::ClusterInfo;
 use crate::lb::ZoneRoutingRuntime;
@@ -18,6 +18,24 @@ use crate::stats::ThreadManagerStats;
 pub(crate) struct Snapshot {
     pub(crate) info: Arc<ClusterInfo>,
     pub(crate) hosts: Arc<PrioritySet>,
+}
+
+/// How the hosts of a snapshot differ from those that were shown before: then a worker need not compare them.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// Those that were shown before.
+    pub(super) before: Weak<PrioritySet>,
+    /// They are no hosts of the cluster any more.
+    pub(crate) gone: Vec<Arc<Host>>,
+    /// Their health flags have changed.
+    pub(crate) flipped: Vec<Arc<Host>>,
+}
+
+impl Change {
+    /// Whether this tells what is different to `hosts`.
+    pub(crate) fn is_since(&self, hosts: &Arc<PrioritySet>) -> bool {
+        std::ptr::eq(self.before.as_ptr(), Arc::as_ptr(hosts))
+    }
 }
 
 /// Read by a worker when it first uses a cluster; from then on the worker is told what changes.
@@ -98,8 +116,8 @@ impl Shared {
         snapshots.get(id.0 as usize)?.clone()
     }
 
-    /// Shows a new version, or that there is no cluster any more. Whether threads must be told.
-    pub(super) fn set(&self, id: ClusterId, snapshot: Option<Snapshot>) -> bool {
+    /// Shows a new version, or that there is no cluster any more. Returns what was shown before.
+    pub(super) fn set(&self, id: ClusterId, snapshot: Option<Snapshot>) -> Option<Snapshot> {
         let index = id.0 as usize;
         let mut snapshots = self
             .snapshots
@@ -108,9 +126,11 @@ impl Shared {
         if snapshots.len() <= index {
             snapshots.resize(index + 1, None);
         }
-        let old = std::mem::replace(&mut snapshots[index], snapshot);
-        drop(snapshots);
-        drop(old);
+        std::mem::replace(&mut snapshots[index], snapshot)
+    }
+
+    /// Whether threads must be told what was [set](Self::set).
+    pub(super) fn is_watched(&self) -> bool {
         self.asked.load(SeqCst)
     }
 }

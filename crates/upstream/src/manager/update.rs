@@ -125,7 +125,7 @@ impl ClusterManager {
         self.count(&mut removed);
         state.init.remove(id);
         self.stats.inc(ManagerStats::CLUSTER_REMOVED);
-        self.tell(id, None);
+        self.tell(id, None, None);
         self.advance(state);
         // Dropped without the lock: hosts, stats and resolutions end here.
         drop(versions);

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use nuncio_event::clock;
 use nuncio_net::Address;
@@ -10,8 +10,8 @@ use nuncio_net::Address;
 use crate::convert::{EndpointAddress, EndpointSpec, LocalitySpec};
 use crate::dns::DnsHosts;
 use crate::health::Checkers;
-use crate::host::{Health, HealthFlags, Host, HostConfig};
-use crate::host_set::{LocalityGroup, LocalityHosts, PriorityOptions, PrioritySet};
+use crate::host::{HealthFlags, Host, HostConfig};
+use crate::host_set::{HostSet, LocalityGroup, LocalityHosts, PriorityOptions, PrioritySet};
 use crate::info::{ClusterInfo, ClusterKind};
 use crate::stats::ClusterStats as S;
 
@@ -21,6 +21,12 @@ use super::on_demand::OnDemand;
 use super::outlier::Sweeps;
 use super::removal::{self, Removal};
 use super::shared::Snapshot;
+
+/// So many flips are told to workers one by one.
+const MOST_FLIPS: usize = 256;
+const MANY_HOSTS: usize = 1000;
+const PATIENCE_PER_HOST: Duration = Duration::from_micros(3);
+const MOST_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A version: active, or warming.
 pub(super) struct Version {
@@ -48,6 +54,8 @@ pub(super) struct Version {
     pub(super) health_is_stale: bool,
     /// Only if one is configured.
     pub(super) merge_window: Option<Box<MergeWindow>>,
+    /// Hosts whose health flags have changed since that was shown; `None` when it may be any of them.
+    pub(super) flipped: Option<Vec<Arc<Host>>>,
     /// Start-up does not wait for it.
     pub(super) wait_for_warm: bool,
 }
@@ -96,6 +104,22 @@ impl Version {
         true
     }
 
+    /// Health flags of `host`, or of nobody knows whom, have changed.
+    pub(super) fn note_flip(&mut self, host: Option<&Arc<Host>>) {
+        match (&mut self.flipped, host) {
+            (Some(flipped), Some(host)) if flipped.len() < MOST_FLIPS => flipped.push(host.clone()),
+            _ => self.flipped = None,
+        }
+    }
+
+    /// How long a change of health may wait for others, where it costs much to show it: some ten times what it takes to make a
+    /// table of all hosts.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let hosts = self.hosts.len();
+        let costs = self.hosts.derived().is_some() && hosts >= MANY_HOSTS;
+        costs.then(|| (PATIENCE_PER_HOST * hosts as u32).min(MOST_PATIENCE))
+    }
+
     /// Sorts the hosts by health anew, which has changed.
     pub(super) fn sort_hosts_anew(&mut self) {
         self.health_is_stale = false;
@@ -108,7 +132,9 @@ impl Version {
         let membership =
             self.info.kind == ClusterKind::Eds && self.hosts.hosts().any(|host| is_over(host));
         let hosts = match membership {
-            false => self.hosts.rebuilt(self.info.priorities),
+            // Who learns may have changed weights.
+            false if self.info.lb.learner().is_some() => self.hosts.rebuilt(self.info.priorities),
+            false => self.hosts.sorted_anew(self.info.priorities),
             true => {
                 let weight = |locality: &LocalityHosts, _| locality.weight;
                 let left = self.hosts.filtered(|host| !is_over(host), weight);
@@ -123,25 +149,36 @@ impl Version {
         });
     }
 
-    /// Sets the `membership_*` gauges.
+    /// Sets the gauges that tell of hosts.
     pub(super) fn show_membership(&self) {
         if self.info.kind.passes_on() {
             // In Envoy, too, these gauges are not there: no hosts were ever told of.
             return;
         }
+        self.show_health();
+        // Envoy sets this one in STRICT_DNS and EDS clusters only, when it has heard of hosts.
         let stats = &self.info.stats;
-        let (mut healthy, mut degraded, mut excluded, mut heaviest) = (0, 0, 0, 1);
-        for host in self.hosts.hosts() {
-            match host.health() {
-                Health::Healthy => healthy += 1,
-                Health::Degraded => degraded += 1,
-                Health::Unhealthy => {}
-            }
-            excluded += u64::from(host.health_flags().is_excluded());
-            heaviest = heaviest.max(host.weight());
+        let is_known = match self.info.kind {
+            ClusterKind::StrictDns => stats.counter(S::UPDATE_SUCCESS) > 0,
+            kind => kind == ClusterKind::Eds,
+        };
+        if is_known {
+            let heaviest = self.hosts.hosts().map(|host| host.weight()).max();
+            stats.gauge_set(S::MAX_HOST_WEIGHT, u64::from(heaviest.unwrap_or(1)));
         }
+    }
+
+    /// Sets the `membership_*` gauges.
+    pub(super) fn show_health(&self) {
+        let stats = &self.info.stats;
+        let sum =
+            |part: fn(&HostSet) -> usize| self.hosts.sets().iter().map(part).sum::<usize>() as u64;
+        let (degraded, excluded) = (
+            sum(|set| set.degraded.len()),
+            sum(|set| set.excluded as usize),
+        );
         stats.gauge_set(S::MEMBERSHIP_TOTAL, self.hosts.len() as u64);
-        stats.gauge_set(S::MEMBERSHIP_HEALTHY, healthy);
+        stats.gauge_set(S::MEMBERSHIP_HEALTHY, sum(|set| set.healthy.len()));
         // Zero is what a gauge that was never set shows: most clusters need not remember these.
         for (gauge, value) in [
             (S::MEMBERSHIP_DEGRADED, degraded),
@@ -153,14 +190,6 @@ impl Version {
         }
         if let Some(detector) = &self.info.outlier {
             detector.on_hosts(&self.hosts);
-        }
-        // Envoy sets this one in STRICT_DNS and EDS clusters only, when it has heard of hosts.
-        let is_known = match self.info.kind {
-            ClusterKind::StrictDns => stats.counter(S::UPDATE_SUCCESS) > 0,
-            kind => kind == ClusterKind::Eds,
-        };
-        if is_known {
-            stats.gauge_set(S::MAX_HOST_WEIGHT, u64::from(heaviest));
         }
     }
 }

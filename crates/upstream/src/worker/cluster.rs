@@ -19,7 +19,7 @@ use crate::host::Host;
 use crate::host_set::PrioritySet;
 use crate::info::{ClusterInfo, ClusterKind, PoolOptions, UpstreamProtocol};
 use crate::lb::{LbContext, LbEnv, LbPolicy, LoadBalancer, NoHost, Overridden};
-use crate::manager::Snapshot;
+use crate::manager::{Change, Snapshot};
 use crate::pool::{Acquire, Counters, Load, Pool, Sweeper};
 use crate::stats::ClusterStats as S;
 
@@ -375,13 +375,19 @@ impl WorkerCluster {
     }
 
     /// Takes over a newer snapshot; a new version of this object if the configuration has changed.
-    pub(super) fn update(&self, snapshot: &Snapshot, table: &Rc<Table>) -> Option<Self> {
+    pub(super) fn update(
+        &self,
+        snapshot: &Snapshot,
+        change: Option<&Change>,
+        table: &Rc<Table>,
+    ) -> Option<Self> {
         if !Arc::ptr_eq(&self.info.breakers, &snapshot.info.breakers) {
             // What is counted belongs to other budgets from now on: nothing can be shared.
             self.drain();
             return Some(Self::new(snapshot.clone(), table));
         }
-        self.hosts.set_hosts(&snapshot.hosts, snapshot.info.pools);
+        self.hosts
+            .set_hosts(&snapshot.hosts, snapshot.info.pools, change);
         if Arc::ptr_eq(&self.info, &snapshot.info) {
             return None;
         }
@@ -455,19 +461,40 @@ impl Hosts {
 
     /// Connections to hosts that are gone are drained, and to those that fail now, as in Envoy: other connections may fare
     /// better. The others, and the balancer's cursors, stay.
-    fn set_hosts(&self, hosts: &Arc<PrioritySet>, options: PoolOptions) {
+    fn set_hosts(&self, hosts: &Arc<PrioritySet>, options: PoolOptions, change: Option<&Change>) {
         let mut gone = Vec::new();
         let mut state = self.state.borrow_mut();
         if Arc::ptr_eq(&state.hosts, hosts) {
             return;
         }
+        let known = change.filter(|change| change.is_since(&state.hosts));
         state.hosts = hosts.clone();
         state.balancer.on_hosts(hosts);
-        if !state.chosen.is_empty() {
+        let State {
+            balancer, chosen, ..
+        } = &mut *state;
+        if let Some(Change {
+            gone: left,
+            flipped,
+            ..
+        }) = known
+            && !options.drain_on_host_change
+        {
+            // Of ten thousand hosts one has changed: the others are not looked at.
+            let left = left.iter().filter(|host| !balancer.keeps(host));
+            gone.extend(left.filter_map(|host| chosen.remove_entry(&Arc::as_ptr(host))));
+            for at in flipped.iter().map(Arc::as_ptr) {
+                if let Some(host) = chosen.get(&at)
+                    && host.fails_now()
+                {
+                    if options.close_on_health_failure {
+                        host.end_tunnels();
+                    }
+                    gone.extend(chosen.remove_entry(&at));
+                }
+            }
+        } else if !chosen.is_empty() {
             let present: HashSet<*const Host> = hosts.hosts().map(Arc::as_ptr).collect();
-            let State {
-                balancer, chosen, ..
-            } = &mut *state;
             gone.extend(chosen.extract_if(|at, host| {
                 let is_gone = !present.contains(at) && !balancer.keeps(host.host());
                 let fails = host.fails_now();

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use nuncio_sdk::ClusterId;
 use nuncio_stats::Group;
 
-use crate::manager::{Shared, Snapshot};
+use crate::manager::{Change, Shared, Snapshot};
 use crate::random::Random;
 use table::Table;
 
@@ -50,7 +50,12 @@ impl WorkerClusters {
     }
 
     /// Takes over what has changed: posted by the cluster manager.
-    pub(crate) fn update(&self, id: ClusterId, snapshot: Option<&Snapshot>) {
-        self.0.update(id, snapshot);
+    pub(crate) fn update(
+        &self,
+        id: ClusterId,
+        snapshot: Option<&Snapshot>,
+        change: Option<&Change>,
+    ) {
+        self.0.update(id, snapshot, change);
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::cluster::WorkerCluster;
 use crate::lb::LocalCluster;
-use crate::manager::{Shared, Snapshot};
+use crate::manager::{Change, Shared, Snapshot};
 use crate::pool::Sweeper;
 use crate::random::Random;
 use crate::stats::ThreadManagerStats;
@@ -165,7 +165,12 @@ impl Table {
     }
 
     /// Takes over what has changed. A cluster that this worker does not use costs nothing.
-    pub(super) fn update(self: &Rc<Self>, id: ClusterId, snapshot: Option<&Snapshot>) {
+    pub(super) fn update(
+        self: &Rc<Self>,
+        id: ClusterId,
+        snapshot: Option<&Snapshot>,
+        change: Option<&Change>,
+    ) {
         if let Some(local) = self.local.get()
             && self.shared.local_cluster() == Some(id)
         {
@@ -176,7 +181,7 @@ impl Table {
             (None | Some(Slot::Unknown), _) => {}
             (Some(Slot::Absent), _) => self.set(id, Slot::Unknown),
             (Some(Slot::Here(cluster)), Some(snapshot)) => {
-                if let Some(renewed) = cluster.update(snapshot, self) {
+                if let Some(renewed) = cluster.update(snapshot, change, self) {
                     self.set(id, Slot::Here(Rc::new(renewed)));
                 }
             }

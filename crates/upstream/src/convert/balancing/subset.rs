@@ -148,7 +148,7 @@ fn all_selectors(
     errors: &mut Errors,
 ) -> Box<[Selector]> {
     let selectors = messages.enumerate().map(|(index, message)| {
-        errors.nested(&format!("subset_selectors[{index}]"), |errors| {
+        errors.nested(format_args!("subset_selectors[{index}]"), |errors| {
             selector(message, errors)
         })
     });

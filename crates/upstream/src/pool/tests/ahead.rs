@@ -105,7 +105,7 @@ fn the_hosts_next_in_turn_are_connected_to() {
 impl Fixture {
     /// The workers are shown the hosts anew.
     async fn health_has_changed(&self) {
-        self.manager.show_health(self.cluster.info().id);
+        self.manager.health_changed(&self.cluster.info().name);
         settle().await;
     }
 }
