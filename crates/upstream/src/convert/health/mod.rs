@@ -26,7 +26,7 @@ pub(super) fn settings(
     let messages = messages.into_iter().enumerate();
     messages
         .filter_map(|(index, mut message)| {
-            errors.nested(&format!("health_checks[{index}]"), |errors| {
+            errors.nested(format_args!("health_checks[{index}]"), |errors| {
                 let name = take_health_check_name(&mut message);
                 if several && name.is_empty() {
                     errors.push(ConfigError::new(
