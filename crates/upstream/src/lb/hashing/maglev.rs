@@ -85,16 +85,20 @@ impl<T: Copy + Into<u32> + Send + Sync> HashTable for Table<T> {
     }
 }
 
-/// A host while the table is filled.
+/// A host while the table is filled. Small, so that a thousand stay in the cache; a table has at most 5,000,011 cells.
 struct Filler {
     host: u32,
     /// The cell to try next.
-    cell: u64,
-    skip: u64,
+    cell: u32,
+    skip: u32,
+    count: u32,
+}
+
+/// When a host is passed over, where not all have the same share.
+struct Turn {
     share: f64,
     /// A round in which `round * share` is below this is passed over.
     due: f64,
-    count: u64,
 }
 
 /// Which cells have a host: a bit for each, since most looks at a table that fills are at taken cells, and the bits stay in
@@ -108,9 +112,9 @@ impl Taken {
 
     /// Takes a cell; false when it was taken before.
     #[inline]
-    fn take(&mut self, cell: u64) -> bool {
+    fn take(&mut self, cell: u32) -> bool {
         let word = &mut self.0[(cell / 64) as usize];
-        let bit = 1 << (cell % 64);
+        let bit = 1u64 << (cell % 64);
         let is_free = *word & bit == 0;
         *word |= bit;
         is_free
@@ -133,40 +137,49 @@ impl Maglev {
             .iter()
             .map(|&index| Filler {
                 host: index as u32,
-                cell: XxHash64::oneshot(0, keys[index].as_bytes()) % size,
-                skip: XxHash64::oneshot(1, keys[index].as_bytes()) % (size - 1) + 1,
-                share: shares.shares[index],
-                due: 0.0,
+                cell: (XxHash64::oneshot(0, keys[index].as_bytes()) % size) as u32,
+                skip: (XxHash64::oneshot(1, keys[index].as_bytes()) % (size - 1) + 1) as u32,
                 count: 0,
             })
             .collect();
         let most = shares.shares.iter().copied().fold(0.0, f64::max);
+        let is_even = shares.shares.iter().all(|share| *share == most);
+        let mut turns: Vec<Turn> = match is_even {
+            true => Vec::new(),
+            false => {
+                let shares = order.iter().map(|&index| shares.shares[index]);
+                shares.map(|share| Turn { share, due: 0.0 }).collect()
+            }
+        };
         let mut cells = vec![0; size as usize].into_boxed_slice();
         let mut taken = Taken::new(size);
         let mut free = size;
         let mut round = 0.0;
         'filling: loop {
             round += 1.0;
-            for filler in &mut fillers {
+            for (index, filler) in fillers.iter_mut().enumerate() {
                 if free == 0 {
                     break 'filling;
                 }
-                if round * filler.share < filler.due {
-                    continue;
+                if let Some(turn) = turns.get_mut(index) {
+                    if round * turn.share < turn.due {
+                        continue;
+                    }
+                    turn.due += most;
                 }
-                filler.due += most;
-                let cell = filler.take_free(&mut taken, size);
+                let cell = filler.take_free(&mut taken, size as u32);
                 cells[cell] = filler.host;
                 free -= 1;
             }
         }
-        (cells, fillers.iter().map(|filler| filler.count).collect())
+        let counts = fillers.iter().map(|filler| filler.count.into());
+        (cells, counts.collect())
     }
 }
 
 impl Filler {
     /// Takes the next cell of this host's permutation that is free; there is one.
-    fn take_free(&mut self, taken: &mut Taken, size: u64) -> usize {
+    fn take_free(&mut self, taken: &mut Taken, size: u32) -> usize {
         self.count += 1;
         loop {
             let cell = self.cell;
