@@ -3,6 +3,7 @@
 mod ending;
 mod flow;
 mod hostile;
+mod peers;
 mod requests;
 mod tunnels;
 
