@@ -153,6 +153,8 @@ def cancellation(stub):
     call = stub.unary("Hang").future(b"")
     answers = stub.chat("HangStreaming")(iter([b"m"]))
     check(next(answers), b"begun")
+    # A call that is cancelled before it is sent never reaches the server.
+    check(stub.unary("WaitHanging")(b"", timeout=LONG), b"hanging")
     call.cancel()
     answers.cancel()
     for _ in range(2):

@@ -10,6 +10,7 @@ from concurrent import futures
 import grpc
 
 cancelled = threading.Semaphore(0)
+hanging = threading.Semaphore(0)
 seen_cancelled = 0
 
 
@@ -57,6 +58,7 @@ def hang(request, context):
     over = threading.Event()
     if not context.add_callback(over.set):
         over.set()
+    hanging.release()
     over.wait(20)
     cancelled.release()
     return b""
@@ -69,6 +71,11 @@ def hang_streaming(requests, context):
     yield b"begun"
     over.wait(20)
     cancelled.release()
+
+
+def wait_hanging(request, context):
+    """Answers when a call hangs."""
+    return b"hanging" if hanging.acquire(timeout=15) else b"not hanging"
 
 
 def wait_cancelled(request, context):
@@ -91,6 +98,7 @@ METHODS = {
     "FailLate": grpc.unary_stream_rpc_method_handler(fail_late),
     "Hang": grpc.unary_unary_rpc_method_handler(hang),
     "HangStreaming": grpc.stream_stream_rpc_method_handler(hang_streaming),
+    "WaitHanging": grpc.unary_unary_rpc_method_handler(wait_hanging),
     "WaitCancelled": grpc.unary_unary_rpc_method_handler(wait_cancelled),
     "Remaining": grpc.unary_unary_rpc_method_handler(remaining),
 }
