@@ -203,6 +203,23 @@ pub struct HostConfig {
     pub health_check: Option<Arc<HealthCheckTarget>>,
 }
 
+impl HostConfig {
+    /// A host that no configuration describes: a request has named it.
+    pub(crate) fn unconfigured(address: Address, hostname: Arc<str>) -> Self {
+        Self {
+            address,
+            additional: None,
+            hostname,
+            locality: Arc::default(),
+            metadata: None,
+            weight: 1,
+            priority: 0,
+            health: HealthFlags::NONE,
+            health_check: None,
+        }
+    }
+}
+
 /// How health checks find an endpoint (`Endpoint.HealthCheckConfig`), where it differs from requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HealthCheckTarget {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use hashbrown::HashMap;
 use nuncio_net::Address;
 
-use crate::host::{HealthFlags, Host, HostConfig};
+use crate::host::{Host, HostConfig};
 
 /// How many hosts a cluster may have. Envoy has no such limit; but where a header says where to go, clients could make
 /// the proxy use any amount of memory.
@@ -57,18 +57,10 @@ impl OnDemandHosts {
             );
             return None;
         }
-        let host = Arc::new(Host::new(HostConfig {
-            address: address.clone(),
-            additional: None,
-            // As Envoy calls it.
-            hostname: format!("{}{address}", self.cluster).into(),
-            locality: Arc::default(),
-            metadata: None,
-            weight: 1,
-            priority: 0,
-            health: HealthFlags::NONE,
-            health_check: None,
-        }));
+        // As Envoy calls it.
+        let hostname = format!("{}{address}", self.cluster).into();
+        let host = HostConfig::unconfigured(address.clone(), hostname);
+        let host = Arc::new(Host::new(host));
         host.set_used();
         state.by_address.insert(address.clone(), host.clone());
         state.new.push(host.clone());

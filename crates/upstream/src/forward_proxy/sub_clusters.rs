@@ -4,7 +4,6 @@
 //! (`worker/by_authority.rs`). The cluster manager makes the clusters, and takes away those that were idle for long.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -27,9 +26,8 @@ use nuncio_config::api::endpoint::{
 use nuncio_sdk::{ClusterId, ClusterNames};
 
 use super::authority::Authority;
-use crate::host::Host;
-use crate::host_set::PrioritySet;
-use crate::lb::{LbContext, LbEnv, LbPolicy, LoadBalancer};
+use crate::lb::members::Nobody;
+use crate::lb::{LbPolicy, LoadBalancer};
 use crate::random::Random;
 
 /// `SubClustersConfig`
@@ -227,20 +225,6 @@ impl LbPolicy for SubClusters {
 
     fn sub_clusters(self: Arc<Self>) -> Option<Arc<SubClusters>> {
         Some(self)
-    }
-}
-
-/// There are no hosts to choose from.
-struct Nobody;
-
-impl LoadBalancer for Nobody {
-    fn choose<'a>(
-        &mut self,
-        _: &'a Arc<PrioritySet>,
-        _: &LbContext<'_>,
-        _: &LbEnv,
-    ) -> Option<Cow<'a, Arc<Host>>> {
-        None
     }
 }
 

@@ -12,12 +12,23 @@ use nuncio_stats::Group;
 
 use super::{LbContext, LbEnv, LbPolicy, LoadBalancer, NoHost};
 use crate::forward_proxy::{DnsCache, Known, Load, host_key};
-use crate::host::{HealthFlags, Host, HostConfig};
+use crate::host::{Host, HostConfig};
 use crate::host_set::{Derived, PrioritySet};
 use crate::random::Random;
 
 /// The port of a host that is named without one. There is no TLS yet, for which it would be 443.
-const DEFAULT_PORT: u16 = 80;
+pub(crate) const DEFAULT_PORT: u16 = 80;
+
+/// The host that a request names. Of a request that names none it is left behind why it gets no host.
+pub(crate) fn named_by<'a>(cx: &LbContext<'a>) -> Option<&'a str> {
+    let authority = cx.request_headers?.authority().unwrap_or_default();
+    let authority = std::str::from_utf8(authority).ok()?;
+    if authority.is_empty() {
+        cx.leave(|| NoHost::Because("empty_host_header".into()));
+        return None;
+    }
+    Some(authority)
+}
 
 /// Hosts by name and port.
 type ByName = HashMap<Arc<str>, Arc<Host>>;
@@ -81,17 +92,8 @@ impl ForwardProxy {
 
     /// The host of this name is at this address from now on.
     pub(crate) fn set(&self, key: &str, address: &Address) {
-        let host = Arc::new(Host::new(HostConfig {
-            address: address.clone(),
-            additional: None,
-            hostname: key.into(),
-            locality: Arc::default(),
-            metadata: None,
-            weight: 1,
-            priority: 0,
-            health: HealthFlags::NONE,
-            health_check: None,
-        }));
+        let host = HostConfig::unconfigured(address.clone(), key.into());
+        let host = Arc::new(Host::new(host));
         self.hosts().insert(key.into(), host);
         self.changed();
     }
@@ -173,12 +175,7 @@ impl LoadBalancer for Balancer {
         cx: &LbContext<'_>,
         _: &LbEnv,
     ) -> Option<Cow<'a, Arc<Host>>> {
-        let authority = cx.request_headers?.authority().unwrap_or_default();
-        let authority = std::str::from_utf8(authority).ok()?;
-        if authority.is_empty() {
-            cx.leave(|| NoHost::Because("empty_host_header".into()));
-            return None;
-        }
+        let authority = named_by(cx)?;
         let key = host_key(authority, DEFAULT_PORT);
         let derived = hosts.derived_or(|| Arc::new(by_name(hosts)));
         if let Some(host) = derived.downcast_ref::<ByName>()?.get(&*key) {

@@ -55,8 +55,8 @@ impl LbPolicy for Members {
     }
 }
 
-/// There are no hosts to choose from.
-struct Nobody;
+/// Of a cluster without hosts of its own: there are none to choose from.
+pub(crate) struct Nobody;
 
 impl LoadBalancer for Nobody {
     fn choose<'a>(

@@ -12,10 +12,8 @@ use nuncio_sdk::ClusterId;
 use super::cluster::WorkerCluster;
 use super::table::Table;
 use crate::forward_proxy::{SubCluster, SubClusters, cluster_name, host_key};
-use crate::lb::{LbContext, NoHost};
-
-/// The port of a host that is named without one. There is no TLS yet, for which it would be 443.
-const DEFAULT_PORT: u16 = 80;
+use crate::lb::LbContext;
+use crate::lb::forward_proxy::{DEFAULT_PORT, named_by};
 
 /// The sub clusters of one cluster.
 pub(super) struct ByAuthority {
@@ -70,12 +68,7 @@ impl ByAuthority {
 
     /// The cluster of the host that the request names, if it is there.
     pub(super) fn find(&self, cx: &LbContext<'_>, table: &Rc<Table>) -> Option<Rc<WorkerCluster>> {
-        let authority = cx.request_headers?.authority().unwrap_or_default();
-        let authority = std::str::from_utf8(authority).ok()?;
-        if authority.is_empty() {
-            cx.leave(|| NoHost::Because("empty_host_header".into()));
-            return None;
-        }
+        let authority = named_by(cx)?;
         let key = host_key(authority, DEFAULT_PORT);
         // The number of one that is gone may be another's by now.
         let seen = self.seen.borrow();
