@@ -5,17 +5,19 @@
 //! * [`spawn`]: a task on this worker whose panic ends only itself;
 //! * [`Slot`]: a value per worker, set from the main thread;
 //! * [`Timer`]: one lazy deadline per connection or stream, [`sleep`] on top of it;
+//! * [`reactor`]: readiness of the thread's sockets;
 //! * [`FileWatcher`]: files that are replaced while the server runs;
 //! * [`clock`]: the one source of time, so that tests can pause it;
 //! * [`watchdog`]: notices workers that no longer turn.
 //!
 //! What is absent: no lock and no allocation on the path of a connection, no channel between
-//! connections and threads, nothing that knows about sockets or HTTP.
+//! connections and threads, nothing that knows what is said on a socket.
 
 pub mod clock;
 mod dispatcher;
 mod file_watch;
 mod observer;
+pub mod reactor;
 mod slot;
 mod task;
 mod timer;

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::dispatcher::{Dispatcher, Dispatchers, Message};
 use crate::observer::Observer;
+use crate::reactor;
 use crate::task::panic_message;
 use crate::watchdog::{self, Heartbeat};
 
@@ -287,6 +288,9 @@ impl Thread {
     fn run_loop(mut self, init: &dyn Fn(&WorkerContext), ready: Ready) {
         let runtime = Builder::new_current_thread()
             .enable_all()
+            .on_thread_park(|| {
+                reactor::turn();
+            })
             .build_local(LocalOptions::default());
         let runtime = match runtime {
             Ok(runtime) => runtime,

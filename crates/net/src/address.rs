@@ -141,15 +141,12 @@ impl Address {
         Self::Ip(address)
     }
 
-    /// The address of a unix socket's peer, which mostly has none.
-    pub fn from_unix(address: &std::os::unix::net::SocketAddr) -> Self {
-        use std::os::linux::net::SocketAddrExt;
-        let path = if let Some(path) = address.as_pathname() {
-            path.to_string_lossy().into()
-        } else if let Some(name) = address.as_abstract_name() {
-            format!("@{}", String::from_utf8_lossy(name)).into()
-        } else {
-            "".into()
+    /// The address of a unix socket by its path or its abstract name; a peer mostly has neither.
+    pub(crate) fn from_unix(path: Option<&[u8]>, name: Option<&[u8]>) -> Self {
+        let path = match (path, name.filter(|name| !name.is_empty())) {
+            (Some(path), _) => String::from_utf8_lossy(path).into(),
+            (None, Some(name)) => format!("@{}", String::from_utf8_lossy(name)).into(),
+            (None, None) => "".into(),
         };
         Self::Pipe { path, mode: 0 }
     }

@@ -1,17 +1,18 @@
 //! Outgoing connections.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsFd;
 
+use nuncio_event::reactor::Guess;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpSocket, UnixStream};
 
 use crate::address::Address;
 use crate::congestion::leave_unpaced;
 use crate::listen::socket_address;
 use crate::options::{Keepalive, SocketOption, SocketState};
-use crate::stream::Stream;
+use crate::stream::{Kind, Stream};
 use crate::sys;
 
 /// How to connect (`core.v3.BindConfig`, `cluster.v3.UpstreamConnectionOptions`).
@@ -139,17 +140,22 @@ pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Stre
     };
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), protocol)?;
     prepare(&socket, address, options)?;
-    match address {
-        Address::Ip(ip) => {
-            let socket = TcpSocket::from_std_stream(socket.into());
-            Ok(Stream::Tcp(socket.connect(*ip).await?))
-        }
-        _ => {
-            // Done at once, or refused at once when the backlog is full.
-            socket.connect(&socket_address(address)?)?;
-            Ok(Stream::Unix(UnixStream::from_std(socket.into())?))
-        }
+    let kind = match address {
+        Address::Ip(_) => Kind::Tcp,
+        _ => Kind::Unix,
+    };
+    let begun = socket.connect(&socket_address(address)?);
+    let guess = match begun {
+        // A unix socket is connected at once, or refused at once when the backlog is full.
+        Ok(()) => Guess::Writable,
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Guess::Nothing,
+        Err(error) => return Err(error.into()),
+    };
+    let stream = Stream::new(socket.into(), kind, guess)?;
+    if guess == Guess::Nothing {
+        poll_fn(|cx| stream.poll_connected(cx)).await?;
     }
+    Ok(stream)
 }
 
 fn prepare(socket: &Socket, to: &Address, options: &ConnectOptions) -> Result<(), ConnectError> {

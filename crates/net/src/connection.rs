@@ -124,7 +124,7 @@ impl Connection {
             return Ok(None);
         };
         Ok(Some(Detached {
-            socket: DetachedSocket::new(self.stream)?,
+            socket: DetachedSocket::new(self.stream),
             id: self.id,
             local: self.local,
             remote: self.remote,

@@ -1,14 +1,13 @@
 //! [`Detached`]: a connection on its way from one thread's loop to another's.
 
 use std::io;
-use std::net::TcpStream;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::OwnedFd;
 
+use nuncio_event::reactor::Guess;
 use rustix::net::{RecvFlags, recv};
 
 use crate::address::Address;
-use crate::stream::Stream;
+use crate::stream::{Kind, Stream};
 
 /// A plain-text connection that is on no loop. Dropping it closes it.
 #[derive(Debug)]
@@ -19,35 +18,22 @@ pub struct Detached {
     pub(crate) remote: Address,
 }
 
+/// A socket and of what kind it is.
 #[derive(Debug)]
-pub(crate) enum DetachedSocket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+pub(crate) struct DetachedSocket {
+    socket: OwnedFd,
+    kind: Kind,
 }
 
 impl DetachedSocket {
-    pub(crate) fn new(stream: Stream) -> io::Result<Self> {
-        Ok(match stream {
-            Stream::Tcp(stream) => Self::Tcp(stream.into_std()?),
-            Stream::Unix(stream) => Self::Unix(stream.into_std()?),
-        })
+    pub(crate) fn new(stream: Stream) -> Self {
+        let (socket, kind) = stream.into_parts();
+        Self { socket, kind }
     }
 
     /// Puts the socket on the calling thread's loop.
     pub(crate) fn attach(self) -> io::Result<Stream> {
-        Ok(match self {
-            Self::Tcp(stream) => Stream::Tcp(tokio::net::TcpStream::from_std(stream)?),
-            Self::Unix(stream) => Stream::Unix(tokio::net::UnixStream::from_std(stream)?),
-        })
-    }
-}
-
-impl AsFd for DetachedSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-        }
+        Stream::new(self.socket, self.kind, Guess::Writable)
     }
 }
 
@@ -56,6 +42,7 @@ impl Detached {
     pub fn is_silent(&self) -> bool {
         let mut one = [0_u8; 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        recv(&self.socket, &mut one, flags).is_err_and(|error| error == rustix::io::Errno::AGAIN)
+        recv(&self.socket.socket, &mut one, flags)
+            .is_err_and(|error| error == rustix::io::Errno::AGAIN)
     }
 }

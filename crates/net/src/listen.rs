@@ -8,13 +8,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::task::{Context, Poll, ready};
 
+use nuncio_event::reactor::{Guess, Source};
+use rustix::io::Errno;
+use rustix::net::{SocketAddrAny, SocketAddrUnix, SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use tokio::net::{TcpListener, UnixListener};
 
 use crate::address::Address;
 use crate::congestion::leave_unpaced;
 use crate::options::{Keepalive, SocketOption, SocketState};
-use crate::stream::Stream;
+use crate::stream::{Kind, Stream};
 use crate::sys;
 
 /// What is asked of a listening socket (`envoy.config.listener.v3.Listener`).
@@ -193,12 +195,13 @@ impl ListenSocket {
     /// # Errors
     /// When the loop cannot take it.
     pub fn into_listener(self) -> io::Result<Listener> {
-        let socket = match &self.address {
-            Address::Ip(_) => Accepting::Tcp(TcpListener::from_std(self.socket.into())?),
-            _ => Accepting::Unix(UnixListener::from_std(self.socket.into())?),
+        let kind = match &self.address {
+            Address::Ip(_) => Kind::Tcp,
+            _ => Kind::Unix,
         };
         Ok(Listener {
-            socket,
+            source: Source::new(self.socket.into(), Guess::Nothing)?,
+            kind,
             address: self.address,
         })
     }
@@ -305,16 +308,11 @@ fn remove_stale_socket(path: &str) {
     }
 }
 
-#[derive(Debug)]
-enum Accepting {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
 /// A listening socket on this thread's loop. Dropping it closes this handle.
 #[derive(Debug)]
 pub struct Listener {
-    socket: Accepting,
+    source: Source,
+    kind: Kind,
     address: Address,
 }
 
@@ -331,26 +329,44 @@ impl Listener {
     /// The kernel's: some concern one connection only (it was aborted), some the process (no
     /// descriptors: `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`), for which waiting is the only cure.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Address)>> {
-        match &self.socket {
-            Accepting::Tcp(socket) => {
-                let (stream, peer): (_, SocketAddr) = ready!(socket.poll_accept(cx))?;
-                Poll::Ready(Ok((Stream::Tcp(stream), Address::from_socket(peer))))
-            }
-            Accepting::Unix(socket) => {
-                let (stream, peer) = ready!(socket.poll_accept(cx))?;
-                let peer = Address::from_unix(&peer.into());
-                Poll::Ready(Ok((Stream::Unix(stream), peer)))
+        loop {
+            ready!(self.source.poll_readable(cx));
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            match acceptfrom_with(&self.source, flags) {
+                Err(Errno::AGAIN) => self.source.not_readable(),
+                Err(error) => return Poll::Ready(Err(error.into())),
+                Ok((socket, peer)) => {
+                    let stream = Stream::new(socket, self.kind, Guess::Both)?;
+                    return Poll::Ready(Ok((stream, peer_address(peer))));
+                }
             }
         }
     }
 }
 
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // The other handles of the socket keep it open.
+        self.source.leave();
+    }
+}
+
+fn peer_address(peer: Option<SocketAddrAny>) -> Address {
+    let Some(peer) = peer else {
+        return Address::from_unix(None, None);
+    };
+    match SocketAddr::try_from(peer.clone()) {
+        Ok(ip) => Address::from_socket(ip),
+        Err(_) => match SocketAddrUnix::try_from(peer) {
+            Ok(unix) => Address::from_unix(unix.path_bytes(), unix.abstract_name()),
+            Err(_) => Address::from_unix(None, None),
+        },
+    }
+}
+
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.socket {
-            Accepting::Tcp(socket) => socket.as_fd(),
-            Accepting::Unix(socket) => socket.as_fd(),
-        }
+        self.source.as_fd()
     }
 }
 

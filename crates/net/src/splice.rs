@@ -12,9 +12,8 @@ use std::task::{Context, Poll, ready};
 use nuncio_buffer::Buffer;
 use rustix::io::Errno;
 use rustix::pipe::{self, PipeFlags, SpliceFlags};
-use tokio::io::Interest;
 
-use crate::stream::{Stream, each};
+use crate::stream::Stream;
 
 /// What a pipe is to hold, in bytes: much less makes more wake-ups per GiB, more gains nothing.
 const CAPACITY: usize = 256 * 1024;
@@ -183,10 +182,11 @@ impl Stream {
         let ends = pipe.ends();
         let max = max.min(ends.capacity);
         loop {
-            ready!(self.poll_read_ready(cx))?;
-            match each!(&*self, inner => inner.try_io(Interest::READABLE, || splice(inner, &ends.write, max, SpliceFlags::NONBLOCK)))
-            {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            ready!(self.source.poll_readable(cx));
+            match splice(&self.source, &ends.write, max, SpliceFlags::NONBLOCK) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.source.not_readable();
+                }
                 Err(error) if is_refusal(&error) => {
                     let _ = POOL.try_with(|pool| pool.borrow_mut().refused = true);
                     log::debug!("splice: {error}");
@@ -223,10 +223,11 @@ impl Stream {
             false => SpliceFlags::NONBLOCK,
         };
         loop {
-            ready!(self.poll_write_ready(cx))?;
-            match each!(&*self, inner => inner.try_io(Interest::WRITABLE, || splice(&ends.read, inner, len, flags)))
-            {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            ready!(self.source.poll_writable(cx));
+            match splice(&ends.read, &self.source, len, flags) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.source.not_writable();
+                }
                 result => {
                     if let Ok(moved) = result {
                         pipe.len -= moved;

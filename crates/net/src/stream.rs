@@ -1,44 +1,77 @@
 //! One open socket.
 
-use std::future::Future;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BufMut;
 use nuncio_buffer::Buffer;
+use nuncio_event::reactor::{Guess, Source};
 use rustix::buffer::spare_capacity;
-use rustix::net::{self, RecvFlags, SendFlags};
-use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWrite, Interest, Ready};
-use tokio::net::{TcpStream, UnixStream};
+use rustix::io::Errno;
+use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use socket2::{SockAddr, SockRef};
 
 use crate::address::Address;
 use crate::sys;
 
 /// A connected TCP or unix socket on this thread's loop.
 #[derive(Debug)]
-pub enum Stream {
-    /// TCP (or MPTCP).
-    Tcp(TcpStream),
-    /// A unix socket.
-    Unix(UnixStream),
+pub struct Stream {
+    pub(crate) source: Source,
+    kind: Kind,
 }
 
-/// The same code for both kinds of stream.
-macro_rules! each {
-    ($stream:expr, $inner:ident => $body:expr) => {
-        match $stream {
-            Stream::Tcp($inner) => $body,
-            Stream::Unix($inner) => $body,
-        }
-    };
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// TCP (or MPTCP).
+    Tcp,
+    /// A unix socket.
+    Unix,
 }
-pub(crate) use each;
 
 impl Stream {
+    /// Puts a non-blocking socket on this thread's loop.
+    pub(crate) fn new(socket: OwnedFd, kind: Kind, guess: Guess) -> io::Result<Self> {
+        let source = Source::new(socket, guess)?;
+        Ok(Self { source, kind })
+    }
+
+    /// Puts a connected TCP socket on this thread's loop.
+    ///
+    /// # Errors
+    /// The kernel's; and outside of a current-thread runtime.
+    pub fn tcp(socket: TcpStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Self::new(socket.into(), Kind::Tcp, Guess::Writable)
+    }
+
+    /// Puts a connected unix socket on this thread's loop.
+    ///
+    /// # Errors
+    /// As for [`Self::tcp`].
+    pub fn unix(socket: UnixStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Self::new(socket.into(), Kind::Unix, Guess::Writable)
+    }
+
+    /// The socket, on no loop.
+    pub(crate) fn into_parts(self) -> (OwnedFd, Kind) {
+        (self.source.into_fd(), self.kind)
+    }
+
+    /// Ready when the connection that was begun is there.
+    pub(crate) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.source.poll_writable(cx));
+        Poll::Ready(match SockRef::from(self).take_error()? {
+            Some(error) => Err(error),
+            None => Ok(()),
+        })
+    }
+
     /// Appends at most `max` received bytes to `buffer`; `Ok(0)` is the peer's end of stream.
     ///
     /// One read syscall when there may be something, none when there is not. A buffer without memory gets
@@ -54,57 +87,47 @@ impl Stream {
         max: usize,
     ) -> Poll<io::Result<usize>> {
         loop {
-            // What is known to be readable is read without asking the loop once more.
-            if !self.is_readable() {
+            // What is known to be readable is read without touching the task's budget.
+            if !self.source.is_readable() {
                 if buffer.is_empty() {
                     buffer.release();
                 }
-                ready!(self.poll_read_ready(cx))?;
+                ready!(self.source.poll_readable(cx));
             }
             let space = buffer.writer(max);
-            let room = space.capacity() - space.len();
-            if room > max {
-                return self.poll_read_part(cx, buffer, max);
-            }
-            let mut count = 0;
-            let result = each!(&*self, inner => inner.try_io(Interest::READABLE, || {
-                // Without the C library in between, which makes each call a point of cancellation.
-                (_, count) = net::recv(inner, spare_capacity(space), RecvFlags::empty())?;
-                // A short read has emptied the socket: told so, the loop saves the next read, which would find nothing.
-                match 0 < count && count < room {
-                    true => Err(io::ErrorKind::WouldBlock.into()),
-                    false => Ok(()),
+            let room = (space.capacity() - space.len()).min(max);
+            // Without the C library in between, which makes each call a point of cancellation.
+            let received = match space.capacity() - space.len() > max {
+                false => net::recv(&self.source, spare_capacity(space), RecvFlags::empty())
+                    .map(|(_, count)| count),
+                // Only what is there already can be filled in part.
+                true => {
+                    let len = space.len();
+                    space.resize(len + max, 0);
+                    let received = net::recv(&self.source, &mut space[len..], RecvFlags::empty());
+                    let count = received.map_or(0, |(count, _)| count);
+                    space.truncate(len + count);
+                    received.map(|(count, _)| count)
                 }
-            }));
-            match result {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && count == 0 => {}
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+            };
+            match received {
+                Err(Errno::AGAIN) => self.source.not_readable(),
+                Err(Errno::INTR) => {}
+                Err(error) => {
                     buffer.release();
-                    return Poll::Ready(Err(error));
+                    return Poll::Ready(Err(error.into()));
                 }
-                _ => {
+                Ok(count) => {
                     if count == 0 {
                         buffer.release();
+                    } else if count < room {
+                        // That has emptied the socket: the next read would find nothing.
+                        self.source.drained();
                     }
                     return Poll::Ready(Ok(count));
                 }
             }
         }
-    }
-
-    /// The same where the buffer has room for more than `max`, which only tokio's way can leave alone.
-    fn poll_read_part(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut Buffer,
-        max: usize,
-    ) -> Poll<io::Result<usize>> {
-        let mut space = buffer.writer(max).limit(max);
-        let result = each!(self, inner => pin!(inner.read_buf(&mut space)).poll(cx));
-        if !matches!(result, Poll::Ready(Ok(1..))) {
-            buffer.release();
-        }
-        result
     }
 
     /// Sends what `buffer` holds and consumes what was taken. One write syscall, none when the
@@ -120,27 +143,12 @@ impl Stream {
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        loop {
-            let mut count = 0;
-            let result = each!(&*self, inner => inner.try_io(Interest::WRITABLE, || {
-                count = net::send(inner, buffer, SendFlags::NOSIGNAL)?;
-                // The socket is full: told so, the loop saves the next write, which would take nothing.
-                match count < buffer.len() {
-                    true => Err(io::ErrorKind::WouldBlock.into()),
-                    false => Ok(()),
-                }
-            }));
-            match result {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                    return Poll::Ready(Err(error));
-                }
-                Err(_) if count == 0 => ready!(self.poll_write_ready(cx))?,
-                _ => {
-                    buffer.consume(count);
-                    return Poll::Ready(Ok(count));
-                }
-            }
-        }
+        let len = buffer.len();
+        let sent = ready!(self.poll_send(cx, len, |socket| {
+            net::send(socket, buffer, SendFlags::NOSIGNAL)
+        }))?;
+        buffer.consume(sent);
+        Poll::Ready(Ok(sent))
     }
 
     /// Sends `head`, then `body`, in one syscall, and consumes what was taken.
@@ -160,60 +168,72 @@ impl Stream {
             return self.poll_write(cx, body);
         }
         let slices = [IoSlice::new(head), IoSlice::new(body)];
-        let written =
-            ready!(each!(self, inner => Pin::new(inner).poll_write_vectored(cx, &slices)))?;
+        let len = head.len() + body.len();
+        let written = ready!(self.poll_send(cx, len, |socket| {
+            let nothing = &mut SendAncillaryBuffer::default();
+            net::sendmsg(socket, &slices, nothing, SendFlags::NOSIGNAL)
+        }))?;
         let of_head = written.min(head.len());
         head.consume(of_head);
         body.consume(written - of_head);
         Poll::Ready(Ok(written))
     }
 
+    /// One call of `send`, which is to send `len` bytes, as soon as the socket may take some.
+    #[inline]
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        len: usize,
+        send: impl Fn(&Source) -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if !self.source.is_writable() {
+                ready!(self.source.poll_writable(cx));
+            }
+            match send(&self.source) {
+                Err(Errno::AGAIN) => self.source.not_writable(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+                Ok(count) => {
+                    if count < len {
+                        self.source.filled();
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+            }
+        }
+    }
+
     /// Ends this side of the stream (FIN); the other side may still send.
     ///
     /// # Errors
     /// The kernel's: the peer may be gone already.
-    pub fn poll_shutdown_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, inner => Pin::new(inner).poll_shutdown(cx))
+    pub fn poll_shutdown_write(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(net::shutdown(&self.source, Shutdown::Write).map_err(io::Error::from))
     }
 
     /// Ready when a read would find something, an end or an error among it. No syscall.
-    ///
-    /// # Errors
-    /// When the loop is shutting down.
-    pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, inner => inner.poll_read_ready(cx))
+    pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.source.poll_readable(cx)
     }
 
     /// Ready when a write may take something. No syscall.
-    ///
-    /// # Errors
-    /// When the loop is shutting down.
-    pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, inner => inner.poll_write_ready(cx))
+    pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.source.poll_writable(cx)
     }
 
     /// Whether the loop knows of bytes or of an end that were not read yet. No syscall, no waker:
     /// for a connection that waits in a pool, where either means that it cannot be used.
     /// An accepted socket counts as readable until its first read: the loop guesses so.
+    #[inline]
     pub fn is_readable(&self) -> bool {
-        each!(self, inner => inner.try_io(Interest::READABLE, || Ok(())).is_ok())
+        self.source.is_readable()
     }
 
     /// Whether the loop knows that the peer has ended its side. No syscall, no waker.
     pub fn is_peer_closed(&self) -> bool {
-        self.readiness().is_some_and(|ready| ready.is_read_closed())
-    }
-
-    fn readiness(&self) -> Option<Ready> {
-        if !self.is_readable() {
-            return None;
-        }
-        let mut nobody = Context::from_waker(Waker::noop());
-        let ready = each!(self, inner => pin!(inner.ready(Interest::READABLE)).poll(&mut nobody));
-        match ready {
-            Poll::Ready(Ok(ready)) => Some(ready),
-            _ => None,
-        }
+        self.source.is_read_closed()
     }
 
     /// Makes the close of a TCP connection a reset (RST), and drops what was not sent.
@@ -221,10 +241,10 @@ impl Stream {
     /// # Errors
     /// The kernel's.
     pub fn set_reset_on_close(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(inner) => inner.set_zero_linger(),
+        match self.kind {
+            Kind::Tcp => SockRef::from(self).set_linger(Some(Duration::ZERO)),
             // A unix socket knows no reset.
-            Self::Unix(_) => Ok(()),
+            Kind::Unix => Ok(()),
         }
     }
 
@@ -248,9 +268,9 @@ impl Stream {
     /// # Errors
     /// The kernel's.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        match self {
-            Self::Tcp(inner) => inner.set_nodelay(on),
-            Self::Unix(_) => Ok(()),
+        match self.kind {
+            Kind::Tcp => SockRef::from(self).set_tcp_nodelay(on),
+            Kind::Unix => Ok(()),
         }
     }
 
@@ -259,10 +279,7 @@ impl Stream {
     /// # Errors
     /// The kernel's.
     pub fn local_address(&self) -> io::Result<Address> {
-        match self {
-            Self::Tcp(inner) => inner.local_addr().map(Address::from_socket),
-            Self::Unix(inner) => Ok(Address::from_unix(&inner.local_addr()?.into())),
-        }
+        Ok(from_kernel(&SockRef::from(self).local_addr()?))
     }
 
     /// The peer's address. A syscall.
@@ -270,20 +287,19 @@ impl Stream {
     /// # Errors
     /// The kernel's: a peer may be gone already.
     pub fn remote_address(&self) -> io::Result<Address> {
-        match self {
-            Self::Tcp(inner) => inner.peer_addr().map(Address::from_socket),
-            Self::Unix(inner) => Ok(Address::from_unix(&inner.peer_addr()?.into())),
-        }
+        Ok(from_kernel(&SockRef::from(self).peer_addr()?))
     }
 
     /// Where the peer meant to connect before the connection was redirected (`SO_ORIGINAL_DST`).
     /// `None` when it was not, or on a unix socket.
     pub fn original_address(&self) -> Option<Address> {
-        let Self::Tcp(inner) = self else { return None };
-        let socket = SockRef::from(inner);
-        let original = match inner.local_addr().ok()? {
-            std::net::SocketAddr::V4(_) => socket.original_dst_v4(),
-            std::net::SocketAddr::V6(_) => socket.original_dst_v6(),
+        if self.kind == Kind::Unix {
+            return None;
+        }
+        let socket = SockRef::from(self);
+        let original = match socket.local_addr().ok()?.is_ipv6() {
+            false => socket.original_dst_v4(),
+            true => socket.original_dst_v6(),
         };
         original.ok()?.as_socket().map(Address::from_socket)
     }
@@ -291,24 +307,33 @@ impl Stream {
     /// Whether the socket takes connections to addresses that are not this machine's (`IP_TRANSPARENT`): those have been
     /// redirected to it.
     pub fn is_transparent(&self) -> bool {
-        match self {
-            Self::Tcp(inner) => SockRef::from(inner).ip_transparent_v4().unwrap_or(false),
-            Self::Unix(_) => false,
-        }
+        self.kind == Kind::Tcp && SockRef::from(self).ip_transparent_v4().unwrap_or(false)
     }
 
     /// The kernel's smoothed round-trip time; `None` on a unix socket. A syscall.
     pub fn round_trip_time(&self) -> Option<Duration> {
-        match self {
-            Self::Tcp(inner) => sys::tcp_rtt(inner.as_fd()).ok(),
-            Self::Unix(_) => None,
+        match self.kind {
+            Kind::Tcp => sys::tcp_rtt(self.as_fd()).ok(),
+            Kind::Unix => None,
         }
     }
 }
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        each!(self, inner => inner.as_fd())
+        self.source.as_fd()
+    }
+}
+
+fn from_kernel(address: &SockAddr) -> Address {
+    match address.as_socket() {
+        Some(ip) => Address::from_socket(ip),
+        None => Address::from_unix(
+            address
+                .as_pathname()
+                .map(|path| path.as_os_str().as_bytes()),
+            address.as_abstract_namespace(),
+        ),
     }
 }
 

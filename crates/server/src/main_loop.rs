@@ -10,6 +10,7 @@ use nuncio_app_log::{AppLog, Level};
 use nuncio_config::api::bootstrap::Bootstrap;
 use nuncio_config::{Diagnostic, LoadedBootstrap, convert};
 use nuncio_downstream::DrainScope;
+use nuncio_event::reactor;
 use nuncio_event::watchdog::{self, Heartbeat};
 use nuncio_event::{Dispatchers, Workers};
 use nuncio_sdk::{Extensions, HealthState};
@@ -219,6 +220,9 @@ fn enable_core_dump() -> io::Result<()> {
 fn runtime() -> io::Result<LocalRuntime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(|| {
+            reactor::turn();
+        })
         .build_local(Default::default())
 }
 

@@ -1,19 +1,25 @@
 use super::*;
 use std::future::poll_fn;
+use std::task::Waker;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+
+fn ours(stream: TcpStream) -> Stream {
+    Stream::tcp(stream.into_std().unwrap()).unwrap()
+}
 
 async fn tcp_pair() -> (Stream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap());
     let (accepted, peer) = tokio::join!(listener.accept(), peer);
-    (Stream::Tcp(accepted.unwrap().0), peer.unwrap())
+    (ours(accepted.unwrap().0), peer.unwrap())
 }
 
 fn unix_pair() -> (Stream, UnixStream) {
     let (ours, peer) = UnixStream::pair().unwrap();
-    (Stream::Unix(ours), peer)
+    let ours = Stream::unix(ours.into_std().unwrap()).unwrap();
+    (ours, peer)
 }
 
 async fn read(stream: &mut Stream, buffer: &mut Buffer, max: usize) -> io::Result<usize> {
@@ -62,11 +68,7 @@ async fn a_short_read_needs_no_second_syscall_to_find_nothing() {
 
 #[tokio::test]
 async fn readiness_tells_of_unexpected_bytes_and_of_the_end() {
-    let (accepted, connected) = tcp_pair().await;
-    let Stream::Tcp(mut peer) = accepted else {
-        unreachable!("a TCP pair")
-    };
-    let stream = Stream::Tcp(connected);
+    let (stream, mut peer) = tcp_pair().await;
     assert!(!stream.is_readable() && !stream.is_peer_closed());
     peer.write_all(b"x").await.unwrap();
     while !stream.is_readable() {

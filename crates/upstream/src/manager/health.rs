@@ -7,7 +7,7 @@ use std::time::Duration;
 use nuncio_event::clock;
 use nuncio_net::Address;
 use nuncio_sdk::ClusterId;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, spawn_local};
 
 use super::{ClusterManager, Entry, Version};
 use crate::health::{
@@ -112,7 +112,7 @@ impl ClusterManager {
             manager.on_health_finding(id, serial, &host, index, finding)
         };
         let task = ask_again(settings.initial_jitter, (probe, settings), ask, report);
-        tokio::spawn(task).abort_handle()
+        spawn_local(task).abort_handle()
     }
 
     /// Returns when to ask again; `None` when the version, or the host, is gone.
