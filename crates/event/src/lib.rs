@@ -13,8 +13,10 @@
 //! What is absent: no lock and no allocation on the path of a connection, no channel between
 //! connections and threads, nothing that knows what is said on a socket.
 
+mod budget;
 pub mod clock;
 mod dispatcher;
+mod executor;
 mod file_watch;
 mod observer;
 pub mod reactor;
@@ -24,12 +26,13 @@ mod timer;
 pub mod watchdog;
 mod worker;
 
+pub use budget::has_budget;
 pub use clock::now;
 pub use dispatcher::{Dispatcher, Dispatchers, Ended, MainDispatcher, MainQueue, main_queue};
 pub use file_watch::{FileWatcher, Watch};
 pub use observer::{NoObserver, Observer};
 pub use slot::Slot;
-pub use task::spawn;
+pub use task::{Task, spawn};
 pub use timer::{Sleep, Timer, sleep, sleep_until};
 pub use tokio::time::Instant;
 pub use worker::{StopError, WorkerContext, Workers, worker_index};

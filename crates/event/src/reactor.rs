@@ -18,7 +18,8 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use slab::Slab;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::coop;
+
+use crate::budget;
 
 /// Events taken from the kernel in one call.
 const BATCH: usize = 512;
@@ -307,7 +308,7 @@ impl Source {
     #[inline]
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_readable() {
-            return proceed(cx);
+            return budget::poll_proceed(cx);
         }
         self.place.state.reader.start(cx);
         Poll::Pending
@@ -317,7 +318,7 @@ impl Source {
     #[inline]
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_writable() {
-            return proceed(cx);
+            return budget::poll_proceed(cx);
         }
         self.place.state.writer.start(cx);
         Poll::Pending
@@ -360,11 +361,6 @@ impl Source {
         self.leave();
         self.fd
     }
-}
-
-#[inline]
-fn proceed(cx: &mut Context<'_>) -> Poll<()> {
-    coop::poll_proceed(cx).map(|budget| budget.made_progress())
 }
 
 impl AsFd for Source {

@@ -1,39 +1,38 @@
 //! Tasks whose panic ends only themselves.
 
 use std::any::Any;
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::rc::Rc;
 
-use tokio::task::JoinHandle;
+use crate::executor::{self, Id};
 
-use crate::worker;
+/// A task of this thread. Dropping this leaves it alone.
+#[derive(Clone, Debug)]
+pub struct Task {
+    id: Id,
+    /// It is known on its own thread only.
+    local: PhantomData<Rc<()>>,
+}
+
+impl Task {
+    /// Has the task dropped soon, unless it ends before. Its own code is not run again.
+    pub fn abort(&self) {
+        executor::abort(self.id);
+    }
+}
 
 /// Spawns `future` on this thread's loop. If it panics, the panic is logged and counted
 /// ([`Observer::task_panicked`](crate::Observer::task_panicked)), the future is dropped (its connection closes), and
 /// the worker goes on.
 ///
 /// # Panics
-/// When called outside of a `LocalRuntime` or `LocalSet`.
-pub fn spawn(future: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
-    tokio::task::spawn_local(guard(future))
-}
-
-async fn guard(future: impl Future<Output = ()>) {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        // A task owns all its state (`!Send`, nothing shared but counters and per-worker tables
-        // that are changed in single steps), so what a panic leaves behind is dropped with it.
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll,
-            Err(payload) => {
-                worker::report_task_panic(panic_message(&*payload));
-                Poll::Ready(())
-            }
-        }
-    })
-    .await;
+/// When called outside of a current-thread runtime.
+pub fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
+    Task {
+        id: executor::spawn(Box::pin(future)),
+        local: PhantomData,
+    }
 }
 
 /// The text that `panic!` was given.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use nuncio_buffer::Buffer;
-use tokio::task::coop::has_budget_remaining;
+use nuncio_event::has_budget;
 
 use crate::address::Address;
 use crate::detached::{Detached, DetachedSocket};
@@ -233,7 +233,7 @@ impl Connection {
     ) -> Poll<io::Result<usize>> {
         debug_assert!(self.can_splice());
         let result = self.stream.poll_splice_in(cx, pipe, max);
-        self.waits = result.is_pending() && has_budget_remaining();
+        self.waits = result.is_pending() && has_budget();
         self.count_received(&result);
         result
     }
@@ -271,9 +271,8 @@ impl Connection {
         };
         // Beneath a transport a read may wait for something else; and a task that has used up its budget is told `Pending`
         // whatever the socket has, without a waker left there.
-        self.waits = result.is_pending()
-            && matches!(self.transport, Transport::Raw)
-            && has_budget_remaining();
+        self.waits =
+            result.is_pending() && matches!(self.transport, Transport::Raw) && has_budget();
         self.count_received(&result);
         result
     }

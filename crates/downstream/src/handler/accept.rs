@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use nuncio_event as event;
 use nuncio_net::{Address, Listener};
-use tokio::task::AbortHandle;
 
 use super::active::ActiveListener;
 use crate::stats::ListenerStats;
@@ -22,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Acceptor {
     /// Taken out to close the socket at once, before the task has noticed.
     listener: Rc<RefCell<Option<Listener>>>,
-    task: AbortHandle,
+    task: event::Task,
 }
 
 impl Acceptor {
@@ -39,10 +38,7 @@ pub(super) fn start(active: &Rc<ActiveListener>, listener: Listener) {
     let local = (!many).then(|| Rc::new(listener.address().clone()));
     let listener = Rc::new(RefCell::new(Some(listener)));
     let task = event::spawn(run(Rc::clone(active), Rc::clone(&listener), local));
-    active.keep(Acceptor {
-        listener,
-        task: task.abort_handle(),
-    });
+    active.keep(Acceptor { listener, task });
 }
 
 async fn run(

@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use nuncio_event::Task;
 use nuncio_net::Address;
-use tokio::task::AbortHandle;
 
 use super::sockets::AddressSockets;
 use super::update::Origin;
@@ -31,7 +31,7 @@ pub(super) struct Entry {
 }
 
 /// A task that ends with its owner.
-pub(super) struct WarmTask(pub(super) AbortHandle);
+pub(super) struct WarmTask(pub(super) Task);
 
 impl Drop for WarmTask {
     fn drop(&mut self) {

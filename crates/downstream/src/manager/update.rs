@@ -170,7 +170,7 @@ impl ListenerManager {
                     inner.on_warm(tag);
                 }
             });
-            entry.warming = Some(WarmTask(task.abort_handle()));
+            entry.warming = Some(WarmTask(task));
             state.put_warming(entry);
         } else {
             state.put_warming(entry);
