@@ -1,8 +1,8 @@
 //! The tasks of a thread: connections, accept loops, everything that [`spawn`](crate::spawn) starts.
 //!
 //! They never leave their thread, so a wake-up on it is a flag and an entry in a queue; the runtime's tasks, which know
-//! other threads, take some ten atomic steps for each. One task of the runtime runs them all ([`drive`]): what else it
-//! has to do, timers and posted closures, comes between two rounds.
+//! other threads, take some ten atomic steps for each. A worker's loop runs their rounds; under a runtime one task of it
+//! does ([`drive`]).
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -52,6 +52,8 @@ enum Driver {
     /// Spawned, not yet polled: its first poll finds what is ready.
     Starting,
     Known(Waker),
+    /// None is needed: the thread's own loop runs the rounds.
+    Looped,
 }
 
 /// Where other threads leave word.
@@ -239,10 +241,8 @@ impl Executor {
         self.queue(id);
     }
 
-    /// Polls each task that is ready now, once.
-    fn round(&self, driver: &Waker) {
-        self.is_awake.set(true);
-        self.know(driver);
+    /// Polls each task that is ready now, once. Returns whether others are by then.
+    fn round(&self) -> bool {
         if let Some(door) = self.door.get()
             && door.is_used.load(Ordering::Acquire)
         {
@@ -255,10 +255,21 @@ impl Executor {
                 self.run(id);
             }
         }
-        let more = !self.ready.borrow().is_empty();
+        self.is_ready()
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.ready.borrow().is_empty()
+    }
+
+    /// A round for the driver `waker` wakes.
+    fn driven_round(&self, waker: &Waker) {
+        self.is_awake.set(true);
+        self.know(waker);
+        let more = self.round();
         self.is_awake.set(more);
         if more {
-            driver.wake_by_ref();
+            waker.wake_by_ref();
         }
     }
 
@@ -320,24 +331,49 @@ struct Alive;
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        // The thread may be ending: then its executor drops them.
-        let tasks = EXECUTOR.try_with(|executor| {
-            executor.driver.replace(Driver::None);
-            executor.ready.borrow_mut().clear();
-            if let Some(door) = executor.door.get() {
-                door.set_driver(None);
-                door.take();
-            }
-            executor.slots.take()
-        });
-        // After the borrows: tasks may wake, abort and start others as they end.
-        drop(tasks);
+        end();
     }
+}
+
+/// Drops all tasks.
+fn end() {
+    // The thread may be ending: then its executor drops them.
+    let tasks = EXECUTOR.try_with(|executor| {
+        executor.driver.replace(Driver::None);
+        executor.ready.borrow_mut().clear();
+        if let Some(door) = executor.door.get() {
+            door.set_driver(None);
+            door.take();
+        }
+        executor.slots.take()
+    });
+    // After the borrows: tasks may wake, abort and start others as they end.
+    drop(tasks);
+}
+
+/// Says that the thread's own loop calls [`round`], until `None` is said: then its tasks end.
+pub(crate) fn set_looped(waker: Option<&Waker>) {
+    let Some(waker) = waker else { return end() };
+    EXECUTOR.with(|executor| {
+        executor.driver.replace(Driver::Looped);
+        let door = executor.door.get_or_init(Arc::default);
+        door.set_driver(Some(waker.clone()));
+    });
+}
+
+/// Polls each task of the thread that is ready now, once. Returns whether others are by then.
+pub(crate) fn round() -> bool {
+    EXECUTOR.with(Executor::round)
+}
+
+/// Whether a task of the thread waits to be polled.
+pub(crate) fn is_ready() -> bool {
+    EXECUTOR.with(Executor::is_ready)
 }
 
 async fn drive(_alive: Alive) {
     poll_fn(|cx| {
-        EXECUTOR.with(|executor| executor.round(cx.waker()));
+        EXECUTOR.with(|executor| executor.driven_round(cx.waker()));
         Poll::<()>::Pending
     })
     .await;

@@ -1,10 +1,10 @@
 //! Threads and time: everything that runs runs on one of these loops.
 //!
 //! * [`Dispatcher`] and [`MainDispatcher`]: post closures to a worker or to the main thread, in order;
-//! * [`Workers`]: the worker threads, each one tokio `LocalRuntime`;
+//! * [`Workers`]: the worker threads, each with a loop of its own, on which no tokio runtime is needed (nor found);
 //! * [`spawn`]: a task on this worker whose panic ends only itself;
 //! * [`Slot`]: a value per worker, set from the main thread;
-//! * [`Timer`]: one lazy deadline per connection or stream, [`sleep`] on top of it;
+//! * [`Timer`]: one lazy deadline per connection or stream, [`sleep`] and [`timeout`] on top of it;
 //! * [`reactor`]: readiness of the thread's sockets;
 //! * [`FileWatcher`]: files that are replaced while the server runs;
 //! * [`clock`]: the one source of time, so that tests can pause it;
@@ -20,6 +20,7 @@ mod executor;
 mod file_watch;
 mod observer;
 pub mod reactor;
+mod run;
 mod slot;
 mod task;
 mod timer;
@@ -33,6 +34,6 @@ pub use file_watch::{FileWatcher, Watch};
 pub use observer::{NoObserver, Observer};
 pub use slot::Slot;
 pub use task::{Task, spawn};
-pub use timer::{Sleep, Timer, sleep, sleep_until};
+pub use timer::{Elapsed, Sleep, Timer, sleep, sleep_until, timeout};
 pub use tokio::time::Instant;
 pub use worker::{StopError, WorkerContext, Workers, worker_index};

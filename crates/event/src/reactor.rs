@@ -1,4 +1,4 @@
-//! Readiness of this thread's sockets: an epoll set of our own inside the runtime's.
+//! Readiness of this thread's sockets: an epoll set of our own, where the thread has a runtime inside the runtime's.
 //!
 //! The runtime's registrations are made for tasks that move between threads: each event and each wait takes a lock and
 //! atomic steps, a tenth of what a proxied request costs. A [`Source`] never leaves its thread, so all of it is plain
@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
@@ -23,6 +24,9 @@ use crate::budget;
 
 /// Events taken from the kernel in one call.
 const BATCH: usize = 512;
+
+/// The longest wait, in milliseconds; there is another after it.
+const LONGEST: u128 = 60_000;
 
 const READABLE: u8 = 1;
 const WRITABLE: u8 = 2;
@@ -42,7 +46,7 @@ struct Reactor {
     sources: RefCell<Slab<Rc<State>>>,
     /// Of the next source: an event of one that has gone is not taken for its successor's.
     generation: Cell<u32>,
-    /// A task of the thread's runtime waits for the set.
+    /// The thread's loop, or a task of its runtime, waits for the set.
     is_watched: Cell<bool>,
     /// Storage for a turn; without capacity during one.
     events: Cell<Vec<epoll::Event>>,
@@ -96,7 +100,8 @@ impl Reactor {
         Ok(())
     }
 
-    fn turn(&self) -> bool {
+    /// Waits for events (`None`: until there is one) and wakes whom they concern. Returns whether there was one.
+    fn wait(&self, at_most: Option<Duration>) -> bool {
         let Some(set) = self.epoll.get() else {
             return false;
         };
@@ -104,9 +109,9 @@ impl Reactor {
         if events.capacity() == 0 {
             events.reserve_exact(BATCH);
         }
-        let at_once = Timespec::default();
+        let at_most = at_most.map(whole_millis);
         // An error can only be an interruption: the next turn asks again.
-        let count = epoll::wait(set, spare_capacity(&mut events), Some(&at_once)).unwrap_or(0);
+        let count = epoll::wait(set, spare_capacity(&mut events), at_most.as_ref()).unwrap_or(0);
         for event in events.drain(..) {
             let data = event.data.u64();
             let state = match self.sources.borrow().get(data as u32 as usize) {
@@ -118,6 +123,15 @@ impl Reactor {
         }
         self.events.set(events);
         count > 0
+    }
+}
+
+/// The kernel waits for whole milliseconds: rather late than for nothing.
+fn whole_millis(time: Duration) -> Timespec {
+    let millis = time.as_nanos().div_ceil(1_000_000).min(LONGEST) as i64;
+    Timespec {
+        tv_sec: millis / 1_000,
+        tv_nsec: millis % 1_000 * 1_000_000,
     }
 }
 
@@ -147,11 +161,23 @@ async fn watch(set: AsyncFd<OwnedFd>, _watched: Watched) {
 /// Asks the kernel, without waiting, what has become of this thread's sockets, and wakes whom that concerns. Returns
 /// whether there was anything.
 ///
-/// A task calls it when the runtime's epoll set, of which this thread's is a member, says that there is something. A
-/// runtime that is to be quick calls it as well before it sleeps (`on_thread_park`): under load that finds what there
-/// is without the way through that task.
+/// Where a runtime runs the thread, a task calls it when the runtime's epoll set, of which this thread's is a member, says
+/// that there is something. A runtime that is to be quick calls it as well before it sleeps (`on_thread_park`): under
+/// load that finds what there is without the way through that task.
 pub fn turn() -> bool {
-    REACTOR.try_with(Reactor::turn).unwrap_or(false)
+    wait(Some(Duration::ZERO))
+}
+
+/// As [`turn`], and waits until there is something, or at most so long.
+pub(crate) fn wait(at_most: Option<Duration>) -> bool {
+    REACTOR
+        .try_with(|reactor| reactor.wait(at_most))
+        .unwrap_or(false)
+}
+
+/// Says that the thread's own loop calls [`wait`]: no task of a runtime need look after the set.
+pub(crate) fn set_looped(on: bool) {
+    REACTOR.with(|reactor| reactor.is_watched.set(on));
 }
 
 /// What a source shares with its thread's reactor.

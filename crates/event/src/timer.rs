@@ -9,13 +9,15 @@ mod heap;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub(crate) use driver::{fire, set_looped};
 
 /// What a timer shares with its thread's heap.
 #[derive(Default)]
@@ -44,8 +46,8 @@ impl Entry {
 
 /// A deadline that wakes the task which polls it. Resolution 1 ms, late rather than early.
 ///
-/// Runs on the loop of the thread that uses it: a current-thread tokio runtime, alone or with a
-/// `LocalSet`, or a `LocalRuntime`.
+/// Runs on the loop of the thread that uses it: a worker's, or that of a current-thread tokio runtime, alone or with
+/// a `LocalSet`, or of a `LocalRuntime`.
 pub struct Timer {
     entry: Rc<Entry>,
 }
@@ -117,7 +119,7 @@ impl Timer {
     /// task is woken when it passes.
     ///
     /// # Panics
-    /// Outside of a current-thread tokio runtime.
+    /// Outside of a worker and of a current-thread tokio runtime.
     #[inline]
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let entry = &self.entry;
@@ -162,6 +164,24 @@ pub fn sleep(duration: Duration) -> Sleep {
     let mut timer = Timer::new();
     timer.set_timeout(Some(duration));
     Sleep { timer }
+}
+
+/// The time was over first; see [`timeout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+/// What `future` returns, unless that takes longer than `limit`: then it is dropped.
+///
+/// # Errors
+/// [`Elapsed`]
+pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    let mut limit = pin!(sleep(limit));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Ok(output)),
+        Poll::Pending => limit.as_mut().poll(cx).map(|()| Err(Elapsed)),
+    })
+    .await
 }
 
 /// Waits until `deadline`.

@@ -4,17 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc as sync_mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant as StdInstant};
 
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
 use crate::dispatcher::{Dispatcher, Dispatchers, Message};
 use crate::observer::Observer;
-use crate::reactor;
+use crate::run::Loop;
 use crate::task::panic_message;
 use crate::watchdog::{self, Heartbeat};
 
@@ -142,11 +142,11 @@ impl fmt::Debug for Workers {
 }
 
 impl Workers {
-    /// Starts `count` threads named `wrk:worker_<i>`, each with one tokio `LocalRuntime`; `init`
+    /// Starts `count` threads named `wrk:worker_<i>`, each with a loop of its own; `init`
     /// runs first on each, then what is posted.
     ///
     /// # Errors
-    /// When a thread or its runtime cannot be made (no memory, no file descriptors); workers that
+    /// When a thread or its loop cannot be made (no memory, no file descriptors); workers that
     /// were already started are stopped.
     pub fn start(
         count: usize,
@@ -183,7 +183,7 @@ impl Workers {
             workers.threads.push(handle);
         }
         drop(ready);
-        // A runtime is made on its own thread; its failure is nevertheless an error of the start.
+        // A loop is made on its own thread; its failure is nevertheless an error of the start.
         // Ends when every thread has sent or dropped its end.
         for result in readies {
             result?;
@@ -286,14 +286,8 @@ impl Thread {
     }
 
     fn run_loop(mut self, init: &dyn Fn(&WorkerContext), ready: Ready) {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .on_thread_park(|| {
-                reactor::turn();
-            })
-            .build_local(LocalOptions::default());
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
+        let own_loop = match Loop::enter() {
+            Ok(own_loop) => own_loop,
             Err(error) => {
                 // `start` waits for this.
                 let _ = ready.send(Err(error));
@@ -306,18 +300,18 @@ impl Thread {
             workers: self.workers,
             at_shutdown: RefCell::default(),
         };
-        runtime.block_on(async {
-            init(&context);
-            // `start` has stopped waiting if another worker failed; then a stop is on its way.
-            let _ = ready.send(Ok(()));
-            drop(ready);
-            tokio::task::spawn_local(watchdog::beat(self.heartbeat));
+        init(&context);
+        // `start` has stopped waiting if another worker failed; then a stop is on its way.
+        let _ = ready.send(Ok(()));
+        drop(ready);
+        crate::spawn(watchdog::beat(self.heartbeat));
+        own_loop.run(pin!(async {
             while let Some(Message::Call(call)) = self.receiver.recv().await {
                 call(&context);
             }
             context.shut_down();
-        });
-        // Dropping the runtime drops the tasks and with them the connections.
+        }));
+        // Dropping the loop has dropped the tasks and with them the connections.
     }
 }
 

@@ -96,7 +96,7 @@ async fn run(filters: &ListenerFilters, connection: &mut AcceptedConnection) -> 
 }
 
 async fn within(timeout: Duration, all: impl Future<Output = ListenerVerdict>) -> Ended {
-    match tokio::time::timeout(timeout, all).await {
+    match event::timeout(timeout, all).await {
         Ok(verdict) => Ended::Verdict(verdict),
         Err(_) => Ended::Timeout,
     }

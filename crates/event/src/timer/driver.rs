@@ -1,10 +1,11 @@
-//! The task that drives a thread's timers: one tokio sleep for all of them.
+//! What drives a thread's timers: its own loop, or under a runtime a task with one sleep for all of them.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
@@ -32,6 +33,8 @@ enum Driver {
     Starting,
     /// Sleeps until the instant; `None` sleeps for ever.
     Sleeping(Waker, Option<Instant>),
+    /// None is needed: the thread's own loop calls [`fire`].
+    Looped,
 }
 
 /// Puts `entry` into the heap.
@@ -71,7 +74,7 @@ impl Timers {
                 let alive = Alive;
                 handle.spawn(drive(alive));
             }
-            Driver::Starting => {}
+            Driver::Starting | Driver::Looped => {}
             Driver::Sleeping(waker, until) => {
                 if until.is_none_or(|until| at < until) {
                     *until = Some(at);
@@ -96,6 +99,30 @@ impl Timers {
     }
 }
 
+/// Wakes whose deadlines have passed.
+fn wake_expired(now: Instant) {
+    // One at a time, outside of the borrow: a wake-up may drop timers.
+    while let Some(entry) = TIMERS.with_borrow_mut(|timers| timers.next_expired(now)) {
+        entry.expired.set(true);
+        entry.wake();
+    }
+}
+
+/// Wakes whose deadlines have passed. Returns how long the next one is ahead, if there is one.
+pub(crate) fn fire() -> Option<Duration> {
+    TIMERS.with_borrow(|timers| timers.heap.first())?;
+    let now = Instant::now();
+    wake_expired(now);
+    let next = TIMERS.with_borrow(|timers| timers.heap.first())?;
+    Some(next.saturating_duration_since(now))
+}
+
+/// Says that the thread's own loop calls [`fire`].
+pub(crate) fn set_looped(on: bool) {
+    let driver = if on { Driver::Looped } else { Driver::None };
+    TIMERS.with_borrow_mut(|timers| timers.driver = driver);
+}
+
 struct Alive;
 
 impl Drop for Alive {
@@ -112,12 +139,7 @@ async fn drive(_alive: Alive) {
     let mut sleep = pin!(tokio::time::sleep_until(Instant::now()));
     poll_fn(|cx| {
         loop {
-            let now = Instant::now();
-            // One at a time, outside of the borrow: a wake-up may drop timers.
-            while let Some(entry) = TIMERS.with_borrow_mut(|timers| timers.next_expired(now)) {
-                entry.expired.set(true);
-                entry.wake();
-            }
+            wake_expired(Instant::now());
             let next = TIMERS.with_borrow_mut(|timers| {
                 let next = timers.heap.first();
                 match &mut timers.driver {

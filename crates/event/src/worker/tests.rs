@@ -233,3 +233,39 @@ fn the_watchdog_sees_a_stalled_loop() {
     assert!(counts.misses.load(Ordering::Relaxed) >= 1);
     workers.stop(BOUND).unwrap();
 }
+
+/// All that a loop waits for: timers, sockets, tasks of its own, other threads.
+#[test]
+fn a_loop_serves_timers_sockets_and_other_threads() {
+    use crate::reactor::{Guess, Source};
+    use crate::{Elapsed, sleep, timeout};
+    use std::io::Write;
+
+    let (result, results) = std::sync::mpsc::channel();
+    let workers = Workers::start(1, Arc::new(NoObserver), |_| ()).unwrap();
+    let worker = workers.dispatchers().get(0).unwrap();
+    let (hears, mut says) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (ask, asked) = tokio::sync::oneshot::channel::<u32>();
+    worker
+        .post(move |_| {
+            assert!(
+                tokio::runtime::Handle::try_current().is_err(),
+                "no runtime is needed"
+            );
+            let source = Source::new(hears.into(), Guess::Nothing).unwrap();
+            spawn(async move {
+                let never = std::future::pending::<()>();
+                assert_eq!(timeout(Duration::from_millis(5), never).await, Err(Elapsed));
+                assert_eq!(timeout(Duration::from_secs(60), asked).await, Ok(Ok(7)));
+                std::future::poll_fn(|cx| source.poll_readable(cx)).await;
+                sleep(Duration::from_millis(1)).await;
+                tokio::task::yield_now().await;
+                result.send(()).unwrap();
+            });
+        })
+        .unwrap();
+    ask.send(7).unwrap();
+    says.write_all(b"x").unwrap();
+    results.recv_timeout(Duration::from_secs(30)).unwrap();
+    workers.stop(Duration::from_secs(30)).unwrap();
+}

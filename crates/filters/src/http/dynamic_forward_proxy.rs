@@ -11,6 +11,7 @@ use nuncio_config::api::forward_proxy_filter::per_route_config::HostRewriteSpeci
 use nuncio_config::api::forward_proxy_filter::{FilterConfig, PerRouteConfig, SubClusterConfig};
 use nuncio_config::api::protobuf::Any;
 use nuncio_config::{ConfigError, Within, any, convert as value};
+use nuncio_event::timeout;
 use nuncio_http::Known as Header;
 use nuncio_sdk::filter_state::AddressObject;
 use nuncio_sdk::{
@@ -19,7 +20,6 @@ use nuncio_sdk::{
 };
 use nuncio_upstream::forward_proxy::{DnsCache, Known, Load};
 use nuncio_upstream::{ClusterKind, ClusterManager, HostCluster, WorkerCluster};
-use tokio::time::timeout;
 
 /// The filter's factory.
 pub static DYNAMIC_FORWARD_PROXY: DynamicForwardProxyFactory = DynamicForwardProxyFactory;
