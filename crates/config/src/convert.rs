@@ -17,15 +17,16 @@ use crate::{
 /// A proto duration as a Rust one.
 ///
 /// # Errors
-/// When it is negative, has nanoseconds out of range, or exceeds Envoy's limit of 315,576,000,000 s.
+/// When it is negative, has nanoseconds out of range, or exceeds Envoy's limit: what fits into 64 bits of nanoseconds, 292 years.
 pub fn duration(value: &pb::Duration) -> Result<Duration, ConfigError> {
-    const MAX_SECONDS: i64 = 315_576_000_000;
+    const MAX_SECONDS: i64 = i64::MAX / 1_000_000_000 - 1;
     let pb::Duration { seconds, nanos } = *value;
     if seconds < 0 || nanos < 0 {
         return Err(ConfigError::new("", "Expected positive duration"));
     }
     if nanos > 999_999_999 || seconds > MAX_SECONDS {
-        return Err(ConfigError::new("", "duration out-of-range"));
+        let error = ConfigError::new("", format!("Duration out-of-range: {seconds}s"));
+        return Err(error.with_remedy("at most 9223372035s are possible"));
     }
     Ok(Duration::new(seconds.unsigned_abs(), nanos.unsigned_abs()))
 }
@@ -167,7 +168,7 @@ mod tests {
         let d = |seconds, nanos| duration(&pb::Duration { seconds, nanos });
         assert_eq!(d(1, 500_000_000).unwrap(), Duration::from_millis(1500));
         assert!(d(-1, 0).is_err() && d(0, -1).is_err() && d(0, 1_000_000_000).is_err());
-        assert!(d(315_576_000_001, 0).is_err());
+        assert!(d(9_223_372_035, 0).is_ok() && d(9_223_372_036, 0).is_err());
         let zero = pb::Duration::default();
         assert_eq!(
             timeout(Some(&zero), Some(Duration::from_secs(15))).unwrap(),

@@ -252,6 +252,9 @@ impl Loader {
             "yaml" | "yml" => Syntax::Yaml,
             _ => Syntax::Json,
         };
+        if syntax == Syntax::Yaml {
+            return self.text(name, yaml_text(bytes), syntax);
+        }
         match String::from_utf8(bytes) {
             Ok(text) => self.text(name, text, syntax),
             Err(e) => {
@@ -384,6 +387,23 @@ impl Loader {
             }),
         }
     }
+}
+
+/// YAML as text: UTF-16 if a byte order mark says so, otherwise UTF-8; like Envoy's parser it puts up with anything else
+/// (which is mostly found in comments) and shows it as U+FFFD.
+fn yaml_text(bytes: Vec<u8>) -> String {
+    let (read, rest): (fn([u8; 2]) -> u16, _) = match bytes.as_slice() {
+        [0xff, 0xfe, rest @ ..] => (u16::from_le_bytes, rest),
+        [0xfe, 0xff, rest @ ..] => (u16::from_be_bytes, rest),
+        _ => {
+            return String::from_utf8(bytes)
+                .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+        }
+    };
+    let units = rest.as_chunks::<2>().0.iter().map(|unit| read(*unit));
+    char::decode_utf16(units)
+        .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+        .collect()
 }
 
 /// Nothing more can be said.

@@ -1,6 +1,6 @@
 //! The layered runtime: what Envoy refuses of it at load, and keys that Envoy reads and Nuncio does not.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, path::Path};
 
 use crate::{
     ConfigError, Within,
@@ -85,8 +85,10 @@ pub(crate) fn check(bootstrap: &Bootstrap) -> Vec<ConfigError> {
                 format!("Duplicate layer name: {}", layer.name),
             ));
         }
-        if let Some(LayerSpecifier::StaticLayer(values)) = &layer.layer_specifier {
-            values_of("", values, &mut found);
+        match &layer.layer_specifier {
+            Some(LayerSpecifier::StaticLayer(values)) => values_of("", values, &mut found),
+            Some(LayerSpecifier::DiskLayer(disk)) => found.extend(watched(&disk.symlink_root)),
+            _ => {}
         }
         errors.extend(found.into_iter().map(|error| {
             Err::<(), _>(error)
@@ -107,6 +109,21 @@ pub(crate) fn check(bootstrap: &Bootstrap) -> Vec<ConfigError> {
         ));
     }
     errors
+}
+
+/// What stands against watching this link: the directory that it is in must exist.
+fn watched(link: &str) -> Option<ConfigError> {
+    let problem = match link.rsplit_once('/') {
+        None => format!("invalid file path {link}"),
+        Some((directory, _)) if directory.is_empty() || Path::new(directory).is_dir() => {
+            return None;
+        }
+        Some(_) => {
+            format!("unable to add filesystem watch for file {link}: No such file or directory")
+        }
+    };
+    let remedy = "the path of a link (or directory) in a directory that exists";
+    Some(ConfigError::new("disk_layer.symlink_root", problem).with_remedy(remedy))
 }
 
 fn values_of(prefix: &str, message: &Struct, errors: &mut Vec<ConfigError>) {

@@ -256,7 +256,14 @@ fn binary_files_are_checked_like_texts() {
         messages(load("x.pb", bootstrap.encode_to_vec()))[0]
             .starts_with("unsupported: Bootstrap.flags_path")
     );
-    assert!(messages(load("x.yaml", [b'a', b'\n', 0xff]))[0].contains("line 2 is not valid UTF-8"));
+    assert!(messages(load("x.json", [b'{', b'\n', 0xff]))[0].contains("line 2 is not valid UTF-8"));
+    // YAML may be in other encodings, mostly so in comments.
+    assert!(load("x.yaml", b"node: {id: a} # \xe9t\xe9\n").is_ok());
+    let utf16: Vec<u8> = "\u{feff}node: {id: \u{e9}}\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    assert!(load("x.yaml", utf16).is_ok());
 }
 
 #[test]

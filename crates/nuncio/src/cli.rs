@@ -43,8 +43,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Request, S
         // What Envoy prints when hot restart is compiled out.
         return Ok(Request::Print("disabled\n".into()));
     }
-    refuse_unavailable(&matches)?;
-    options(&matches).map(|options| Request::Run(Box::new(options)))
+    let options = options(&matches)?;
+    refuse_unavailable(&matches, options.mode)?;
+    Ok(Request::Run(Box::new(options)))
 }
 
 fn command() -> Command {
@@ -75,7 +76,7 @@ fn command() -> Command {
         .arg(switch("reject-unknown-dynamic-fields", "Reject unknown fields in dynamic configuration"))
         .arg(switch("ignore-unknown-dynamic-fields", "Ignore unknown fields in dynamic configuration"))
         .arg(switch("skip-deprecated-logs", "Do not warn of deprecated fields"))
-        .arg(text("mode", "One of 'serve' (default; validate configs and then serve traffic normally) or 'validate' (validate configs and exit)"))
+        .arg(text("mode", "One of 'serve' (default; validate configs and then serve traffic normally) or 'validate' (validate configs and exit) or 'init_only' (load and initialize everything, then exit before serving)"))
         .arg(number("concurrency", "Number of worker threads to run; default: the CPUs that this process may use"))
         .arg(switch("cpuset-threads", "Get the default number of worker threads from the cpuset size"))
         .arg(text("log-level", "Log levels: trace, debug, info, warning|warn, error, critical, off. Default is info").short('l'))
@@ -110,31 +111,15 @@ fn command() -> Command {
         .arg(text("socket-path", "Path of the hot restart socket. Default is @envoy_domain_socket"))
         .arg(text("socket-mode", "Permissions of the hot restart socket. Default is 600"))
         .arg(switch("version", "Print the version and exit"))
+        // As in Envoy, nobody looks at what stands behind `--`.
+        .arg(Arg::new("ignored").last(true).num_args(0..).hide(true))
 }
 
 /// Flags whose effect would need something that is not there: said, rather than passed over.
-fn refuse_unavailable(matches: &ArgMatches) -> Result<(), String> {
-    for flag in [
-        "use-dynamic-base-id",
-        "skip-hot-restart-on-no-parent",
-        "skip-hot-restart-parent-stats",
-    ] {
-        if matches.get_flag(flag) {
-            return Err(format!(
-                "--{flag}: hot restart is not available yet; start without it"
-            ));
-        }
-    }
-    if matches.contains_id("base-id-path") {
-        return Err("--base-id-path: hot restart is not available yet; start without it".into());
-    }
-    if let Some(epoch) = matches
-        .get_one::<u32>("restart-epoch")
-        .filter(|&&epoch| epoch > 0)
-    {
-        return Err(format!(
-            "--restart-epoch {epoch}: hot restart is not available yet; only epoch 0 can be started"
-        ));
+fn refuse_unavailable(matches: &ArgMatches, mode: Mode) -> Result<(), String> {
+    // Who only validates, or does without hot restart, gets nothing from its flags in Envoy, too.
+    if mode != Mode::Validate && !matches.get_flag("disable-hot-restart") {
+        refuse_hot_restart(matches)?;
     }
     for (flag, why) in [
         (
@@ -153,6 +138,29 @@ fn refuse_unavailable(matches: &ArgMatches) -> Result<(), String> {
     Ok(())
 }
 
+fn refuse_hot_restart(matches: &ArgMatches) -> Result<(), String> {
+    for flag in [
+        "use-dynamic-base-id",
+        "skip-hot-restart-on-no-parent",
+        "skip-hot-restart-parent-stats",
+    ] {
+        if matches.get_flag(flag) {
+            return Err(format!(
+                "--{flag}: hot restart is not available yet; start without it"
+            ));
+        }
+    }
+    if matches.contains_id("base-id-path") {
+        return Err("--base-id-path: hot restart is not available yet; start without it".into());
+    }
+    match matches.get_one::<u32>("restart-epoch") {
+        Some(epoch @ 1..) => Err(format!(
+            "--restart-epoch {epoch}: hot restart is not available yet; only epoch 0 can be started"
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn options(matches: &ArgMatches) -> Result<Options, String> {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let number = |name: &str| matches.get_one::<u32>(name).copied();
@@ -166,7 +174,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         reject_unknown_dynamic_fields: matches.get_flag("reject-unknown-dynamic-fields"),
         ignore_unknown_dynamic_fields: matches.get_flag("ignore-unknown-dynamic-fields"),
         skip_deprecated_logs: matches.get_flag("skip-deprecated-logs"),
-        mode: one_of(matches, "mode", &[("serve", Mode::Serve), ("validate", Mode::Validate)])?.unwrap_or_default(),
+        mode: one_of(matches, "mode", &[("serve", Mode::Serve), ("validate", Mode::Validate), ("init_only", Mode::InitOnly)])?.unwrap_or_default(),
         concurrency: match number("concurrency") {
             Some(count) => count.max(1) as usize,
             None => crate::cpus::usable(),
@@ -262,7 +270,7 @@ fn stats_tags(matches: &ArgMatches) -> Result<Vec<(String, String)>, String> {
                 "error: misformatted stats-tag '{tag}': expected tag:value"
             ));
         };
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err(format!(
                 "error: misformatted stats-tag '{tag}' contains invalid char in '{name}'"
             ));
@@ -271,9 +279,6 @@ fn stats_tags(matches: &ArgMatches) -> Result<Vec<(String, String)>, String> {
             return Err(format!(
                 "error: misformatted stats-tag '{tag}' contains invalid char in '{value}'"
             ));
-        }
-        if tags.iter().any(|(known, _)| known == name) {
-            return Err(format!("error: several values for stats-tag '{name}'"));
         }
         tags.push((name.to_owned(), value.to_owned()));
     }
@@ -328,8 +333,8 @@ mod tests {
             ),
             (&["--stats-tag", "a"], "misformatted stats-tag 'a'"),
             (
-                &["--stats-tag", "a:b", "--stats-tag", "a:c"],
-                "several values for stats-tag 'a'",
+                &["--stats-tag", "a_b:c"],
+                "misformatted stats-tag 'a_b:c' contains invalid char in 'a_b'",
             ),
             (&["--socket-mode", "9"], "invalid socket-mode '9'"),
             (&["--restart-epoch", "1"], "only epoch 0"),

@@ -105,6 +105,7 @@ fn errors_of_loading_and_of_converting_are_told_at_once() {
               routes:
               - {match: {prefix: /misspelt}, route: {cluster: misspelt}}
               - {match: {prefix: /good}, route: {cluster: good}}
+              - {match: {prefix: /uneven}, route: {cluster: uneven}}
               - {match: {prefix: /}, route: {cluster: nowhere}}
   clusters:
   - name: misspelt
@@ -112,11 +113,13 @@ fn errors_of_loading_and_of_converting_are_told_at_once() {
   - name: good
     connect_timeout: 1s
   - name: good
+  - {name: uneven, lb_policy: MAGLEV, maglev_lb_config: {table_size: 4}}
 "#;
     let mistakes = [
         "unknown cluster 'nowhere'",
         "no such field: 'conect_timeout'",
         "duplicate cluster 'good'",
+        "must be prime number",
     ];
     let sandbox = Sandbox::of_text("two-stages.yaml", text);
     let log = stderr(&run(&sandbox, &["--mode", "validate"]));
@@ -125,7 +128,21 @@ fn errors_of_loading_and_of_converting_are_told_at_once() {
         let at = rest.find(mistake);
         rest = &rest[at.unwrap_or_else(|| panic!("no {mistake}, or out of order:\n{log}"))..];
     }
-    assert!(log.contains("refused: 3 errors"), "{log}");
+    assert!(log.contains("refused: 4 errors"), "{log}");
+}
+
+/// `--mode init_only` ends when everything that start-up waits for is there.
+#[test]
+fn initialized_only_it_ends_before_it_serves() {
+    let sandbox = Sandbox::of_text(
+        "init.yaml",
+        "static_resources: {clusters: [{name: a, load_assignment: {cluster_name: a}}]}\n",
+    );
+    let output = run(&sandbox, &["--mode", "init_only"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let log = stderr(&output);
+    assert!(log.contains("exiting"), "{log}");
+    assert!(!log.contains("starting main dispatch loop"), "{log}");
 }
 
 #[test]

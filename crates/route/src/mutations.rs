@@ -71,7 +71,7 @@ impl HeaderMutations {
         }
         let mut removals = Vec::with_capacity(remove.len());
         for (index, name) in remove.iter().enumerate() {
-            if name.is_empty() || !may_be_changed(name) {
+            if !may_be_changed(name) {
                 let message = ":-prefixed or host headers may not be removed";
                 errors.push(ConfigError::new(
                     format!("{remove_field}[{index}]"),

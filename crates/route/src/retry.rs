@@ -328,8 +328,12 @@ impl RetryPolicy {
         let max = duration("max_interval", max_interval.as_ref());
         self.back_off_is_default = false;
         // Envoy counts in milliseconds, and at least one.
-        self.base_interval = base.unwrap_or(BASE_INTERVAL).max(Duration::from_millis(1));
-        self.max_interval = max.unwrap_or(self.base_interval * 10);
+        let whole = |interval: Duration| {
+            let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+            Duration::from_millis(millis.max(1))
+        };
+        self.base_interval = whole(base.unwrap_or(BASE_INTERVAL));
+        self.max_interval = max.map_or(self.base_interval * 10, whole);
         if self.max_interval < self.base_interval {
             errors.push(ConfigError::new(
                 "retry_back_off.max_interval",

@@ -153,6 +153,7 @@ fn command_line(options: &Options) -> CommandLineOptions {
         parent_shutdown_time: duration(options.parent_shutdown_time),
         mode: match options.mode {
             Mode::Serve => command_line_options::Mode::Serve,
+            Mode::InitOnly => command_line_options::Mode::InitOnly,
             Mode::Validate => command_line_options::Mode::Validate,
         } as i32,
         disable_hot_restart: options.disable_hot_restart,

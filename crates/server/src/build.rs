@@ -113,7 +113,7 @@ pub(crate) fn build(
         // For calls of the main thread's own.
         clusters.install_here();
     }
-    if !validating && let Some(log) = outlier_log(&bootstrap, &logs, &mut errors) {
+    if let Some(log) = outlier_log(&bootstrap, &logs, &mut errors) {
         clusters.set_outlier_event_log(log);
     }
     if let Some(manager) = &bootstrap.cluster_manager

@@ -81,7 +81,7 @@ pub fn run_with(options: Options, mut extensions: Extensions) -> ExitCode {
     }
     let result = match options.mode {
         Mode::Validate => main_loop::validate(&options, extensions, &loaded),
-        Mode::Serve => main_loop::serve(&options, extensions, loaded, &app_log),
+        Mode::Serve | Mode::InitOnly => main_loop::serve(&options, extensions, loaded, &app_log),
     };
     match result {
         Ok(code) => code,

@@ -51,7 +51,7 @@ pub(crate) fn start_logging(options: &Options) -> Result<Arc<AppLog>, String> {
         path: options
             .log_path
             .clone()
-            .filter(|_| options.mode == Mode::Serve),
+            .filter(|_| options.mode != Mode::Validate),
         format: options
             .log_format
             .clone()
@@ -252,6 +252,9 @@ impl Server<'_> {
             () = parts.clusters.initialized() => {}
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
+        }
+        if self.options.mode == Mode::InitOnly {
+            return Ok(());
         }
         log::info!(target: "main", "all clusters initialized. initializing init manager");
         self.state.set_initializing();

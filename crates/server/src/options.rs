@@ -13,6 +13,8 @@ pub enum Mode {
     Serve,
     /// Validate the configuration and exit.
     Validate,
+    /// Load and initialize everything, and exit before serving.
+    InitOnly,
 }
 
 impl Mode {
@@ -21,6 +23,7 @@ impl Mode {
         match self {
             Mode::Serve => "Serve",
             Mode::Validate => "Validate",
+            Mode::InitOnly => "InitOnly",
         }
     }
 }

@@ -83,6 +83,12 @@ impl TagPattern for Pattern {
 }
 
 fn specifier(tag: &metrics::TagSpecifier) -> Result<TagSpecifier, ConfigError> {
+    // Envoy minds only where it has a use for the name.
+    if tag.tag_name.is_empty()
+        && !matches!(tag.tag_value, Some(tag_specifier::TagValue::FixedValue(_)))
+    {
+        return Err(ConfigError::new("tag_name", "tag_name cannot be empty"));
+    }
     let value = match &tag.tag_value {
         None => TagValue::Default,
         Some(tag_specifier::TagValue::FixedValue(value)) => TagValue::Fixed(value.clone()),

@@ -22,6 +22,16 @@ use crate::{
 
 use plan::{FieldPlan, Plan, Plans};
 
+/// Types of extensions whose validation rules Envoy does not apply, and whose values are all put to some use. (There are more
+/// that it does not check; of those a value that breaks the rules would break Envoy, too.)
+const UNCHECKED: [&str; 5] = [
+    "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin",
+    "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
+    "envoy.extensions.load_balancing_policies.random.v3.Random",
+    "envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig",
+    "envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig",
+];
+
 /// What the walk found.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -235,7 +245,8 @@ impl<'a> Checker<'a> {
         }
         let outer = std::mem::replace(&mut self.root, self.frames.len());
         let value = wire::find(bytes, 2).map_or(&[][..], WireValue::bytes);
-        self.message(inner, value, watch);
+        let rules = watch.rules && !UNCHECKED.contains(&name);
+        self.message(inner, value, Watch { rules, ..watch });
         self.root = outer;
     }
 

@@ -6,7 +6,8 @@
 //! - an integer (hexadecimal and octal too) within 32 bits is a number; a larger one and a fraction are strings,
 //!   which protobuf's JSON takes for a number where the field is one;
 //! - a key tagged `!ignore` is dropped with its value, at any depth; merge keys are plain keys;
-//! - of equal keys the last counts, unseen by any check; only the first document is read.
+//! - of equal keys the last counts, unseen by any check; only the first document is read;
+//! - lines within braces or brackets may be indented less than what is around them (pasted JSON).
 
 use std::collections::HashMap;
 
@@ -17,16 +18,90 @@ use super::{
     tree::{Builder, Place, Tree},
 };
 
+/// How many bytes may be read anew, a line pushed to the right each time, before giving up.
+const MAX_READ_AGAIN: usize = 64 << 20;
+
 /// Parses the first document of `text`.
 pub(super) fn parse(text: &str) -> Result<Tree, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let start = Place { line: 1, column: 1 };
     if u32::try_from(text.len()).is_err() {
         return Err(SyntaxError::new(
-            start,
+            Place { line: 1, column: 1 },
             "a configuration cannot be larger than 4 GiB",
         ));
     }
+    let first = match parse_first(text, &Pushed::default()) {
+        Err(error) if is_little_indented(&error) => error,
+        other => return other,
+    };
+    // The parser insists on indentation where YAML's braces have taken its place. Such lines mean the same further right.
+    let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let mut pushed = Pushed {
+        lines: vec![first.place.line],
+        by: text.lines().map(indent).max().unwrap_or_default() + 1,
+    };
+    loop {
+        match parse_first(&pushed.applied_to(text), &pushed) {
+            Err(error)
+                if is_little_indented(&error)
+                    && pushed.lines.len() * text.len() < MAX_READ_AGAIN
+                    && pushed
+                        .lines
+                        .last()
+                        .is_some_and(|last| *last < error.place.line) =>
+            {
+                pushed.lines.push(error.place.line);
+            }
+            Err(error) if is_little_indented(&error) => return Err(first),
+            other => return other,
+        }
+    }
+}
+
+fn is_little_indented(error: &SyntaxError) -> bool {
+    matches!(
+        error.message.as_str(),
+        "invalid indentation" | "invalid indentation in flow construct"
+    )
+}
+
+/// Lines that were pushed to the right, in order, and by how many columns.
+#[derive(Default)]
+struct Pushed {
+    lines: Vec<u32>,
+    by: usize,
+}
+
+impl Pushed {
+    fn applied_to(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len() + self.lines.len() * self.by);
+        for (line, number) in text.split_inclusive('\n').zip(1..) {
+            if self.lines.binary_search(&number).is_ok() {
+                out.extend(std::iter::repeat_n(' ', self.by));
+            }
+            out.push_str(line);
+        }
+        out
+    }
+
+    /// Where this is in the text as it was written.
+    fn place(&self, marker: &Marker) -> Place {
+        let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let line = clamp(marker.line());
+        let by = match self.lines.binary_search(&line) {
+            Ok(_) => self.by,
+            Err(_) => 0,
+        };
+        Place {
+            line,
+            column: clamp(marker.col().saturating_sub(by) + 1),
+        }
+    }
+}
+
+fn parse_first(text: &str, pushed: &Pushed) -> Result<Tree, SyntaxError> {
+    let place = |marker: &Marker| pushed.place(marker);
+    let start = Place { line: 1, column: 1 };
     let mut builder = Builder::new(text.len());
     let mut anchors: HashMap<usize, usize> = HashMap::new();
     let mut aliased = 0;
@@ -74,14 +149,6 @@ pub(super) fn parse(text: &str) -> Result<Tree, SyntaxError> {
         builder.null(start);
     }
     Ok(builder.finish())
-}
-
-fn place(marker: &Marker) -> Place {
-    let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Place {
-        line: clamp(marker.line()),
-        column: clamp(marker.col() + 1),
-    }
 }
 
 fn is_plain(style: ScalarStyle, tag: Option<&Tag>) -> bool {
@@ -217,6 +284,27 @@ mod tests {
         );
         assert_eq!(shown("<<: 1"), r#"{"<<":1}"#);
         assert!(shown("? [a]\n: b").contains("a key must be a scalar"));
+    }
+
+    #[test]
+    fn braces_may_hang_out() {
+        assert_eq!(
+            shown("a:\n  b: {\nc: 1,\n \"d\": [\n2\n]\n}\n  e: x\n"),
+            r#"{"a":{"b":{"c":1,"d":[2]},"e":"x"}}"#
+        );
+        let tree = parse("a:\n  b: {\n c: 1\n}\n").unwrap();
+        let (_, a) = tree.root().get("a").unwrap();
+        let (_, b) = a.get("b").unwrap();
+        let (key, _) = b.get("c").unwrap();
+        assert_eq!(key.place(), Place { line: 3, column: 2 });
+        assert!(
+            shown("a:\n  b: {\nc: 1\n").contains(':'),
+            "and must be closed"
+        );
+        assert!(
+            shown("a:\n  b: 1\n c: 2\n").contains("3:"),
+            "no other line may"
+        );
     }
 
     #[test]

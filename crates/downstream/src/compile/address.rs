@@ -204,15 +204,17 @@ fn socket_option(
         ip_version,
         value,
     } = option;
-    let number = |field, value: i64| {
-        i32::try_from(value).map_err(|_| ConfigError::new(field, "value out of range"))
-    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "Envoy hands these bits to the system, too"
+    )]
+    let number = |value: i64| value as i32;
     let made = SocketOption {
         description: description.clone(),
-        level: number("level", *level)?,
-        name: number("name", *name)?,
+        level: number(*level),
+        name: number(*name),
         value: match value {
-            Some(Value::IntValue(value)) => number("int_value", *value)?.to_ne_bytes().to_vec(),
+            Some(Value::IntValue(value)) => number(*value).to_ne_bytes().to_vec(),
             Some(Value::BufValue(bytes)) => bytes.clone(),
             None => return Err(ConfigError::new("value", "is required")),
         },

@@ -143,8 +143,12 @@ fn query_changes(steps: &[KeyValueMutation]) -> Result<Vec<QueryChange>, ConfigE
                 .ok_or_else(|| ConfigError::new("append.record", "value is required"))?;
             let value = match entry.value.as_ref().and_then(|value| value.kind.as_ref()) {
                 Some(Kind::StringValue(text)) => text.as_str(),
-                None => "",
-                Some(_) => return Err(ConfigError::new("append.record.value", "must be a string")),
+                _ => {
+                    return Err(ConfigError::new(
+                        "append.record.value",
+                        "Only string value is allowed for record value.",
+                    ));
+                }
             };
             let action = KeyValueAppendAction::try_from(append.action)
                 .map_err(|_| ConfigError::new("append.action", "unknown action"))?;

@@ -73,14 +73,12 @@ impl HttpFilterFactory for HealthCheckFactory {
                 "cache_time_ms must not be set when path_through_mode is disabled",
             ));
         }
-        if pass_through && !cluster_min_healthy_percentages.is_empty() {
-            return Err(ConfigError::new(
-                "cluster_min_healthy_percentages",
-                "cluster_min_healthy_percentages must not be set when pass_through_mode is enabled",
-            ));
-        }
         let mut least = Vec::new();
-        for (cluster, percent) in &cluster_min_healthy_percentages {
+        // Who lets requests pass does not look at clusters, whatever is said of them.
+        let asked = cluster_min_healthy_percentages
+            .iter()
+            .filter(|_| !pass_through);
+        for (cluster, percent) in asked {
             let percent = convert::percent(percent)
                 .within(&format!("cluster_min_healthy_percentages[{cluster:?}]"))?;
             least.push((cx.server.cluster_names.intern(cluster), percent as u64));

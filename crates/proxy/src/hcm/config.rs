@@ -2,6 +2,7 @@
 
 mod chain;
 mod http1;
+mod no_filters;
 mod timeouts;
 
 use std::net::IpAddr;

@@ -109,20 +109,27 @@ impl HttpFilterFactory for RouterFactory {
         config: &Any,
         cx: &FactoryContext<'_>,
     ) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
-        let runtime = cx.server.runtime();
         let config: Router = any::unpack(config)?;
+        Ok(Arc::new(Terminal(Arc::new(RouterConfig::new(&config, cx)))))
+    }
+}
+
+impl RouterConfig {
+    /// What the message says.
+    pub(crate) fn new(config: &Router, cx: &FactoryContext<'_>) -> Self {
+        let runtime = cx.server.runtime();
         let strict = config
             .strict_check_headers
             .iter()
             .filter_map(|name| Known::from_lower(name.to_ascii_lowercase().as_bytes()));
-        Ok(Arc::new(Terminal(Arc::new(RouterConfig {
+        Self {
             dynamic_stats: config.dynamic_stats.is_none_or(|on| on.value),
             suppress_envoy_headers: config.suppress_envoy_headers,
             strict_check_headers: strict.collect(),
             respect_expected_rq_timeout: config.respect_expected_rq_timeout,
             use_retry: runtime.integer("upstream.use_retry", 100),
             retry_base_ms: runtime.integer("upstream.base_retry_backoff_ms", 25),
-        }))))
+        }
     }
 }
 

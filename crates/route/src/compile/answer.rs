@@ -98,7 +98,8 @@ pub(super) fn direct_response(
         }) => Vec::new(),
         Some(source) => problems.take("body", convert::data_source(source))?,
     };
-    if body.len() > scope.max_body as usize {
+    // A limit of 0 is none, as in Envoy.
+    if scope.max_body > 0 && body.len() > scope.max_body as usize {
         let message = format!(
             "response body size is {} bytes; maximum is {}",
             body.len(),

@@ -107,6 +107,9 @@ pub fn compile(
     );
     problems.refuse(!route_specifiers.is_empty(), "route_specifiers");
 
+    if vhost_header.contains(['\0', '\r', '\n']) {
+        problems.add("vhost_header", "a header name may not have such characters");
+    }
     let mut scope = Scope {
         cx,
         validate_clusters: convert::bool_or(validate_clusters.as_ref(), cx.validate_clusters),

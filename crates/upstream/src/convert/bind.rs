@@ -190,26 +190,23 @@ fn socket_option(message: OptionMessage, errors: &mut Errors) -> Option<SocketOp
             return None;
         }
     };
-    let number = |value: i64, field: &str| {
-        i32::try_from(value).map_err(|_| ConfigError::new(field, "value is out of range"))
-    };
-    let level = errors.take(number(level, "level"))?;
-    let name = errors.take(number(name, "name"))?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "Envoy hands these bits to the system, too"
+    )]
+    let number = |value: i64| value as i32;
     let value = match value {
         None => {
             errors.push(ConfigError::new("value", "value is required"));
             return None;
         }
-        Some(socket_option::Value::IntValue(value)) => errors
-            .take(number(value, "int_value"))?
-            .to_ne_bytes()
-            .to_vec(),
+        Some(socket_option::Value::IntValue(value)) => number(value).to_ne_bytes().to_vec(),
         Some(socket_option::Value::BufValue(value)) => value,
     };
     Some(SocketOption {
         description,
-        level,
-        name,
+        level: number(level),
+        name: number(name),
         value,
         state,
     })

@@ -11,7 +11,7 @@ use nuncio_config::api::endpoint::{
     endpoint::{AdditionalAddress, HealthCheckConfig},
     lb_endpoint::HostIdentifier,
 };
-use nuncio_config::convert::{fraction, opt_duration, u32_or};
+use nuncio_config::convert::{Fraction, fraction, opt_duration, u32_or};
 use nuncio_config::{ConfigError, Within};
 use nuncio_net::Address;
 use nuncio_sdk::metadata::DynamicMetadata;
@@ -234,6 +234,20 @@ fn read_drop_overloads(
     if let Some(percentage) = drop_percentage {
         let fraction = fraction(percentage).within("drop_overloads[0].drop_percentage");
         let share = errors.take(fraction).filter(|share| share.numerator > 0);
+        if let Some(Fraction {
+            numerator,
+            denominator,
+        }) = share
+            && numerator > denominator
+        {
+            errors.push(ConfigError::new(
+                "drop_overloads[0].drop_percentage",
+                format!(
+                    "Cluster drop_overloads config is invalid. drop_ratio={} (Numerator {numerator} / Denominator {denominator}). The valid range is 0~1.",
+                    f64::from(numerator) / f64::from(denominator)
+                ),
+            ));
+        }
         options.drop_overload = share.map(|share| info::DropOverload {
             share,
             category: category.as_str().into(),

@@ -77,10 +77,10 @@ pub(super) fn options(fields: Fields, errors: &mut Errors) -> Option<Arc<HttpOpt
     };
     if let Some(message) = message {
         if old {
-            errors.push(ConfigError::new(
-                "typed_extension_protocol_options",
-                "deprecated protocol options beside typed ones would have no effect",
-            ));
+            log::warn!(
+                target: "config",
+                "deprecated protocol options of a cluster have no effect beside its typed_extension_protocol_options"
+            );
         }
         let path = format!("typed_extension_protocol_options[{TYPED_KEY:?}]");
         errors.nested(&path, |errors| {

@@ -397,8 +397,16 @@ pub(crate) fn compile(
             kind == ClusterKind::LogicalDns,
             &mut errors,
         )),
-        // Harmless: Envoy reads these fields of clusters with one of the two types only.
-        _ => None,
+        // Harmless: Envoy uses these fields of clusters with one of the two types only. It judges them, though.
+        _ => {
+            for (field, time) in [
+                ("dns_refresh_rate", &dns_refresh_rate),
+                ("dns_jitter", &dns_jitter),
+            ] {
+                errors.take(value::opt_duration(time.as_ref()).within(field));
+            }
+            None
+        }
     };
     let eds = discovery::eds(eds_cluster_config, &name, kind, &mut errors);
     if kind == Some(ClusterKind::Eds) && load_assignment.is_some() {

@@ -45,6 +45,7 @@ impl ClusterManager {
         for (index, cluster) in clusters {
             let path = format!("static_resources.clusters[{index}]");
             let duplicate = self.has_cluster(&cluster.name);
+            let name = cluster.name.clone();
             let result = if duplicate {
                 Err(vec![ConfigError::new(
                     "name",
@@ -55,6 +56,14 @@ impl ClusterManager {
             };
             if let Err(found) = result {
                 errors.extend(found.into_iter().map(|error| error.within(&path)));
+                if !duplicate {
+                    // So that its name is known: who refers to it has made no mistake.
+                    let stand_in = Cluster {
+                        name,
+                        ..Cluster::default()
+                    };
+                    let _ = self.add_or_update_cluster(stand_in, Origin::Static);
+                }
             }
         }
         if let Some(id) = self.shared.local_cluster()

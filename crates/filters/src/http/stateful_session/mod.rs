@@ -111,21 +111,26 @@ impl Settings {
         } = config;
         let state = match session_state {
             None => None,
-            Some(TypedExtensionConfig {
-                // Known by its type.
-                name: _,
-                typed_config,
-            }) => {
+            Some(TypedExtensionConfig { name, typed_config }) => {
                 let config = typed_config.ok_or_else(|| {
                     ConfigError::new("session_state.typed_config", "value is required")
                 })?;
-                Some(SessionState::from_config(&config).within("session_state.typed_config")?)
+                let state =
+                    SessionState::from_config(&config).within("session_state.typed_config")?;
+                // Here the name counts in Envoy, not the type.
+                if name != state.extension() {
+                    let message =
+                        format!("Didn't find a registered implementation for name: '{name}'");
+                    let error = ConfigError::new("session_state.name", message);
+                    return Err(error.with_remedy(format!("call it {}", state.extension())));
+                }
+                Some(state)
             }
         };
-        if status != 0 && !(200..600).contains(&status) {
+        if status != 0 && !(100..1000).contains(&status) {
             return Err(ConfigError::new(
                 "status_on_strict_destination_not_found",
-                "value must be a valid HTTP status",
+                "value must be a number of three digits",
             ));
         }
         let stats = (!stat_prefix.is_empty()).then(|| {

@@ -56,6 +56,15 @@ impl Session {
 }
 
 impl SessionState {
+    /// The name that Envoy knows this extension by.
+    pub(super) fn extension(&self) -> &'static str {
+        match self {
+            SessionState::Cookie(_) => "envoy.http.stateful_session.cookie",
+            SessionState::Header(_) => "envoy.http.stateful_session.header",
+            SessionState::Envelope(_) => "envoy.http.stateful_session.envelope",
+        }
+    }
+
     pub(super) fn from_config(config: &Any) -> Result<SessionState, ConfigError> {
         let named = |name: &str, field: &str| match name.is_empty() {
             true => Err(ConfigError::new(

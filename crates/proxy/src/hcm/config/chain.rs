@@ -8,6 +8,7 @@ use nuncio_config::api::hcm::http_filter::ConfigType;
 use nuncio_config::{ConfigError, Within, convert};
 use nuncio_sdk::{FactoryContext, HttpFilterConfig};
 
+use super::no_filters;
 use crate::router::RouterConfig;
 
 /// A filter of the chain, before the terminal one.
@@ -34,12 +35,15 @@ pub(crate) struct Upgrade {
     pub(crate) chain: Option<Arc<FilterChain>>,
 }
 
-/// Builds a filter chain, whose last filter must be the terminal one.
+/// Builds a filter chain, whose last filter must be the terminal one; without any filter, one that does not answer.
 pub(super) fn chain(
     filters: &[HttpFilter],
     field: &str,
     cx: &FactoryContext<'_>,
 ) -> Result<FilterChain, Vec<ConfigError>> {
+    if filters.is_empty() {
+        return Ok(no_filters::chain(cx));
+    }
     let mut errors = Vec::new();
     let mut entries = Vec::with_capacity(filters.len());
     let mut router = None;
@@ -51,15 +55,6 @@ pub(super) fn chain(
             Ok(None) => {}
             Err(error) => errors.push(error.within(format_args!("{field}[{index}]"))),
         }
-    }
-    if filters.is_empty() {
-        errors.push(
-            ConfigError::new(
-                field,
-                "the filter chain is empty: its last filter must be terminal",
-            )
-            .with_remedy("add envoy.filters.http.router as the last filter"),
-        );
     }
     match router {
         Some(router) if errors.is_empty() => Ok(FilterChain {

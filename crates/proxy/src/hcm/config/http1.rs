@@ -13,6 +13,13 @@ pub(super) fn h1_settings(
     config: &HttpConnectionManager,
     common: &core::HttpProtocolOptions,
 ) -> Result<H1Settings, ConfigError> {
+    if common.max_response_headers_kb.is_some() {
+        let error = ConfigError::new(
+            "common_http_protocol_options.max_response_headers_kb",
+            "max_response_headers_kb cannot be set on http_connection_manager.",
+        );
+        return Err(error.with_remedy("set it in the HttpProtocolOptions of a cluster"));
+    }
     let mut settings =
         h1_options(config.http_protocol_options.as_ref()).within("http_protocol_options")?;
     settings.max_head_bytes =

@@ -24,7 +24,7 @@ use nuncio_config::{ConfigError, any};
 
 use super::super::SharedParts;
 use super::super::util::Errors;
-use super::common::{at_least, balance_factor, double, hashing, locality, slow_start};
+use super::common::{balance_factor, double, hashing, locality, slow_start};
 use super::{learning, not_provided, subset};
 use crate::lb::LbPolicy;
 use crate::lb::hashing::maglev::{Maglev, is_prime};
@@ -170,10 +170,8 @@ fn least_request(
         enable_full_scan,
         selection_method,
     } = message;
-    let count = choice_count.map_or(2, |count| count.value);
-    if count < 2 {
-        errors.push(at_least("choice_count", 2));
-    }
+    // Envoy does not check this one: one choice is a random host.
+    let count = choice_count.map_or(2, |count| count.value.max(1));
     let scans = enable_full_scan.is_some_and(|on| on.value)
         || selection_method == least_request::SelectionMethod::FullScan as i32;
     Arc::new(LeastRequest {

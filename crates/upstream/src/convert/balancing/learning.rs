@@ -58,7 +58,8 @@ pub(super) fn client_side(
         "enable_oob_load_report",
     );
     // Harmless: only for reports out of band.
-    let _ = (oob_reporting_period, oob_reporting_config);
+    let _ = oob_reporting_config;
+    errors.take(value::opt_duration(oob_reporting_period.as_ref()).within("oob_reporting_period"));
     let seconds = Duration::from_secs;
     let update_period = duration(
         weight_update_period.as_ref(),
@@ -141,7 +142,7 @@ pub(super) fn load_aware(
         "enable_oob_load_report",
     );
     // Harmless: only for reports out of band.
-    let _ = oob_reporting_period;
+    errors.take(value::opt_duration(oob_reporting_period.as_ref()).within("oob_reporting_period"));
     let seconds = Duration::from_secs;
     let update_period = duration(
         weight_update_period.as_ref(),
@@ -161,10 +162,10 @@ pub(super) fn load_aware(
         seconds(5),
         errors,
     );
-    if smoothing.is_zero() {
+    if smoothing.as_millis() == 0 {
         errors.push(ConfigError::new(
             "smoothing_time_constant",
-            "value must be greater than 0s",
+            "smoothing_time_constant must be at least 1ms",
         ));
     }
     let variance_threshold = utilization_variance_threshold.map_or(0.1, |it| it.value);

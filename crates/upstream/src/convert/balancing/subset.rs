@@ -147,7 +147,11 @@ fn all_selectors(
     messages: impl Iterator<Item = LbSubsetSelector>,
     errors: &mut Errors,
 ) -> Box<[Selector]> {
-    let selectors = messages.enumerate().map(|(index, message)| {
+    // One without keys selects nothing, and Envoy does not look at the rest of it.
+    let messages = messages
+        .enumerate()
+        .filter(|(_, message)| !message.keys.is_empty());
+    let selectors = messages.map(|(index, message)| {
         errors.nested(format_args!("subset_selectors[{index}]"), |errors| {
             selector(message, errors)
         })

@@ -62,11 +62,12 @@ pub(super) fn http(
             return None;
         }
     };
+    let has_payload = send.is_some();
     let body = match send {
         Some(payload) => bytes("send", payload, errors),
         None => Vec::new(),
     };
-    if !body.is_empty() && !matches!(method, "POST" | "PUT" | "PATCH" | "OPTIONS") {
+    if has_payload && !matches!(method, "POST" | "PUT" | "PATCH" | "OPTIONS") {
         errors.push(ConfigError::new(
             "send",
             format!(

@@ -152,13 +152,11 @@ fn one(
             errors.push(ConfigError::new(field, "value is required"));
         }
     }
-    let alt_port =
-        alt_port.and_then(|port| {
-            let port = u16::try_from(port.value).ok().filter(|port| *port > 0);
-            errors.take(port.ok_or_else(|| {
-                ConfigError::new("alt_port", "value must be inside range [1, 65535]")
-            }))
-        });
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "Envoy takes any number, and of it these bits"
+    )]
+    let alt_port = alt_port.map(|port| port.value as u16);
     let interval = interval?;
     let unhealthy_interval = unhealthy_interval.unwrap_or(interval);
     Some(Settings {
