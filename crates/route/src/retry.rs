@@ -327,13 +327,8 @@ impl RetryPolicy {
         let base = duration("base_interval", base_interval.as_ref());
         let max = duration("max_interval", max_interval.as_ref());
         self.back_off_is_default = false;
-        // Envoy counts in milliseconds, and at least one.
-        let whole = |interval: Duration| {
-            let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
-            Duration::from_millis(millis.max(1))
-        };
-        self.base_interval = whole(base.unwrap_or(BASE_INTERVAL));
-        self.max_interval = max.map_or(self.base_interval * 10, whole);
+        self.base_interval = whole_millis(base.unwrap_or(BASE_INTERVAL));
+        self.max_interval = max.map_or(self.base_interval * 10, whole_millis);
         if self.max_interval < self.base_interval {
             errors.push(ConfigError::new(
                 "retry_back_off.max_interval",
@@ -361,6 +356,12 @@ impl RetryPolicy {
         });
         self.reset_headers = headers.collect();
     }
+}
+
+/// Envoy counts in milliseconds, and at least one.
+fn whole_millis(interval: Duration) -> Duration {
+    let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(millis.max(1))
 }
 
 /// Of `previous_priorities`, the only way to choose priorities.

@@ -158,7 +158,7 @@ fn a_cookie_that_was_made_leads_to_its_host() {
 
 const SESSION: &str = "{name: session, typed_config: {\
     '@type': type.googleapis.com/envoy.extensions.filters.http.stateful_session.v3.StatefulSession, \
-    session_state: {name: cookie, typed_config: {\
+    session_state: {name: envoy.http.stateful_session.cookie, typed_config: {\
     '@type': type.googleapis.com/envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState, \
     cookie: {name: s, ttl: 60s}}}}}, ";
 
