@@ -8,6 +8,7 @@ pub mod h1;
 pub mod h2;
 mod headers;
 mod message;
+mod referer;
 pub mod method;
 pub mod path;
 pub mod status;
@@ -15,3 +16,4 @@ pub mod validate;
 
 pub use headers::{GetAll, HeaderMap, Iter, Known, KnownSet, NameRef, Spelling};
 pub use message::{Event, Message};
+pub use referer::is_valid_referer;

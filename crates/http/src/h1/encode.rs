@@ -65,8 +65,15 @@ impl BodyWriter {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// `transfer-encoding: chunked`, in the configured case.
-    fn chunked_header(&self, out: &mut Vec<u8>) {
+    /// `transfer-encoding: chunked`, in the configured case: as the message was received, if it was chunked.
+    fn chunked_header(&self, headers: &HeaderMap, out: &mut Vec<u8>) {
+        if let Some(name) = headers.get(Known::ChunkedSpelling)
+            && let HeaderCase::Preserve { .. } = self.settings.header_case
+        {
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": chunked\r\n");
+            return;
+        }
         out.extend_from_slice(match self.settings.header_case {
             HeaderCase::Lower
             | HeaderCase::Preserve {
@@ -154,7 +161,7 @@ impl ServerEncoder {
         } else {
             if !silent {
                 // Also for HEAD: what a GET would probably have got.
-                self.body.chunked_header(out);
+                self.body.chunked_header(headers, out);
             }
             match (bodiless, silent) {
                 (true, _) => Framing::Without,
@@ -295,7 +302,7 @@ impl ClientEncoder {
         } else if has_length {
             Framing::Plain
         } else {
-            self.body.chunked_header(out);
+            self.body.chunked_header(headers, out);
             Framing::Chunked
         };
         self.body.header_bytes = out.len() - start;

@@ -56,6 +56,11 @@ pub(crate) const INVALID_SCHEME: CodecError = CodecError::bad(
     "http1.invalid_scheme",
     "scheme of the request target is neither http nor https",
 );
+pub(crate) const HTTPS_IN_PLAINTEXT: CodecError = CodecError {
+    status: 403,
+    details: "http1.https_url_on_plaintext_connection",
+    reason: "https in the clear",
+};
 pub(crate) const INVALID_AUTHORITY: CodecError =
     CodecError::bad("http.invalid_authority", "invalid byte in the host header");
 pub(crate) const SEVERAL_HOSTS: CodecError =
@@ -64,6 +69,10 @@ pub(crate) const SEVERAL_HOSTS: CodecError =
 pub const UNDERSCORE: CodecError = CodecError::bad(
     "http1.unexpected_underscore",
     "header name contains underscores",
+);
+pub(crate) const CONNECTION_REJECTED: CodecError = CodecError::bad(
+    "http1.connection_header_rejected",
+    "connection names headers that must not be removed",
 );
 pub(crate) const LENGTH_AND_CHUNKED: CodecError = CodecError::bad(
     "http1.content_length_and_chunked_not_allowed",

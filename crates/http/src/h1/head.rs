@@ -93,7 +93,7 @@ pub(super) fn classify(head: &[u8], reason: httparse::Error) -> CodecError {
 }
 
 /// Whether a control character other than tab, CR and LF is in the head.
-fn has_control(head: &[u8]) -> bool {
+pub(super) fn has_control(head: &[u8]) -> bool {
     head.iter()
         .any(|&byte| (byte < b' ' && !matches!(byte, b'\t' | b'\r' | b'\n')) || byte == 0x7f)
 }

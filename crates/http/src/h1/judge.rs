@@ -5,6 +5,7 @@ use super::body::Body;
 use super::chunked::ChunkedDecoder;
 use super::error::{self, CodecError};
 use super::lengths::Lengths;
+use super::nominated;
 use super::request::RequestFacts;
 use super::settings::H1Settings;
 use super::target::{self, Target};
@@ -48,15 +49,21 @@ impl SeenRequest<'_> {
         if chunked && is_connect {
             return Err(error::INVALID_ENCODING);
         }
+        if !is_upgrade && !is_connect {
+            nominated::remove(headers)?;
+        }
+        if let Some(url) = self.target {
+            let target = target::parse(url, method, settings.allow_absolute_url)?;
+            if settings.refuse_https_targets && target.is_https() {
+                return Err(error::HTTPS_IN_PLAINTEXT);
+            }
+            take_target(target, headers);
+        }
         if version == Version::Http10 && !settings.accept_http_10 {
             return Err(error::LOW_VERSION);
         }
         if self.hosts > 1 {
             return Err(error::SEVERAL_HOSTS);
-        }
-        if let Some(url) = self.target {
-            let target = target::parse(url, method, settings.allow_absolute_url)?;
-            take_target(target, headers);
         }
         match headers.authority() {
             Some(authority) if !target::is_valid_authority(authority) => {

@@ -11,6 +11,7 @@ mod head;
 mod joined;
 mod judge;
 mod lengths;
+mod nominated;
 mod request;
 mod response;
 mod scan;
@@ -26,6 +27,8 @@ pub use joined::{joins_in_requests, joins_in_responses};
 pub use request::{RequestFacts, ServerDecoder};
 pub use response::{ClientDecoder, RequestKind, ResponseFacts};
 pub use settings::{BytesPredicate, H1Settings, HeaderCase, UnderscoreAction, UpgradeMatcher};
+
+pub(crate) use target::{is_host, split_authority, split_port};
 
 use crate::{HeaderMap, Known};
 

@@ -250,7 +250,7 @@ impl ServerDecoder {
             ) {
                 Ok(httparse::Status::Complete(_)) => self.take_request(&request, headers),
                 Ok(httparse::Status::Partial) => Err(CodecError::syntax("invalid request")),
-                Err(reason) => Err(self.classify(bytes, reason)),
+                Err(reason) => Err(self.classify(bytes, lines, reason)),
             }
         })
     }
@@ -282,6 +282,7 @@ impl ServerDecoder {
             host_is_authority: true,
         };
         let mut lengths = Lengths::default();
+        let mut chunked_spelling = None;
         let mut hosts = 0;
         self.header_bytes = 0;
         for header in request.headers.iter() {
@@ -296,13 +297,20 @@ impl ServerDecoder {
             }
             match headers.append_received(name, header.value, rules) {
                 Some(Known::ContentLength) => lengths.content_length(header.value)?,
-                Some(Known::TransferEncoding) => lengths.transfer_encoding(header.value),
+                Some(Known::TransferEncoding) => {
+                    lengths.transfer_encoding(header.value);
+                    chunked_spelling = rules.keep_case.then_some(name);
+                }
                 Some(Known::Authority) => hosts += 1,
                 _ => {}
             }
             if headers.len() - pseudo > settings.max_headers {
                 return Err(error::TOO_MANY_HEADERS);
             }
+        }
+
+        if let Some(name) = chunked_spelling {
+            headers.append(Known::ChunkedSpelling, name);
         }
 
         let seen = SeenRequest {
@@ -318,7 +326,7 @@ impl ServerDecoder {
     /// The error of a head that `httparse` refused. It knows only HTTP/1.0 and 1.1, where Envoy
     /// tells any other version (or none) to upgrade.
     #[cold]
-    fn classify(&self, head: &[u8], reason: httparse::Error) -> CodecError {
+    fn classify(&mut self, head: &[u8], lines: usize, reason: httparse::Error) -> CodecError {
         let error = head::classify(head, reason);
         let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -329,27 +337,27 @@ impl ServerDecoder {
         );
         let valid_method = method::is_registered(method)
             || (self.settings.allow_custom_methods && validate::is_token(method));
-        let other_version = match (words.next(), words.next()) {
-            (None, _) | (Some(b""), None) => true,
-            (Some(b"HTTP/1.0" | b"HTTP/1.1"), _) => false,
-            (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None) => {
-                major.is_ascii_digit() && minor.is_ascii_digit()
-            }
-            _ => false,
-        };
-        let line_refused = matches!(reason, httparse::Error::Version | httparse::Error::Token);
         let valid_target = !url.is_empty()
             && !url.contains(&b'\r')
+            && !head::has_control(url)
             && target::check(url, method == b"CONNECT").is_ok();
-        if line_refused
-            && error != error::INVALID_CHARACTERS
-            && valid_method
-            && valid_target
-            && other_version
-        {
-            return error::LOW_VERSION;
+        if !valid_method || !valid_target {
+            return error;
         }
-        error
+        match (words.next(), words.next()) {
+            (None, _) | (Some(b""), None) => error::LOW_VERSION,
+            (Some(b"HTTP/1.0" | b"HTTP/1.1"), _) => error,
+            (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None)
+                if major.is_ascii_digit() && minor.is_ascii_digit() =>
+            {
+                // Other faults go before the version, as in a request of HTTP/1.0.
+                let at_end_of_line = &head[line.len()..];
+                let head = [method, b" ", url, b" HTTP/1.0", at_end_of_line].concat();
+                let judged = self.parse_head(&head, lines, &mut HeaderMap::new());
+                judged.err().unwrap_or(error::LOW_VERSION)
+            }
+            _ => error,
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub struct ResponseFacts {
     pub version: Version,
     /// Whether the connection may be used again when the response has ended.
     pub keep_alive: bool,
+    /// Whether the server said that it will close the connection, by a header or by speaking HTTP/1.0.
+    pub says_close: bool,
     /// The upgrade or CONNECT was accepted: everything behind the head is data in both directions.
     pub is_tunnel: bool,
     /// The body is chunked.
@@ -257,15 +259,23 @@ impl ClientDecoder {
             host_is_authority: false,
         };
         let mut lengths = Lengths::default();
+        let mut chunked_spelling = None;
         for header in response.headers.iter() {
-            match headers.append_received(header.name.as_bytes(), header.value, rules) {
+            let name = header.name.as_bytes();
+            match headers.append_received(name, header.value, rules) {
                 Some(Known::ContentLength) => lengths.content_length(header.value)?,
-                Some(Known::TransferEncoding) => lengths.transfer_encoding(header.value),
+                Some(Known::TransferEncoding) => {
+                    lengths.transfer_encoding(header.value);
+                    chunked_spelling = rules.keep_case.then_some(name);
+                }
                 _ => {}
             }
             if headers.len() - pseudo > settings.max_headers {
                 return Err(error::TOO_MANY_HEADERS);
             }
+        }
+        if let Some(name) = chunked_spelling {
+            headers.append(Known::ChunkedSpelling, name);
         }
         let version = Version::from_minor(response.version);
         self.judge(status, version, lengths, headers)
@@ -319,6 +329,7 @@ impl ClientDecoder {
                 && !matches!(body, Some(Body::UntilClose))
                 && !(chunked && version == Version::Http10)
                 && status != 101,
+            says_close: !keep_alive,
             is_tunnel,
             chunked,
         };

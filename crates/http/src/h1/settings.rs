@@ -16,6 +16,9 @@ pub struct H1Settings {
     pub max_headers: usize,
     /// `allow_absolute_url`: take scheme, authority and path from an absolute-form target. Default on.
     pub allow_absolute_url: bool,
+    /// Answer 403 to absolute-form targets with the scheme `https`. Connections without TLS only: where a proxy faces its clients
+    /// (`use_remote_address`, no trusted hops), such a request claims what is not so. Default off.
+    pub refuse_https_targets: bool,
     /// `accept_http_10`: serve HTTP/1.0 requests rather than answer 426. Default off.
     pub accept_http_10: bool,
     /// `default_host_for_http_10`: authority of an HTTP/1.0 request without `Host`; empty for none.
@@ -42,6 +45,7 @@ impl Default for H1Settings {
             max_head_bytes: 60 * 1024,
             max_headers: 100,
             allow_absolute_url: true,
+            refuse_https_targets: false,
             accept_http_10: false,
             default_host_for_http_10: String::new(),
             header_case: HeaderCase::Lower,

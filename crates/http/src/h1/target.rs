@@ -19,6 +19,12 @@ pub(super) enum Target<'a> {
     Authority(&'a [u8]),
 }
 
+impl Target<'_> {
+    pub(super) fn is_https(&self) -> bool {
+        matches!(self, Self::Absolute { scheme, .. } if *scheme == "https")
+    }
+}
+
 const INVALID_TARGET: CodecError = CodecError::syntax("invalid byte in the request target");
 
 /// The syntax check that comes first, before any header is looked at. The target has neither
@@ -97,7 +103,7 @@ pub(super) fn parse<'a>(
 }
 
 /// Splits in front of the first `/` or `?`.
-fn split_authority(rest: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split_authority(rest: &[u8]) -> (&[u8], &[u8]) {
     let end = rest
         .iter()
         .position(|&byte| matches!(byte, b'/' | b'?'))
@@ -106,7 +112,7 @@ fn split_authority(rest: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Splits `host:port`. None: there is a colon without a valid port behind it.
-fn split_port(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
+pub(crate) fn split_port(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
     let host_end = match authority.first() {
         Some(b'[') => memchr(b']', authority)? + 1,
         _ => memchr(b':', authority).unwrap_or(authority.len()),
@@ -122,7 +128,7 @@ fn split_port(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
 }
 
 /// A host name, an IPv4 address, or an IPv6 address in brackets.
-fn is_host(host: &[u8]) -> bool {
+pub(crate) fn is_host(host: &[u8]) -> bool {
     if let Some(inner) = host
         .strip_prefix(b"[")
         .and_then(|host| host.strip_suffix(b"]"))

@@ -59,7 +59,7 @@ macro_rules! known {
         /// A header name that this proxy knows: compared, stored and looked up as one byte.
         ///
         /// Pseudo headers come first. `host` is a name of its own here; in requests the HTTP/1 decoder turns it into
-        /// `:authority`, as Envoy does (see [`Known::from_request_name`]). `:reason-phrase` is ours alone: an HTTP/1 response's reason
+        /// `:authority`, as Envoy does (see [`Known::from_request_name`]). `:reason-phrase` and `:chunked-spelling` are ours alone: an HTTP/1 response's reason
         /// phrase, there only if it is to be forwarded, and never written as a header.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
@@ -84,6 +84,7 @@ known! {
     Status = ":status",
     Protocol = ":protocol",
     ReasonPhrase = ":reason-phrase",
+    ChunkedSpelling = ":chunked-spelling",
     Host = "host",
     Connection = "connection",
     ContentLength = "content-length",
@@ -188,6 +189,7 @@ known! {
     XEnvoyAttemptCount = "x-envoy-attempt-count",
     XEnvoyIsTimeoutRetry = "x-envoy-is-timeout-retry",
     XEnvoyOriginalPath = "x-envoy-original-path",
+    XEnvoyOriginalUrl = "x-envoy-original-url",
     XEnvoyOriginalHost = "x-envoy-original-host",
     XEnvoyOriginalDstHost = "x-envoy-original-dst-host",
     XEnvoyExternalAddress = "x-envoy-external-address",
@@ -386,7 +388,7 @@ impl Known {
     #[inline]
     #[must_use]
     pub const fn is_pseudo(self) -> bool {
-        (self as u8) <= Self::ReasonPhrase as u8
+        (self as u8) <= Self::ChunkedSpelling as u8
     }
 
     /// Which word of a set holds the name's bit.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use nuncio_http::h1::list_contains;
-use nuncio_http::{HeaderMap, Known, KnownSet};
+use nuncio_http::{HeaderMap, Known, KnownSet, is_valid_referer};
 use nuncio_net::Address;
 use nuncio_route::WorkerRouteTable;
 use nuncio_sdk::{ConnectionInfo, StreamInfo};
@@ -30,6 +30,7 @@ const INTERNAL_ONLY: KnownSet = KnownSet::of(&[
     Known::XEnvoyForceTrace,
     Known::XEnvoyIpTags,
     Known::XEnvoyHedgeOnPerTryTimeout,
+    Known::XEnvoyOriginalUrl,
 ]);
 
 /// Headers that concern one hop only, those excepted that an upgrade needs.
@@ -45,6 +46,8 @@ const NOT_FROM_OUTSIDE: KnownSet = KnownSet::of(&[
     Known::XEnvoyDecoratorOperation,
     Known::XEnvoyDownstreamServiceCluster,
     Known::XEnvoyDownstreamServiceNode,
+    Known::XEnvoyOriginalPath,
+    Known::XEnvoyOriginalHost,
 ]);
 
 /// Whether the request asks for another protocol (RFC 9110 §7.8).
@@ -91,7 +94,7 @@ pub(crate) fn prepare(
 
     if let Some(cluster) = &config.user_agent {
         headers.set(Known::XEnvoyDownstreamServiceCluster, cluster.as_bytes());
-        if !headers.contains(Known::UserAgent) {
+        if headers.get(Known::UserAgent).is_none_or(<[u8]>::is_empty) {
             headers.set(Known::UserAgent, cluster.as_bytes());
         }
         if !config.node_id.is_empty() {
@@ -102,6 +105,9 @@ pub(crate) fn prepare(
         }
     }
 
+    if !config.via.is_empty() {
+        headers.append_to_value(Known::Via, b", ", config.via.as_bytes());
+    }
     if let Some(client) = client {
         if edge {
             headers.set(
@@ -116,56 +122,35 @@ pub(crate) fn prepare(
     if config.generate_request_id {
         request_id::ensure(headers, edge, config.preserve_external_request_id);
     }
-    if !config.via.is_empty() {
-        headers.append_to_value(Known::Via, b", ", config.via.as_bytes());
-    }
     // Client certificates arrive with TLS; a connection without one may pass the header on only if told always to.
     if config.forward_client_cert != ForwardClientCert::AlwaysForwardOnly {
         headers.remove(Known::XForwardedClientCert);
     }
 }
 
-/// RFC 9110 §7.6.1, except that an upgrade goes on as it is.
+/// RFC 9110 §7.6.1, except that an upgrade goes on as it is. What `connection` names was removed by the codec.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !is_upgrade(headers) {
-        remove_nominated(headers);
         headers.remove(Known::Connection);
         headers.remove(Known::Upgrade);
         sanitize_te(headers);
     }
     headers.remove_all(HOP_BY_HOP);
-}
-
-/// Removes the headers that `connection` names.
-fn remove_nominated(headers: &mut HeaderMap) {
-    let Some(value) = headers.get(Known::Connection) else {
-        return;
-    };
-    let plain: [&[u8]; 4] = [b"close", b"keep-alive", b"upgrade", b"te"];
-    let is_plain = |name: &[u8]| plain.iter().any(|known| known.eq_ignore_ascii_case(name));
-    if value
-        .split(|&b| b == b',')
-        .all(|name| is_plain(name.trim_ascii()))
+    if headers
+        .get(Known::Referer)
+        .is_some_and(|value| !is_valid_referer(value))
     {
-        return;
-    }
-    let value = value.to_ascii_lowercase();
-    for name in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
-        let routed = name.starts_with(b":") || name == b"host";
-        if !name.is_empty() && !routed && !is_plain(name) {
-            headers.remove(name);
-        }
+        headers.remove(Known::Referer);
     }
 }
 
-/// Only `te: trailers` concerns more than one hop.
+/// Only `te: trailers` concerns more than one hop; as in Envoy, it has no weight and is written in lower case.
 fn sanitize_te(headers: &mut HeaderMap) {
     let trailers = match headers.get(Known::Te) {
-        None => return,
-        Some(te) => te.split(|&b| b == b',').any(|part| {
-            let name = part.split(|&b| b == b';').next().unwrap_or_default();
-            name.trim_ascii().eq_ignore_ascii_case(b"trailers")
-        }),
+        None | Some(b"") => return,
+        Some(te) => te
+            .split(|&b| b == b',')
+            .any(|part| part.trim_ascii() == b"trailers"),
     };
     if trailers {
         headers.set(Known::Te, b"trailers");
@@ -247,7 +232,9 @@ mod tests {
     fn te_keeps_trailers_only() {
         for (value, kept) in [
             (&b"trailers"[..], true),
-            (b"gzip, Trailers;q=0.5", true),
+            (b"gzip, trailers ", true),
+            (b"Trailers", false),
+            (b"trailers;q=0.5", false),
             (b"gzip", false),
         ] {
             let mut headers = HeaderMap::new();

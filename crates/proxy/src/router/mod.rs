@@ -174,6 +174,8 @@ pub(crate) struct RouterState {
     pub(crate) special: Option<Box<Special>>,
     /// The request has reached the router whole.
     end: bool,
+    /// Its headers were not its end, even if nothing but the end followed.
+    has_body: bool,
     /// It ends with trailers.
     trailers: bool,
     /// When it had.
@@ -208,6 +210,7 @@ impl RouterState {
             try_time,
             special,
             end,
+            has_body,
             trailers,
             complete_at,
             timeout,
@@ -231,6 +234,7 @@ impl RouterState {
         *try_time = None;
         *special = None;
         *end = false;
+        *has_body = false;
         *trailers = false;
         *complete_at = None;
         *timeout = None;

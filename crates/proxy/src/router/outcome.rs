@@ -16,7 +16,6 @@ use super::Upstream;
 use super::retry::Failure;
 use crate::hcm::stats::HttpStats;
 use crate::stream::Stream;
-use nuncio_http::h1::list_contains;
 
 /// Why an exchange ended before its response did (Envoy's `StreamResetReason`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,17 +87,6 @@ pub(super) fn note_answer(
     if headers.contains(Known::XEnvoyImmediateHealthCheckFail) {
         cluster.on_immediate_health_check_fail(host);
     }
-    if says_close(headers) {
-        cluster.on_close_notify();
-    }
-}
-
-/// Whether an upstream tells that it will close the connection.
-fn says_close(headers: &HeaderMap) -> bool {
-    [Known::Connection, Known::ProxyConnection]
-        .into_iter()
-        .filter_map(|name| headers.get(name))
-        .any(|value| list_contains(value, b"close"))
 }
 
 fn reset_reply(
@@ -227,7 +215,9 @@ impl Stream {
             reply.details = after_start(details);
             return self.router_reply(reply);
         }
-        self.charge_code(reset_status(reset));
+        if !self.router.informed {
+            self.charge_code(reset_status(reset));
+        }
         self.reply_after_reset(reset);
     }
 
@@ -302,11 +292,15 @@ impl Stream {
     }
 
     /// A 1xx response has come. As in Envoy, only the first of them is counted, and the request is not tried again: the next
-    /// upstream might answer otherwise.
+    /// upstream might answer otherwise. What is not known is dropped.
     pub(super) fn on_upstream_informational(&mut self) {
+        let status = self.response.headers.status().unwrap_or(0);
+        if !matches!(status, 100 | 102..=104) {
+            return;
+        }
         self.router.retry = None;
         if !std::mem::replace(&mut self.router.informed, true) {
-            self.charge_code(self.response.headers.status().unwrap_or(0));
+            self.charge_code(status);
         }
         self.respond_informational();
     }

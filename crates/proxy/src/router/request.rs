@@ -67,6 +67,7 @@ impl Stream {
         self.find_route();
         self.hcm.stats.inc(HttpStats::RQ_TOTAL);
         self.note_router_end(end, false);
+        self.router.has_body = !end;
         let Some(route) = self.router.route.clone() else {
             self.hcm.stats.inc(HttpStats::NO_ROUTE);
             return self.send_local_reply(
@@ -322,7 +323,10 @@ impl Stream {
                 time.arm(now);
             }
         }
-        let ends_here = self.router.end && body.is_empty() && !self.router.trailers;
+        // The first try says what the client said, so that it does not matter how its bytes came.
+        let says_body = self.router.has_body && self.info.upstream.attempt_count <= 1;
+        let ends_here =
+            self.router.end && !says_body && body.is_empty() && !self.router.trailers;
         let begun = Exchange::begin(lease, &self.request.headers, ends_here);
         let mut exchange = match begun {
             Ok(exchange) => exchange,

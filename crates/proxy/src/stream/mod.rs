@@ -330,6 +330,13 @@ impl Stream {
         if headers.authority().is_none() {
             return Err(LocalReply::new(400, "", "missing_host_header"));
         }
+        if headers.method() == Some(b"QUERY")
+            && headers
+                .get(Known::ContentType)
+                .is_none_or(<[u8]>::is_empty)
+        {
+            return Err(LocalReply::new(400, "", "query_missing_content_type"));
+        }
         match headers.path() {
             None | Some(b"") if !self.is_connect => {
                 return Err(LocalReply::new(404, "", "missing_path_rejected"));

@@ -307,7 +307,16 @@ impl PooledConnection {
     /// The exchange is complete, but the connection cannot be used again: the response said `connection: close` or
     /// ended with the connection, or came before the request was complete.
     pub fn close_after_response(mut self, by: ClosedBy) {
+        if !self.read.is_empty() {
+            // More than the response has come.
+            self.pool.counters.stats.inc(S::UPSTREAM_CX_PROTOCOL_ERROR);
+        }
         self.finish(by, false);
+    }
+
+    /// The response said `connection: close` or the like (`upstream_cx_close_notify`).
+    pub fn on_close_notify(&self) {
+        self.pool.counters.stats.inc(S::UPSTREAM_CX_CLOSE_NOTIFY);
     }
 
     /// The connection ended with the exchange incomplete. The same as dropping it when this proxy ends it.

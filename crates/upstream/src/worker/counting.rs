@@ -158,10 +158,6 @@ impl WorkerCluster {
         count_host_timeout(host);
     }
 
-    /// The response said `connection: close` (or the like): `upstream_cx_close_notify`.
-    pub fn on_close_notify(&self) {
-        self.stats().inc(S::UPSTREAM_CX_CLOSE_NOTIFY);
-    }
 
     /// The response broke the protocol: `upstream_cx_protocol_error`. The connection is then closed.
     pub fn on_protocol_error(&self, host: &WorkerHost) {

@@ -72,7 +72,7 @@ impl Encoder {
     }
 
     /// Appends the header block of `headers` to `out`: pseudo headers first, then the others in order. Fields for which `keep` is
-    /// false are left out, and `:reason-phrase`, which is no header.
+    /// false are left out, and what only HTTP/1 heads have, which is no header.
     pub fn encode(
         &mut self,
         headers: &HeaderMap,
@@ -84,7 +84,7 @@ impl Encoder {
         self.write_size_update(out);
         if headers.pseudo_come_first() {
             for (known, name, value) in headers.iter_known() {
-                if known != Some(Known::ReasonPhrase) && keep(known, name) {
+                if !is_of_http1(known) && keep(known, name) {
                     self.write_field(known, name, value, out);
                 }
             }
@@ -92,7 +92,7 @@ impl Encoder {
             for pseudo in [true, false] {
                 for (known, name, value) in headers.iter_known() {
                     let in_turn = known.is_some_and(Known::is_pseudo) == pseudo;
-                    if in_turn && known != Some(Known::ReasonPhrase) && keep(known, name) {
+                    if in_turn && !is_of_http1(known) && keep(known, name) {
                         self.write_field(known, name, value, out);
                     }
                 }
@@ -249,4 +249,11 @@ fn write_string(text: &[u8], huffman: bool, out: &mut Vec<u8>) {
     }
     integer::write(0x00, 7, text.len() as u32, out);
     out.extend_from_slice(text);
+}
+/// Whether that is no header, but what a head of HTTP/1 said beside its headers.
+fn is_of_http1(known: Option<Known>) -> bool {
+    matches!(
+        known,
+        Some(Known::ReasonPhrase | Known::ChunkedSpelling)
+    )
 }

@@ -22,6 +22,8 @@ pub(super) fn h1_settings(
     }
     let mut settings =
         h1_options(config.http_protocol_options.as_ref()).within("http_protocol_options")?;
+    settings.refuse_https_targets = config.xff_num_trusted_hops == 0
+        && convert::bool_or(config.use_remote_address.as_ref(), false);
     settings.max_head_bytes =
         convert::u32_or(config.max_request_headers_kb.as_ref(), 60) as usize * 1024;
     settings.max_headers = convert::u32_or(common.max_headers_count.as_ref(), 100) as usize;

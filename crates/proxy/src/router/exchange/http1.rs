@@ -34,9 +34,12 @@ pub(super) struct Http1Exchange {
     half_closed: bool,
     /// The response's final headers have come.
     started: bool,
+    /// Who closes the connection after the response, unless it goes on: the peer, where that ended the body.
+    ended_by: ClosedBy,
     /// Bytes of the response's body have gone through a pipe: the rest will, too.
     spliced: Option<Box<Gathering>>,
-    pub(super) wire: Wire,
+    /// Without what lies in the read buffer.
+    wire: Wire,
     read_size: usize,
     /// The socket has said `Pending`, and would say so again.
     read_blocked: bool,
@@ -70,6 +73,7 @@ impl Http1Exchange {
             encoded_end: end,
             half_closed: false,
             started: false,
+            ended_by: ClosedBy::Local,
             spliced: None,
             read_size: FIRST_READ,
             read_blocked: false,
@@ -107,6 +111,14 @@ impl Http1Exchange {
         self.encoded_end = true;
     }
 
+    /// The bytes of the exchange on the wire so far: everything that was read is the response's.
+    pub(super) fn wire(&self) -> Wire {
+        Wire {
+            received: self.wire.received + self.connection.read.len() as u64,
+            ..self.wire
+        }
+    }
+
     pub(super) fn header_bytes(&self) -> usize {
         self.connection.encoder.header_bytes()
     }
@@ -136,7 +148,8 @@ impl Http1Exchange {
             // Unless bytes follow that nobody asked for.
             self.connection.release(now);
         } else {
-            self.connection.close_after_response(ClosedBy::Local);
+            let by = self.ended_by;
+            self.connection.close_after_response(by);
         }
     }
 
@@ -170,13 +183,19 @@ impl Http1Exchange {
         let connection = &mut *self.connection;
         if !connection.read.is_empty() {
             let before = connection.read.len();
-            match connection.decoder.decode(&mut connection.read, response) {
+            let outcome = connection.decoder.decode(&mut connection.read, response);
+            self.wire.received += (before - connection.read.len()) as u64;
+            match outcome {
                 Ok(Some(event)) => {
-                    self.wire.received += (before - connection.read.len()) as u64;
                     if let Event::Headers { .. } | Event::Informational = event {
                         self.started |= event != Event::Informational;
                         self.wire.headers_received +=
                             header_bytes(&response.headers, 1, STATUS_BYTES);
+                    }
+                    if let Event::Headers { .. } = event
+                        && connection.decoder.facts().says_close
+                    {
+                        self.connection.on_close_notify();
                     }
                     if let Event::Trailers = event {
                         self.wire.trailers_received += header_bytes(&response.trailers, 0, 0);
@@ -278,7 +297,10 @@ impl Http1Exchange {
         }
         let connection = &mut *self.connection;
         match connection.decoder.on_eof(&connection.read) {
-            Ok(Some(event)) => Step::Event(event),
+            Ok(Some(event)) => {
+                self.ended_by = ClosedBy::Remote;
+                Step::Event(event)
+            }
             Ok(None) => Step::Failed(Reset::ConnectionTermination, ClosedBy::Remote),
             Err(_) => Step::Failed(Reset::ProtocolError, ClosedBy::Remote),
         }

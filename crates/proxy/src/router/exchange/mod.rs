@@ -143,7 +143,7 @@ impl Exchange {
     /// The bytes of the exchange on the wire so far.
     fn wire(&self) -> Wire {
         match &self.codec {
-            Codec::Http1(exchange) => exchange.wire,
+            Codec::Http1(exchange) => exchange.wire(),
             Codec::Http2(exchange) => exchange.wire(),
             Codec::Tcp(exchange) => exchange.wire,
         }
