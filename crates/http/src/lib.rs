@@ -8,9 +8,9 @@ pub mod h1;
 pub mod h2;
 mod headers;
 mod message;
-mod referer;
 pub mod method;
 pub mod path;
+mod referer;
 pub mod status;
 pub mod validate;
 

@@ -18,7 +18,11 @@ const OPTIONS: [&[u8]; 5] = [
 ];
 
 /// Names whose removal would hide where a request comes from.
-const PROTECTED: [&[u8]; 3] = [b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"];
+const PROTECTED: [&[u8]; 3] = [
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+];
 
 /// Removes the headers that `Connection` names, as Envoy does (`sanitizeConnectionHeader`). Of `TE` remains
 /// `trailers`, if that is in it.

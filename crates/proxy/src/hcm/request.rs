@@ -214,14 +214,20 @@ fn set_scheme(headers: &mut HeaderMap, connection: &ConnectionInfo, config: &Hcm
     if let Some(scheme) = &config.scheme_to_set {
         headers.set(Known::Scheme, scheme.as_bytes());
         headers.set(Known::XForwardedProto, scheme.as_bytes());
-    } else if !headers.contains(Known::Scheme) {
-        let scheme: &[u8] = match headers.get(Known::XForwardedProto) {
+        return;
+    }
+    let scheme: &[u8] = match headers.scheme() {
+        Some(b"http" | b"https") => return,
+        Some(scheme) if scheme.eq_ignore_ascii_case(b"http") => b"http",
+        Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => b"https",
+        // Absent (HTTP/1), or none that Envoy knows.
+        _ => match headers.get(Known::XForwardedProto) {
             Some(b"http") => b"http",
             Some(b"https") => b"https",
             _ => scheme_of(connection),
-        };
-        headers.set(Known::Scheme, scheme);
-    }
+        },
+    };
+    headers.set(Known::Scheme, scheme);
 }
 
 #[cfg(test)]

@@ -325,8 +325,7 @@ impl Stream {
         }
         // The first try says what the client said, so that it does not matter how its bytes came.
         let says_body = self.router.has_body && self.info.upstream.attempt_count <= 1;
-        let ends_here =
-            self.router.end && !says_body && body.is_empty() && !self.router.trailers;
+        let ends_here = self.router.end && !says_body && body.is_empty() && !self.router.trailers;
         let begun = Exchange::begin(lease, &self.request.headers, ends_here);
         let mut exchange = match begun {
             Ok(exchange) => exchange,

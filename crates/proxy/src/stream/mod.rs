@@ -331,9 +331,7 @@ impl Stream {
             return Err(LocalReply::new(400, "", "missing_host_header"));
         }
         if headers.method() == Some(b"QUERY")
-            && headers
-                .get(Known::ContentType)
-                .is_none_or(<[u8]>::is_empty)
+            && headers.get(Known::ContentType).is_none_or(<[u8]>::is_empty)
         {
             return Err(LocalReply::new(400, "", "query_missing_content_type"));
         }

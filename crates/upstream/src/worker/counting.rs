@@ -158,7 +158,6 @@ impl WorkerCluster {
         count_host_timeout(host);
     }
 
-
     /// The response broke the protocol: `upstream_cx_protocol_error`. The connection is then closed.
     pub fn on_protocol_error(&self, host: &WorkerHost) {
         log::debug!(

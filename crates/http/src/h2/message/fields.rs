@@ -131,7 +131,8 @@ impl Reader<'_> {
             }
             (Section::Request { .. }, Known::Scheme) => {
                 request.has_scheme = true;
-                request.is_http = matches!(value, b"http" | b"https");
+                request.is_http =
+                    value.eq_ignore_ascii_case(b"http") || value.eq_ignore_ascii_case(b"https");
                 is_checked || bytes::is_scheme(value)
             }
             (Section::Request { .. }, Known::Authority) => {
@@ -190,8 +191,11 @@ impl Reader<'_> {
             if self.status == 204 {
                 return self.fail(Fault::Header("content-length in a 204 response"));
             }
+            if self.status < 200 {
+                return self.fail(Fault::Header("content-length in a 1xx response"));
+            }
             let success = self.status / 100 == 2;
-            if self.status < 200 || (success && method == Method::Connect) {
+            if success && method == Method::Connect {
                 return Visit::Skip;
             }
         }

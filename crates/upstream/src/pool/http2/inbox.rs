@@ -24,6 +24,9 @@ pub(super) struct Inbox {
     pieces: VecDeque<Buffer>,
     trailers: HeaderMap,
     has_headers: bool,
+    /// They are all there is. Where nothing but the end follows, it is told apart: what the client gets does not depend on
+    /// how frames came.
+    headers_end: bool,
     has_trailers: bool,
     /// The message is complete.
     end: bool,
@@ -101,6 +104,7 @@ impl Inbox {
             Event::Headers { end_stream } => {
                 mem::swap(&mut self.headers, &mut message.headers);
                 self.has_headers = true;
+                self.headers_end = end_stream;
                 self.end = end_stream;
             }
             Event::Informational => {
@@ -160,7 +164,7 @@ impl Inbox {
         }
         if mem::take(&mut self.has_headers) {
             mem::swap(&mut self.headers, &mut message.headers);
-            let end_stream = self.end && self.pieces.is_empty() && !self.has_trailers;
+            let end_stream = self.headers_end;
             self.ended |= end_stream;
             return Some(Ok(Event::Headers { end_stream }));
         }

@@ -54,7 +54,7 @@ fn sorted(fields: &Fields) -> HeaderMap {
     for pseudo in [true, false] {
         for (name, value) in fields {
             let is_pseudo = name.first() == Some(&b':');
-            if is_pseudo == pseudo && name != b":reason-phrase" {
+            if is_pseudo == pseudo && name != b":reason-phrase" && name != b":chunked-spelling" {
                 headers.append(name.as_slice(), value);
             }
         }
