@@ -7,11 +7,13 @@ use anyhow::{Context, Result, bail};
 pub(crate) const USAGE: &str = "\
 Runs the conformance cases through Nuncio and compares with what Envoy did.
 
-usage: nuncio-conformance [--filter TEXT]... [--record | --check-envoy] [--nuncio PATH] [--envoy PATH] [--jobs N] [--list]
+usage: nuncio-conformance [--filter TEXT]... [--record | --check-envoy | --fuzz SEED] [--nuncio PATH] [--envoy PATH] [--jobs N] [--list]
 
   --filter TEXT   only cases whose area/name contains TEXT (repeatable; a bare argument means the same)
   --record        run Envoy and write conformance/recorded/ anew
   --check-envoy   run Envoy itself against the recordings: they must be stable
+  --fuzz SEED     made-up scenarios through Envoy and Nuncio, beside each other
+  --rounds N      so many times 40 of them, from seed to seed (default 1)
   --nuncio PATH   the proxy to test (default: target/release/nuncio or target/debug/nuncio, whichever is newer)
   --envoy PATH    the Envoy to record (default: NUNCIO_ENVOY, or installed into .tools/)
   --jobs N        cases run at the same time (default 2)
@@ -23,6 +25,8 @@ pub(crate) enum Mode {
     Compare,
     Record,
     CheckEnvoy,
+    /// From this seed on.
+    Fuzz(u64),
     List,
 }
 
@@ -33,6 +37,8 @@ pub(crate) struct Args {
     pub nuncio: Option<PathBuf>,
     pub envoy: Option<PathBuf>,
     pub jobs: usize,
+    /// Of `Mode::Fuzz`.
+    pub rounds: u64,
 }
 
 /// Parses the arguments; `None` when the usage was asked for.
@@ -43,6 +49,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Ar
         nuncio: None,
         envoy: None,
         jobs: 2,
+        rounds: 1,
     };
     while let Some(word) = words.next() {
         let mut value = || {
@@ -53,6 +60,8 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Ar
         match word.as_str() {
             "--record" => args.mode = Mode::Record,
             "--check-envoy" => args.mode = Mode::CheckEnvoy,
+            "--fuzz" => args.mode = Mode::Fuzz(value()?.parse().context("--fuzz")?),
+            "--rounds" => args.rounds = value()?.parse().context("--rounds")?,
             "--list" => args.mode = Mode::List,
             "--filter" => args.filters.push(value()?),
             "--nuncio" => args.nuncio = Some(value()?.into()),

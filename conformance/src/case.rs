@@ -379,7 +379,12 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 fn load(file: &Path, name: String) -> Result<Case> {
-    let mut case: Case = serde_json::from_value(yaml::load(&std::fs::read_to_string(file)?)?)?;
+    from_value(yaml::load(&std::fs::read_to_string(file)?)?, name)
+}
+
+/// A case from what its file says.
+pub(crate) fn from_value(value: Value, name: String) -> Result<Case> {
+    let mut case: Case = serde_json::from_value(value)?;
     case.name = name;
     if case.template.is_some() == case.config.is_some() {
         bail!("exactly one of `template` and `config` is needed");

@@ -10,6 +10,7 @@ mod compare;
 mod conn;
 mod dns;
 mod envoy;
+mod fuzz;
 mod h2;
 mod normalise;
 mod observe;

@@ -12,6 +12,7 @@ use crate::args::{Args, Mode};
 use crate::case::{self, Case};
 use crate::compare;
 use crate::envoy;
+use crate::fuzz;
 use crate::normalise;
 use crate::run::{Refused, Runner};
 
@@ -51,13 +52,18 @@ pub(crate) fn run(args: Args) -> Result<bool> {
         println!("{} cases, {scenarios} scenarios", cases.len());
         return Ok(true);
     }
+    let scratch = workspace
+        .join("target/conformance")
+        .join(std::process::id().to_string());
+    if let Mode::Fuzz(seed) = args.mode {
+        let envoy = envoy::find(workspace, args.envoy)?;
+        let nuncio = nuncio(workspace, args.nuncio)?;
+        return fuzz::run(&root, &scratch, [&envoy, &nuncio], seed, args.rounds);
+    }
     let binary = match args.mode {
         Mode::Compare => nuncio(workspace, args.nuncio)?,
         _ => envoy::find(workspace, args.envoy)?,
     };
-    let scratch = workspace
-        .join("target/conformance")
-        .join(std::process::id().to_string());
     let runner = Runner {
         binary: &binary,
         root: &root,

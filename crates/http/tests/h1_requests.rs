@@ -13,6 +13,7 @@ const CHARACTERS: (u16, &str) = (400, "http1.invalid_characters");
 const ENCODING: (u16, &str) = (501, "http1.invalid_transfer_encoding");
 const BOTH: (u16, &str) = (400, "http1.content_length_and_chunked_not_allowed");
 const AUTHORITY: (u16, &str) = (400, "http.invalid_authority");
+const URL: (u16, &str) = (400, "http1.invalid_url");
 const LOW_VERSION: (u16, &str) = (426, "low_version");
 const TOO_LARGE: (u16, &str) = (431, "http1.headers_too_large");
 const TOO_MANY: (u16, &str) = (431, "http1.too_many_headers");
@@ -718,12 +719,13 @@ fn http_10() {
         &settings,
         Ok(&["abc"]),
     );
-    // Faults of the framing come before the version, those of the target after it.
+    // Faults of the framing and of the target come before the version, those of the host after it.
     refuses(
         b"GET / HTTP/1.0\r\nTransfer-Encoding: gzip\r\n\r\n",
         ENCODING,
     );
-    refuses(b"GET * HTTP/1.0\r\n\r\n", LOW_VERSION);
+    refuses(b"GET * HTTP/1.0\r\n\r\n", URL);
+    refuses(b"GET / HTTP/1.0\r\nHost: a b\r\n\r\n", LOW_VERSION);
 }
 
 #[test]

@@ -123,14 +123,20 @@ impl ResponseFlags {
     }
 
     /// Envoy prints flags in the order in which they were set. That no try is left is known before what became of the
-    /// last one; otherwise the order of declaration is the same as far as was seen.
+    /// last one, and nothing comes after a client that has left; otherwise the order of declaration is the same as far as
+    /// was seen.
     fn names(self) -> impl Iterator<Item = &'static (Self, &'static str, &'static str)> {
-        let first = |flag: Self| flag == Self::UPSTREAM_RETRY_LIMIT_EXCEEDED;
-        let set = move |wanted: bool| {
+        const FIRST: ResponseFlags = ResponseFlags::UPSTREAM_RETRY_LIMIT_EXCEEDED;
+        const LAST: ResponseFlags = ResponseFlags(
+            ResponseFlags::DOWNSTREAM_CONNECTION_TERMINATION.0
+                | ResponseFlags::DOWNSTREAM_REMOTE_RESET.0,
+        );
+        const OTHERS: ResponseFlags = ResponseFlags(!(FIRST.0 | LAST.0));
+        let set = move |among: Self| {
             let names = NAMES.iter();
-            names.filter(move |(flag, _, _)| self.contains(*flag) && first(*flag) == wanted)
+            names.filter(move |(flag, _, _)| self.contains(*flag) && among.contains(*flag))
         };
-        set(true).chain(set(false))
+        set(FIRST).chain(set(OTHERS)).chain(set(LAST))
     }
 }
 
@@ -160,6 +166,9 @@ mod tests {
             ResponseFlags::from_short("URX"),
             Some(ResponseFlags::UPSTREAM_RETRY_LIMIT_EXCEEDED)
         );
+        let left = ResponseFlags::DOWNSTREAM_CONNECTION_TERMINATION
+            | ResponseFlags::UPSTREAM_PROTOCOL_ERROR;
+        assert_eq!(left.short_names().collect::<Vec<_>>(), ["UPE", "DC"]);
         assert_eq!(ResponseFlags::from_short("nope"), None);
     }
 }

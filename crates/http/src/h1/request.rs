@@ -56,6 +56,8 @@ pub struct ServerDecoder {
     settings: Arc<H1Settings>,
     state: State,
     facts: RequestFacts,
+    /// Version of the head that is being judged.
+    judged: Version,
     dropped_underscores: u64,
     header_bytes: usize,
 }
@@ -68,6 +70,7 @@ impl ServerDecoder {
             settings,
             state: State::Head(HeadScanner::default()),
             facts: RequestFacts::default(),
+            judged: Version::default(),
             dropped_underscores: 0,
             header_bytes: 0,
         }
@@ -96,7 +99,10 @@ impl ServerDecoder {
             Err(error) => {
                 if matches!(self.state, State::Head(_)) {
                     // The answer must not be shaped by the request before.
-                    self.facts = RequestFacts::default();
+                    self.facts = RequestFacts {
+                        version: self.judged,
+                        ..RequestFacts::default()
+                    };
                 }
                 self.state = State::Failed(error);
             }
@@ -152,6 +158,7 @@ impl ServerDecoder {
         let State::Head(scanner) = &self.state else {
             return Ok(None);
         };
+        self.judged = Version::default();
         if !scanner.has_begun() {
             // RFC 9112, section 2.2: empty lines in front of a request line are ignored.
             while input.starts_with(b"\r\n") {
@@ -313,9 +320,10 @@ impl ServerDecoder {
             headers.append(Known::ChunkedSpelling, name);
         }
 
+        self.judged = Version::from_minor(request.version);
         let seen = SeenRequest {
             method,
-            version: Version::from_minor(request.version),
+            version: self.judged,
             target: path_at_end.then_some(url),
             lengths,
             hosts,

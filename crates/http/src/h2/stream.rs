@@ -33,6 +33,8 @@ pub(super) struct Stream {
     pub(super) blocked: bool,
     /// Is in the queue of those that may send.
     pub(super) queued: bool,
+    /// An informational response has come.
+    pub(super) informed: bool,
     pub(super) method: Method,
     pub(super) send_window: SendWindow,
     pub(super) recv_window: ReceiveWindow,
@@ -60,6 +62,7 @@ impl Stream {
             send: Half::Idle,
             blocked: false,
             queued: false,
+            informed: false,
             method: Method::Other,
             send_window: SendWindow::new(send_window),
             recv_window: ReceiveWindow::new(recv_window),

@@ -291,17 +291,16 @@ impl Stream {
         true
     }
 
-    /// A 1xx response has come. As in Envoy, only the first of them is counted, and the request is not tried again: the next
-    /// upstream might answer otherwise. What is not known is dropped.
+    /// A 1xx response has come. As in Envoy, only the first of them is counted and passed on, and the request is not tried
+    /// again: the next upstream might answer otherwise. What is not known is dropped.
     pub(super) fn on_upstream_informational(&mut self) {
         let status = self.response.headers.status().unwrap_or(0);
-        if !matches!(status, 100 | 102..=104) {
+        if self.router.informed || !matches!(status, 100 | 102..=104) {
             return;
         }
+        self.router.informed = true;
         self.router.retry = None;
-        if !std::mem::replace(&mut self.router.informed, true) {
-            self.charge_code(status);
-        }
+        self.charge_code(status);
         self.respond_informational();
     }
 

@@ -32,6 +32,7 @@ impl Connection {
             Some(stream) if stream.is_closed() => Ok(None),
             Some(stream) => match stream.recv {
                 Half::Open => Ok(Some(key)),
+                Half::Idle if stream.informed => Ok(Some(key)),
                 Half::Idle => Err(fault::farewell(
                     ErrorCode::PROTOCOL_ERROR,
                     "DATA: stream not opened",
@@ -56,6 +57,14 @@ impl Connection {
         let Some(stream) = self.streams.get(key) else {
             return Ok(());
         };
+        if stream.recv == Half::Idle {
+            // A malformed message (section 8.1), of which an informational response has come.
+            return Err(StreamError {
+                code: ErrorCode::PROTOCOL_ERROR,
+                details: fault::REMOTE_RESET,
+                reason: "DATA before the final headers",
+            });
+        }
         if !stream.recv_window.allows(len) {
             return Err(StreamError {
                 code: ErrorCode::FLOW_CONTROL_ERROR,

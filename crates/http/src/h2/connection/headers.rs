@@ -289,7 +289,12 @@ impl Connection {
     ) -> Incoming {
         let event = match section {
             Section::Trailers { .. } => Event::Trailers,
-            _ if facts.informational => Event::Informational,
+            _ if facts.informational => {
+                if let Some(stream) = self.streams.get_mut(key) {
+                    stream.informed = true;
+                }
+                Event::Informational
+            }
             _ => {
                 if let Some(stream) = self.streams.get_mut(key) {
                     stream.recv = Half::Open;

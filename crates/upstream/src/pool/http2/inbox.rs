@@ -17,8 +17,9 @@ const PIECE: usize = 56 * 1024;
 pub(super) struct Inbox {
     /// A stream has this inbox.
     open: bool,
-    /// Only the last 1xx response counts: the others told nothing that the client waits for.
     informational: Option<Box<HeaderMap>>,
+    /// An informational response has come: of several only the first counts, as in Envoy.
+    informed: bool,
     headers: HeaderMap,
     /// Body bytes. In pieces, so that those that wait for a slow client are not copied when more come.
     pieces: VecDeque<Buffer>,
@@ -40,6 +41,11 @@ pub(super) struct Inbox {
     pub(super) wants_room: bool,
     /// Who takes it.
     waker: Option<Waker>,
+}
+
+/// Whether Envoy knows what an informational response says.
+fn is_passed_on(headers: &HeaderMap) -> bool {
+    matches!(headers.status(), Some(100 | 102..=104))
 }
 
 impl Inbox {
@@ -107,7 +113,9 @@ impl Inbox {
                 self.headers_end = end_stream;
                 self.end = end_stream;
             }
+            Event::Informational if self.informed || !is_passed_on(&message.headers) => {}
             Event::Informational => {
+                self.informed = true;
                 let place = self.informational.get_or_insert_default();
                 mem::swap(&mut **place, &mut message.headers);
             }
