@@ -69,7 +69,14 @@ fn s8_1_informational_responses() {
     let mut client = Side::client();
     client.request(true);
     let script = [response(1, &[(":status", "100")]), data(1, b"x")];
-    assert_eq!(client.error(&script).code.0, 1);
+    // Of this stream alone, as for Envoy; without any headers it is the connection's.
+    assert_eq!(
+        client.feed_all(&script),
+        ["informational 1", "failed 1 0x1 http2.remote_reset"]
+    );
+    let mut client = Side::client();
+    client.request(true);
+    assert_eq!(client.error(&[data(1, b"x")]).code.0, 1);
 }
 
 #[test]
