@@ -344,6 +344,21 @@ stats_schema! {
 }
 
 stats_schema! {
+    /// `cluster.<name>.lb_orca_oob.*`: only where a policy asks for load reports out of band.
+    pub OutOfBandStats {
+        counters {
+            report_errors,
+            reports_received,
+            stream_failures,
+            stream_terminated,
+        }
+        gauges {
+            active_sessions,
+        }
+    }
+}
+
+stats_schema! {
     /// `cluster.<name>.retry.*`: answers in whose place the request was tried again; there once there was one.
     pub RetryStats {
         codes { upstream_rq }

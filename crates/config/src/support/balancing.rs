@@ -21,10 +21,6 @@ const LOAD_AWARE: &str =
     "envoy.extensions.load_balancing_policies.load_aware_locality.v3.LoadAwareLocality";
 const PEAK_EWMA: &str = "envoy.extensions.load_balancing_policies.peak_ewma.v3alpha.PeakEwma";
 
-/// What out-of-band reports would be asked for with.
-const NO_OUT_OF_BAND: Support =
-    Harmless("has an effect only with enable_oob_load_report, which is refused");
-
 /// What `TypedExtensionConfig.typed_config` may hold in a list of policies.
 pub(super) const POLICIES: [&str; 12] = [
     ROUND_ROBIN,
@@ -212,9 +208,9 @@ pub(super) const MESSAGES: &[Entry] = &[
     message(
         CLIENT_SIDE,
         &[
-            ("enable_oob_load_report", Only(&["false"])),
-            ("oob_reporting_period", NO_OUT_OF_BAND),
-            ("oob_reporting_config", NO_OUT_OF_BAND),
+            ("enable_oob_load_report", Implemented),
+            ("oob_reporting_period", Implemented),
+            ("oob_reporting_config", Implemented),
             ("blackout_period", Implemented),
             ("weight_expiration_period", Implemented),
             ("weight_update_period", Implemented),
@@ -222,6 +218,10 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("metric_names_for_computing_utilization", Implemented),
             ("slow_start_config", Implemented),
         ],
+    ),
+    message(
+        "envoy.extensions.load_balancing_policies.common.v3.OrcaOobReportingConfig",
+        &[("port_value", Implemented), ("authority", Implemented)],
     ),
     message(WRR_LOCALITY, &[("endpoint_picking_policy", Implemented)]),
     message(
@@ -234,8 +234,8 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("smoothing_time_constant", Implemented),
             ("remote_probe_fraction", Implemented),
             ("weight_expiration_period", Implemented),
-            ("enable_oob_load_report", Only(&["false"])),
-            ("oob_reporting_period", NO_OUT_OF_BAND),
+            ("enable_oob_load_report", Implemented),
+            ("oob_reporting_period", Implemented),
         ],
     ),
     message(

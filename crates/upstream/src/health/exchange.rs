@@ -1,4 +1,4 @@
-//! One request and its answer on a connection of a health check's own.
+//! Requests of the main thread's own to one host: of health checks, and for load reports.
 
 use std::future::poll_fn;
 use std::io;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use nuncio_buffer::Buffer;
 use nuncio_http::h1::{ClientDecoder, ClientEncoder, H1Settings};
-use nuncio_http::h2::{self, H2Settings, Incoming, Role};
+use nuncio_http::h2::{self, H2Settings, Incoming, Role, StreamKey};
 use nuncio_http::{Event, HeaderMap, Message};
 use nuncio_net::Stream;
 
 /// A connection that speaks HTTP.
-pub(super) struct HttpConnection {
+pub(crate) struct HttpConnection {
     stream: Stream,
     read: Buffer,
     write: Buffer,
@@ -20,7 +20,20 @@ pub(super) struct HttpConnection {
 
 enum Codec {
     Http1(ClientEncoder, ClientDecoder),
-    Http2(Box<h2::Connection>),
+    /// With the stream of the present request.
+    Http2(Box<h2::Connection>, Option<StreamKey>),
+}
+
+/// What [`HttpConnection::hear`] has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// A part of the answer.
+    Answer(Event),
+    /// The peer goes away; the answer may still come.
+    GoingAway {
+        /// Why, as HTTP/2 has it; 0 is no error.
+        code: u32,
+    },
 }
 
 /// A complete answer.
@@ -49,14 +62,14 @@ impl HttpConnection {
         )
     }
 
-    pub(super) fn http2(stream: Stream) -> Self {
+    pub(crate) fn http2(stream: Stream) -> Self {
         let settings = Arc::new(H2Settings::upstream());
         let mut codec = Box::new(h2::Connection::new(Role::Client, settings));
         let mut write = Buffer::new();
         codec.start(&mut write);
         Self {
             write,
-            ..Self::new(stream, Codec::Http2(codec))
+            ..Self::new(stream, Codec::Http2(codec, None))
         }
     }
 
@@ -73,7 +86,7 @@ impl HttpConnection {
     pub(super) fn is_open(&self) -> bool {
         let going_away = match &self.codec {
             Codec::Http1(..) => self.stream.is_readable(),
-            Codec::Http2(codec) => codec.is_going_away(),
+            Codec::Http2(codec, _) => codec.is_going_away(),
         };
         !going_away && !self.stream.is_peer_closed()
     }
@@ -88,17 +101,28 @@ impl HttpConnection {
         body: &[u8],
         max_body: usize,
     ) -> io::Result<Answer> {
-        let Self {
-            stream,
-            read,
-            write,
-            codec,
-        } = self;
-        let mut body = Buffer::from(body);
-        let bodiless = body.is_empty();
+        self.send(headers, body)?;
         let mut answer = Answer::default();
         let mut message = Message::new();
-        match codec {
+        loop {
+            if let Heard::Answer(event) = self.hear(&mut message).await?
+                && answer.take(event, &mut message, max_body)?
+            {
+                answer.keep = self.is_reusable();
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Begins a request, with all of its body; [`Self::hear`] writes it. Not while another is under way.
+    ///
+    /// # Errors
+    /// It cannot be encoded, or the peer takes no more requests.
+    pub(crate) fn send(&mut self, headers: &HeaderMap, body: &[u8]) -> io::Result<()> {
+        let mut body = Buffer::from(body);
+        let bodiless = body.is_empty();
+        let write = &mut self.write;
+        match &mut self.codec {
             Codec::Http1(encoder, decoder) => {
                 let kind = encoder
                     .encode_headers(headers, bodiless, write)
@@ -107,54 +131,66 @@ impl HttpConnection {
                 if !bodiless {
                     encoder.encode_data(&mut body, true, write);
                 }
-                loop {
-                    flush(stream, write).await?;
-                    let event = decoder.decode(read, &mut message).map_err(|_| invalid())?;
-                    let event = match event {
-                        Some(event) => event,
-                        None => match poll_fn(|cx| stream.poll_read(cx, read, READ)).await? {
-                            0 => match decoder.on_eof(read).map_err(|_| invalid())? {
-                                Some(event) => event,
-                                None => return Err(io::ErrorKind::UnexpectedEof.into()),
-                            },
-                            _ => continue,
-                        },
-                    };
-                    if answer.take(event, &mut message, max_body)? {
-                        answer.keep = decoder.facts().keep_alive && read.is_empty();
-                        return Ok(answer);
-                    }
-                }
             }
-            Codec::Http2(codec) => {
+            Codec::Http2(codec, asked) => {
                 let key = codec.open().ok_or_else(invalid)?;
                 codec.send_headers(key, headers, bodiless, write);
                 if !bodiless {
                     codec.send_data(key, &mut body, true, usize::MAX, write);
                 }
-                loop {
-                    flush(stream, write).await?;
-                    let incoming = codec
-                        .decode(read, &mut message, write)
-                        .map_err(|_| invalid())?;
+                *asked = Some(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next part of the answer; what it holds is in `message`, whose data the caller takes out.
+    ///
+    /// # Errors
+    /// The connection failed, or the peer broke the protocol.
+    pub(crate) async fn hear(&mut self, message: &mut Message) -> io::Result<Heard> {
+        let Self {
+            stream,
+            read,
+            write,
+            codec,
+        } = self;
+        loop {
+            flush(stream, write).await?;
+            match codec {
+                Codec::Http1(_, decoder) => {
+                    if let Some(event) = decoder.decode(read, message).map_err(|_| invalid())? {
+                        return Ok(Heard::Answer(event));
+                    }
+                    if poll_fn(|cx| stream.poll_read(cx, read, READ)).await? == 0 {
+                        let event = decoder.on_eof(read).map_err(|_| invalid())?;
+                        let event = event.ok_or(io::ErrorKind::UnexpectedEof)?;
+                        return Ok(Heard::Answer(event));
+                    }
+                }
+                Codec::Http2(codec, asked) => {
+                    let incoming = codec.decode(read, message, write).map_err(|_| invalid())?;
                     match incoming {
-                        Some(Incoming::Stream { key: of, event }) if of == key => {
+                        Some(Incoming::Stream { key, event }) if *asked == Some(key) => {
                             if let Event::Data { .. } = event {
                                 codec.consumed(key, message.data.len(), write);
                             }
-                            if answer.take(event, &mut message, max_body)? {
+                            if event.is_end() {
+                                *asked = None;
                                 codec.release(key, write);
                                 flush(stream, write).await?;
-                                answer.keep = !codec.is_going_away();
-                                return Ok(answer);
                             }
+                            return Ok(Heard::Answer(event));
                         }
                         // The answer is malformed: it is the stream's last word.
-                        Some(Incoming::StreamFailed { key: of, .. }) if of == key => {
+                        Some(Incoming::StreamFailed { key, .. }) if *asked == Some(key) => {
                             codec.release(key, write);
                             // What tells the peer is only a courtesy.
                             let _ = flush(stream, write).await;
                             return Err(invalid());
+                        }
+                        Some(Incoming::GoAway { code, .. }) => {
+                            return Ok(Heard::GoingAway { code });
                         }
                         Some(_) => {}
                         None => {
@@ -165,6 +201,14 @@ impl HttpConnection {
                     }
                 }
             }
+        }
+    }
+
+    /// Whether another request may follow, once an answer is complete.
+    fn is_reusable(&self) -> bool {
+        match &self.codec {
+            Codec::Http1(_, decoder) => decoder.facts().keep_alive && self.read.is_empty(),
+            Codec::Http2(codec, _) => !codec.is_going_away(),
         }
     }
 }

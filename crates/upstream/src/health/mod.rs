@@ -25,11 +25,13 @@ use crate::host::Host;
 
 pub(crate) use checkers::{CheckStats, Checkers, ask_again};
 pub(crate) use events::EventLog;
+pub(crate) use exchange::{Heard, HttpConnection};
 pub(crate) use grpc::GrpcCheck;
 pub(crate) use http::{HttpCheck, HttpCodec, ServiceName, StatusRanges};
 pub(crate) use payload::hex;
-pub(crate) use probe::{Probe, Target, turns};
+pub(crate) use probe::{Probe, Target, connect_in_turn, turns};
 pub(crate) use redis::RedisCheck;
+pub(crate) use session::random_below;
 pub(crate) use settings::{Check, Settings};
 pub(crate) use tcp::TcpCheck;
 pub(crate) use udp::UdpCheck;

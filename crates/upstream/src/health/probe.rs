@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nuncio_net::{Address, ConnectOptions, Stream, connect};
+use nuncio_net::{Address, ConnectError, ConnectOptions, Stream, connect};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::exchange::HttpConnection;
@@ -46,7 +46,7 @@ impl Kept {
 }
 
 /// The right to begin a connection in this turn of the loop.
-type Turn = OwnedSemaphorePermit;
+pub(crate) type Turn = OwnedSemaphorePermit;
 
 impl Probe {
     /// `turns`: see [`turns`].
@@ -154,11 +154,21 @@ impl Probe {
     }
 
     async fn connect(&self, turn: Option<Turn>) -> Option<Stream> {
-        let connect = connect(&self.target.address, &self.target.connect);
-        let pass_on = async {
-            tokio::task::yield_now().await;
-            drop(turn);
-        };
-        tokio::join!(connect, pass_on).0.ok()
+        connect_in_turn(&self.target.address, &self.target.connect, turn)
+            .await
+            .ok()
     }
+}
+
+/// Connects, and lets the next one begin in the next turn of the loop.
+pub(crate) async fn connect_in_turn(
+    address: &Address,
+    options: &ConnectOptions,
+    turn: Option<Turn>,
+) -> Result<Stream, ConnectError> {
+    let pass_on = async {
+        tokio::task::yield_now().await;
+        drop(turn);
+    };
+    tokio::join!(connect(address, options), pass_on).0
 }

@@ -126,7 +126,7 @@ fn with_jitter(base: Duration, settings: &Settings) -> Duration {
 }
 
 /// A random time from 0 to `limit`.
-pub(super) fn random_below(limit: Duration) -> Duration {
+pub(crate) fn random_below(limit: Duration) -> Duration {
     limit.mul_f64(rand::random())
 }
 

@@ -12,7 +12,7 @@ use super::round_robin::RoundRobin;
 use super::{LbPolicy, LoadBalancer, LocalityOptions, is_equal};
 use crate::host::Host;
 use crate::host_set::PrioritySet;
-use crate::orca::{MetricNames, OrcaError, OrcaReport};
+use crate::orca::{MetricNames, OrcaError, OrcaReport, OutOfBand};
 use crate::random::Random;
 
 /// The policy.
@@ -28,6 +28,8 @@ pub struct ClientSideWeightedRoundRobin {
     pub error_penalty: f64,
     /// `metric_names_for_computing_utilization`
     pub metrics: MetricNames,
+    /// `enable_oob_load_report`
+    pub out_of_band: Option<OutOfBand>,
     /// How turns are taken by these weights.
     pub turns: RoundRobin,
 }
@@ -61,6 +63,10 @@ impl Learner for ClientSideWeightedRoundRobin {
             reports: true,
             latency: false,
         }
+    }
+
+    fn out_of_band(&self) -> Vec<OutOfBand> {
+        self.out_of_band.iter().cloned().collect()
     }
 
     fn on_report(&self, host: &Host, report: &OrcaReport, now: Instant) -> Result<(), OrcaError> {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::host::{Host, milliseconds};
 use crate::host_set::PrioritySet;
-use crate::orca::{MetricSums, OrcaError, OrcaReport};
+use crate::orca::{MetricSums, OrcaError, OrcaReport, OutOfBand};
 
 /// What a policy wants to be told of answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,12 @@ pub trait Learner {
     /// What is to be told.
     fn wants(&self) -> Wanted;
 
-    /// A host has reported its load. On a worker.
+    /// How reports are asked for out of band: a call to each host for each of these. They come to [`Self::on_report`], too.
+    fn out_of_band(&self) -> Vec<OutOfBand> {
+        Vec::new()
+    }
+
+    /// A host has reported its load: on a worker with an answer, on the main thread out of band.
     ///
     /// # Errors
     /// Nothing follows from the report.

@@ -20,7 +20,7 @@ use super::feedback::{Answered, Learner, Wanted};
 use super::{LbContext, LbEnv, LbPolicy, LoadBalancer};
 use crate::host::{Host, Locality};
 use crate::host_set::{Derived, LocalityGroup, PrioritySet};
-use crate::orca::{MetricNames, OrcaError, OrcaReport};
+use crate::orca::{MetricNames, OrcaError, OrcaReport, OutOfBand};
 use crate::random::Random;
 use crate::stats::ClusterStats as S;
 
@@ -50,6 +50,8 @@ pub struct LoadAwareOptions {
     pub probe_fraction: f64,
     /// `weight_expiration_period`: how old a report may be; zero is for ever.
     pub expiration: Duration,
+    /// `enable_oob_load_report`
+    pub out_of_band: Option<OutOfBand>,
 }
 
 /// The localities of a cluster, by priority.
@@ -126,6 +128,12 @@ impl Learner for LoadAwareLocality {
             reports: true,
             ..child.unwrap_or_default()
         }
+    }
+
+    fn out_of_band(&self) -> Vec<OutOfBand> {
+        let child = self.child.learner().map(Learner::out_of_band);
+        let own = self.options.out_of_band.iter().cloned();
+        own.chain(child.unwrap_or_default()).collect()
     }
 
     fn on_report(&self, host: &Host, report: &OrcaReport, now: Instant) -> Result<(), OrcaError> {

@@ -259,6 +259,7 @@ impl ClusterManager {
             ignore_new_hosts: spec.ignore_new_hosts,
             sweeps: self.start_sweeps(&info, serial),
             lessons: self.start_lessons(&info, serial),
+            reports: self.make_sessions(&info),
             health_is_stale: false,
             merge_window: MergeWindow::new(spec.merge_window),
             flipped: Some(Vec::new()),
@@ -273,7 +274,7 @@ impl ClusterManager {
             dns: if self.resolvers.is_some() { dns } else { None },
             wait_for_warm: spec.wait_for_warm,
         };
-        self.check_hosts(&mut version, before);
+        self.follow_hosts(&mut version, before);
         version
     }
 }

@@ -380,7 +380,7 @@ impl ClusterManager {
         // Envoy counts each priority.
         stats.add(S::MEMBERSHIP_CHANGE, assigned.moved.saturating_sub(1));
         if version.set_hosts(change) {
-            self.check_hosts(version, before);
+            self.follow_hosts(version, before);
         } else {
             stats.inc(S::UPDATE_NO_REBUILD);
         }

@@ -66,9 +66,15 @@ impl ClusterManager {
         })
     }
 
-    /// Begins to ask the hosts of a version that are new, and ends to ask those that are gone. Hosts of `before` keep the
-    /// health that they had.
-    pub(super) fn check_hosts(&self, version: &mut Version, before: &PrioritySet) {
+    /// The hosts of a version have changed: those that are new are asked for their health and their load, those that are gone no
+    /// more.
+    pub(super) fn follow_hosts(&self, version: &mut Version, before: &PrioritySet) {
+        self.check_hosts(version, before);
+        self.ask_for_reports(version);
+    }
+
+    /// Hosts of `before` keep the health that they had.
+    fn check_hosts(&self, version: &mut Version, before: &PrioritySet) {
         let Some(checkers) = &mut version.checkers else {
             return;
         };
@@ -155,6 +161,7 @@ impl ClusterManager {
         if version.is_ready() && !was_ready {
             // Once for all findings up to now: there may be as many as hosts, and nobody has seen any of them.
             version.sort_hosts_anew();
+            self.ask_for_reports(version);
             if in_warming {
                 self.activate(&mut state, id);
                 if let Some(entry) = state.clusters.get_mut(&id) {

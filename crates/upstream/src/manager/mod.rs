@@ -11,6 +11,7 @@ mod merge;
 mod on_demand;
 mod outlier;
 mod removal;
+mod reports;
 mod resolved;
 mod retired;
 mod runtime;

@@ -249,7 +249,7 @@ impl ClusterManager {
             changed: true,
             membership,
         });
-        self.check_hosts(version, &before);
+        self.follow_hosts(version, &before);
         version.show_membership();
     }
 }

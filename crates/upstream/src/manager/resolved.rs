@@ -54,7 +54,7 @@ impl ClusterManager {
         let was_ready = was_resolved && version.is_ready();
         version.dns = Some(dns);
         if changed {
-            self.check_hosts(version, &before);
+            self.follow_hosts(version, &before);
         }
         let is_ready = version.is_ready();
         if changed && !in_warming {

@@ -44,7 +44,7 @@ impl ClusterManager {
         });
         if version.hosts.len() != before.len() {
             // Those that are gone are not asked any more.
-            self.check_hosts(version, &before);
+            self.follow_hosts(version, &before);
             change = None;
         }
         version.show_health();

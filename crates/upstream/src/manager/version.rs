@@ -13,6 +13,7 @@ use crate::health::Checkers;
 use crate::host::{HealthFlags, Host, HostConfig};
 use crate::host_set::{HostSet, LocalityGroup, LocalityHosts, PriorityOptions, PrioritySet};
 use crate::info::{ClusterInfo, ClusterKind};
+use crate::orca::out_of_band::Sessions;
 use crate::stats::ClusterStats as S;
 
 use super::eds::Eds;
@@ -50,6 +51,8 @@ pub(super) struct Version {
     pub(super) sweeps: Option<Sweeps>,
     /// Learns from what workers have noted again and again; dropping it ends that.
     pub(super) lessons: Option<Sweeps>,
+    /// Load reports out of band; dropping them ends them.
+    pub(super) reports: Option<Box<Sessions>>,
     /// Health flags have changed since the host sets were built, and that is about to be shown.
     pub(super) health_is_stale: bool,
     /// Only if one is configured.

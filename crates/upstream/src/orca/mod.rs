@@ -1,9 +1,10 @@
-//! Load reports of endpoints (Open Request Cost Aggregation), which come with their answers: in the header or trailer
-//! `endpoint-load-metrics`, or `endpoint-load-metrics-bin` of older gRPC servers.
+//! Load reports of endpoints (Open Request Cost Aggregation). They come with answers, in the header or trailer
+//! `endpoint-load-metrics` (`endpoint-load-metrics-bin` of older gRPC servers), or [out of band](OutOfBand).
 //!
 //! Nothing here runs for a cluster whose policy does not ask for reports and that has no `lrs_report_endpoint_metrics`.
 
 mod metrics;
+pub(crate) mod out_of_band;
 mod parse;
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use std::fmt;
 
 pub use metrics::MetricNames;
 pub(crate) use metrics::{MetricSums, ReportedMetrics};
+pub use out_of_band::OutOfBand;
 pub use parse::parse;
 
 /// `xds.data.orca.v3.OrcaLoadReport`: numbers are finite.

@@ -104,7 +104,7 @@ impl OrcaReport {
         })
     }
 
-    fn is_finite(&self) -> bool {
+    pub(super) fn is_finite(&self) -> bool {
         let maps = [&self.request_cost, &self.utilization, &self.named_metrics];
         let numbers = [
             self.cpu_utilization,

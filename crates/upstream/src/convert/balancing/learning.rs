@@ -7,6 +7,7 @@ use std::time::Duration;
 use nuncio_config::api::client_side_weighted_round_robin::ClientSideWeightedRoundRobin as ClientSideMessage;
 use nuncio_config::api::cluster::LoadBalancingPolicy;
 use nuncio_config::api::contrib::PeakEwma as PeakEwmaMessage;
+use nuncio_config::api::lb_common::OrcaOobReportingConfig;
 use nuncio_config::api::load_aware_locality::LoadAwareLocality as LoadAwareMessage;
 use nuncio_config::api::protobuf;
 use nuncio_config::api::wrr_locality::WrrLocality;
@@ -21,7 +22,7 @@ use crate::lb::client_side::ClientSideWeightedRoundRobin;
 use crate::lb::load_aware::{LoadAwareLocality, LoadAwareOptions};
 use crate::lb::peak_ewma::PeakEwma;
 use crate::lb::round_robin::RoundRobin;
-use crate::orca::MetricNames;
+use crate::orca::{MetricNames, OutOfBand};
 
 /// Envoy's shortest period between two updates of weights.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(100);
@@ -34,6 +35,45 @@ fn duration(
 ) -> Duration {
     let given = errors.take(value::opt_duration(message).within(field));
     given.flatten().unwrap_or(default)
+}
+
+/// `enable_oob_load_report` and what goes with it.
+fn out_of_band(
+    enabled: bool,
+    period: Option<&protobuf::Duration>,
+    config: Option<OrcaOobReportingConfig>,
+    errors: &mut Errors,
+) -> Option<OutOfBand> {
+    let OrcaOobReportingConfig {
+        port_value,
+        authority,
+        transport_socket_match_criteria,
+    } = config.unwrap_or_default();
+    let default = OutOfBand::DEFAULT_PERIOD;
+    let period = duration(period, "oob_reporting_period", default, errors);
+    errors.nested("oob_reporting_config", |errors| {
+        errors.refuse_if(
+            transport_socket_match_criteria.is_some(),
+            "transport_socket_match_criteria",
+        );
+        let port = u16::try_from(port_value);
+        if port.is_err() {
+            errors.push(ConfigError::new(
+                "port_value",
+                "value must be less than or equal to 65535: it is the port of the reporting service",
+            ));
+        }
+        let period = Duration::from_millis(u64::try_from(period.as_millis()).unwrap_or(u64::MAX));
+        enabled.then(|| OutOfBand {
+            // As in Envoy, what is no period is the default one.
+            period: match period.is_zero() {
+                true => default,
+                false => period,
+            },
+            port: port.ok().filter(|&port| port != 0),
+            authority: (!authority.is_empty()).then(|| authority.into()),
+        })
+    })
 }
 
 /// `client_side_weighted_round_robin`
@@ -53,13 +93,12 @@ pub(super) fn client_side(
         slow_start_config,
         oob_reporting_config,
     } = message;
-    errors.refuse_if(
+    let out_of_band = out_of_band(
         enable_oob_load_report.is_some_and(|on| on.value),
-        "enable_oob_load_report",
+        oob_reporting_period.as_ref(),
+        oob_reporting_config,
+        errors,
     );
-    // Harmless: only for reports out of band.
-    let _ = oob_reporting_config;
-    errors.take(value::opt_duration(oob_reporting_period.as_ref()).within("oob_reporting_period"));
     let seconds = Duration::from_secs;
     let update_period = duration(
         weight_update_period.as_ref(),
@@ -90,6 +129,7 @@ pub(super) fn client_side(
         update_period: update_period.max(SHORTEST_PERIOD),
         error_penalty: f64::from(penalty),
         metrics: MetricNames::new(metric_names_for_computing_utilization),
+        out_of_band,
         turns: RoundRobin {
             localities: LocalityOptions::default(),
             slow_start: slow_start(slow_start_config, &parts.runtime, errors),
@@ -137,12 +177,12 @@ pub(super) fn load_aware(
         enable_oob_load_report,
         oob_reporting_period,
     } = message;
-    errors.refuse_if(
+    let out_of_band = out_of_band(
         enable_oob_load_report.is_some_and(|on| on.value),
-        "enable_oob_load_report",
+        oob_reporting_period.as_ref(),
+        None,
+        errors,
     );
-    // Harmless: only for reports out of band.
-    errors.take(value::opt_duration(oob_reporting_period.as_ref()).within("oob_reporting_period"));
     let seconds = Duration::from_secs;
     let update_period = duration(
         weight_update_period.as_ref(),
@@ -194,6 +234,7 @@ pub(super) fn load_aware(
             seconds(180),
             errors,
         ),
+        out_of_band,
     };
     let child = picking_policy(endpoint_picking_policy, parts, errors)?;
     Some(Arc::new(LoadAwareLocality {

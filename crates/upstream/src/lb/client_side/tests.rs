@@ -12,6 +12,7 @@ fn policy() -> ClientSideWeightedRoundRobin {
         update_period: Duration::from_secs(1),
         error_penalty: 0.0,
         metrics: MetricNames::default(),
+        out_of_band: None,
         turns: RoundRobin::default(),
     }
 }

@@ -14,6 +14,7 @@ fn policy(own: &str) -> Arc<LoadAwareLocality> {
             smoothing: Duration::from_secs(5),
             probe_fraction: 0.03,
             expiration: Duration::from_secs(180),
+            out_of_band: None,
         },
         own: in_zone(own),
     })
