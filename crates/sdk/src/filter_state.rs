@@ -45,6 +45,54 @@ impl FilterStateObject for AddressObject {
     }
 }
 
+/// The host that a request to a dynamic forward proxy goes to, in place of the one that it names; a [`TextObject`].
+pub const DYNAMIC_HOST: &str = "envoy.upstream.dynamic_host";
+/// Its port; a [`NumberObject`] from 1 to 65535.
+pub const DYNAMIC_PORT: &str = "envoy.upstream.dynamic_port";
+
+/// A text (Envoy's `Router::StringAccessor`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextObject(pub Box<str>);
+
+impl FilterStateObject for TextObject {
+    fn text(&self) -> Option<String> {
+        Some(self.0.to_string())
+    }
+
+    fn json(&self, _: bool) -> Option<String> {
+        Some(json_text(&self.0))
+    }
+}
+
+/// A JSON string.
+fn json_text(text: &str) -> String {
+    let mut json = String::with_capacity(text.len() + 2);
+    json.push('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            '\0'..='\x1f' => json.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => json.push(character),
+        }
+    }
+    json.push('"');
+    json
+}
+
+/// A number (Envoy's `StreamInfo::UInt32Accessor`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberObject(pub u32);
+
+impl FilterStateObject for NumberObject {
+    fn text(&self) -> Option<String> {
+        Some(self.0.to_string())
+    }
+
+    fn json(&self, _: bool) -> Option<String> {
+        Some(self.0.to_string())
+    }
+}
+
 /// How long an object stays (Envoy's `FilterState::LifeSpan`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LifeSpan {
@@ -99,6 +147,12 @@ impl FilterState {
         Some(&found.object)
     }
 
+    /// The port that [`DYNAMIC_PORT`] gives, if it is one.
+    pub fn dynamic_port(&self) -> Option<u16> {
+        let NumberObject(port) = *self.get_as(DYNAMIC_PORT)?;
+        u16::try_from(port).ok().filter(|&port| port != 0)
+    }
+
     /// The object of this name, if it is of this type.
     pub fn get_as<T: FilterStateObject>(&self, name: &str) -> Option<&T> {
         let object: &dyn Any = &**self.get(name)?;
@@ -126,6 +180,26 @@ mod tests {
     impl FilterStateObject for Number {
         fn text(&self) -> Option<String> {
             Some(self.0.to_string())
+        }
+    }
+
+    #[test]
+    fn texts_and_numbers_are_json() {
+        let text = TextObject("a\"b\\\n\u{e9}".into());
+        assert_eq!(
+            text.json(true).as_deref(),
+            Some("\"a\\\"b\\\\\\u000a\u{e9}\"")
+        );
+        assert_eq!(NumberObject(7).json(true).as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn a_dynamic_port_is_a_port() {
+        let mut state = FilterState::default();
+        assert_eq!(state.dynamic_port(), None);
+        for (number, port) in [(0, None), (80, Some(80)), (65_536, None)] {
+            state.set(DYNAMIC_PORT, Rc::new(NumberObject(number)));
+            assert_eq!(state.dynamic_port(), port);
         }
     }
 

@@ -14,6 +14,7 @@ pub fn builtin() -> Extensions {
             &nuncio_filters::http::GRPC_WEB,
             &nuncio_filters::http::HEADER_MUTATION,
             &nuncio_filters::http::HEALTH_CHECK,
+            &nuncio_filters::http::SET_FILTER_STATE,
             &nuncio_filters::http::STATEFUL_SESSION,
             &nuncio_proxy::ROUTER,
         ],

@@ -104,6 +104,7 @@ impl HttpCall {
             request_headers: Some(&headers),
             // Never tried again, and has no hash policy.
             pass_on: Some(PassOn {
+                priorities: None,
                 attempt: 1,
                 hash: &|_| None,
             }),

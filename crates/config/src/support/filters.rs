@@ -13,6 +13,8 @@ pub(super) const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault
 pub(super) const HEALTH_CHECK: &str = "envoy.extensions.filters.http.health_check.v3.HealthCheck";
 pub(super) const GRPC_HTTP1_BRIDGE: &str =
     "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config";
+pub(super) const SET_FILTER_STATE: &str =
+    "envoy.extensions.filters.http.set_filter_state.v3.Config";
 pub(super) const GRPC_STATS: &str = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig";
 pub(super) const GRPC_WEB: &str = "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb";
 pub(super) const HEADER_MUTATION: &str =
@@ -56,6 +58,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("dns_cache_config", Implemented),
             ("sub_cluster_config", Implemented),
             ("save_upstream_address", Implemented),
+            ("allow_dynamic_host_from_filter_state", Implemented),
         ],
     ),
     message(
@@ -203,6 +206,22 @@ pub(super) const MESSAGES: &[Entry] = &[
     message(
         "envoy.config.core.v3.GrpcMethodList.Service",
         &[("name", Implemented), ("method_names", Implemented)],
+    ),
+    message(
+        SET_FILTER_STATE,
+        &[
+            ("on_request_headers", Implemented),
+            ("clear_route_cache", Implemented),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue",
+        &[
+            ("object_key", Implemented),
+            ("factory_key", Implemented),
+            ("format_string", Implemented),
+            ("skip_if_empty", Implemented),
+        ],
     ),
     message(GRPC_WEB, &[]),
     message(

@@ -5,7 +5,8 @@ use super::{
     Support::*,
     filters::{
         BUFFER, DYNAMIC_FORWARD_PROXY, FAULT, GRPC_HTTP1_BRIDGE, GRPC_STATS, GRPC_WEB,
-        HEADER_MUTATION, HEALTH_CHECK, PRESERVE_CASE, ROUTER, STATEFUL_SESSION, UUID_REQUEST_ID,
+        HEADER_MUTATION, HEALTH_CHECK, PRESERVE_CASE, ROUTER, SET_FILTER_STATE, STATEFUL_SESSION,
+        UUID_REQUEST_ID,
     },
     listener::HTTP_CONNECTION_MANAGER,
     message,
@@ -135,6 +136,7 @@ pub(super) const MESSAGES: &[Entry] = &[
                     GRPC_WEB,
                     HEADER_MUTATION,
                     HEALTH_CHECK,
+                    SET_FILTER_STATE,
                     STATEFUL_SESSION,
                 ]),
             ),

@@ -5,7 +5,7 @@ use super::{
     Support::*,
     filters::{
         BUFFER_PER_ROUTE, DYNAMIC_FORWARD_PROXY_PER_ROUTE, FAULT, HEADER_MUTATION_PER_ROUTE,
-        STATEFUL_SESSION_PER_ROUTE,
+        SET_FILTER_STATE, STATEFUL_SESSION_PER_ROUTE,
     },
     message,
 };
@@ -19,6 +19,7 @@ const PER_FILTER: &[&str] = &[
     STATEFUL_SESSION_PER_ROUTE,
     FAULT,
     HEADER_MUTATION_PER_ROUTE,
+    SET_FILTER_STATE,
     FILTER_CONFIG,
 ];
 

@@ -13,12 +13,12 @@ use nuncio_config::api::protobuf::Any;
 use nuncio_config::{ConfigError, Within, any, convert as value};
 use nuncio_event::timeout;
 use nuncio_http::Known as Header;
-use nuncio_sdk::filter_state::AddressObject;
+use nuncio_sdk::filter_state::{AddressObject, DYNAMIC_HOST, TextObject};
 use nuncio_sdk::{
     Action, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig, HttpFilterFactory,
     LocalReply, ResponseFlags, Resume, RouteConfig, StreamInfo,
 };
-use nuncio_upstream::forward_proxy::{DnsCache, Known, Load};
+use nuncio_upstream::forward_proxy::{DnsCache, Known, Load, split_port};
 use nuncio_upstream::{ClusterKind, ClusterManager, HostCluster, WorkerCluster};
 
 /// The filter's factory.
@@ -62,8 +62,7 @@ impl HttpFilterFactory for DynamicForwardProxyFactory {
     ) -> Result<Arc<dyn HttpFilterConfig>, ConfigError> {
         let FilterConfig {
             save_upstream_address,
-            // Refused by the support table: no filter sets what it would read.
-            allow_dynamic_host_from_filter_state: _,
+            allow_dynamic_host_from_filter_state: from_filter_state,
             implementation_specifier,
         } = any::unpack(config)?;
         let mut init_timeout = INIT_TIMEOUT;
@@ -91,6 +90,7 @@ impl HttpFilterFactory for DynamicForwardProxyFactory {
             clusters,
             cache,
             save_upstream_address,
+            from_filter_state,
             init_timeout,
         }))))
     }
@@ -119,6 +119,8 @@ struct Settings {
     clusters: Arc<ClusterManager>,
     cache: Arc<DnsCache>,
     save_upstream_address: bool,
+    /// `allow_dynamic_host_from_filter_state`
+    from_filter_state: bool,
     /// `cluster_init_timeout`
     init_timeout: Duration,
 }
@@ -155,7 +157,8 @@ impl HttpFilter for Filter {
         }
         // What is no text is no name; it is not found.
         let authority = String::from_utf8_lossy(authority);
-        match self.0.cache.load(&authority, DEFAULT_PORT) {
+        let (host, port) = self.0.named(&authority, cx.info);
+        match self.0.cache.load(host, port) {
             Load::Known(known) => match self.0.resolved(Some(&known), cx.info) {
                 Ok(()) => Action::Continue,
                 Err(reply) => Action::Respond(reply),
@@ -198,12 +201,25 @@ impl Settings {
         (cluster.info().kind == ClusterKind::ForwardProxy).then_some(cluster)
     }
 
+    /// The host and, if it is without, its port: as the request names them, or other filters.
+    fn named<'a>(&self, authority: &'a str, info: &'a StreamInfo) -> (&'a str, u16) {
+        let state = info.filter_state.as_deref();
+        let Some(state) = state.filter(|_| self.from_filter_state) else {
+            return (authority, DEFAULT_PORT);
+        };
+        let (host, port) = split_port(authority).unwrap_or((authority, DEFAULT_PORT));
+        let other = state.get_as::<TextObject>(DYNAMIC_HOST);
+        let host = other.map_or(host, |TextObject(host)| host);
+        (host, state.dynamic_port().unwrap_or(port))
+    }
+
     /// Each host has a cluster of its own, for which the request waits.
     fn prepare_host(&self, cluster: &WorkerCluster, cx: &FilterContext<'_>) -> Action {
         let authority = cx.request_headers.authority().unwrap_or_default();
         // What is no text is no name; it is not found.
         let authority = String::from_utf8_lossy(authority);
-        match cluster.prepare_host(&authority) {
+        let (host, port) = self.named(&authority, cx.info);
+        match cluster.prepare_host(host, port) {
             None | Some(HostCluster::Ready) => Action::Continue,
             Some(HostCluster::Overflow) => Action::Respond(LocalReply::new(
                 503,

@@ -9,6 +9,7 @@ mod grpc_stats;
 mod grpc_web;
 mod header_mutation;
 mod health_check;
+mod set_filter_state;
 mod stateful_session;
 
 pub use buffer::BUFFER;
@@ -19,4 +20,5 @@ pub use grpc_stats::GRPC_STATS;
 pub use grpc_web::GRPC_WEB;
 pub use header_mutation::HEADER_MUTATION;
 pub use health_check::HEALTH_CHECK;
+pub use set_filter_state::SET_FILTER_STATE;
 pub use stateful_session::STATEFUL_SESSION;

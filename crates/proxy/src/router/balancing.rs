@@ -8,7 +8,9 @@ use std::time::Duration;
 use nuncio_route::{LB_NAMESPACE, RouteEntry, merged_criteria};
 use nuncio_sdk::{LocalReply, ResponseFlags};
 use nuncio_upstream::lb::members::PassOn;
-use nuncio_upstream::lb::{Answered, LbContext, LbPolicy, NoHost, OverrideHost, PriorityLoads};
+use nuncio_upstream::lb::{
+    Answered, LbContext, LbPolicy, NoHost, OverrideHost, PreviousPriorities, PriorityLoads,
+};
 use nuncio_upstream::stats::ClusterStats;
 use nuncio_upstream::{Chosen, Host, WorkerCluster};
 use tokio::time::Instant;
@@ -25,6 +27,8 @@ pub(super) struct Avoid<'a> {
     pub(super) max_reselections: u32,
     /// How priorities share the load, if not as for any request.
     pub(super) loads: Option<&'a PriorityLoads>,
+    /// What tells that of each member of a composite cluster.
+    pub(super) priorities: Option<&'a RefCell<PreviousPriorities>>,
 }
 
 impl Stream {
@@ -70,6 +74,7 @@ impl Stream {
         let pass_on = PassOn {
             attempt: self.info.upstream.attempt_count,
             hash: &hash,
+            priorities: avoid.priorities,
         };
         let no_host = Cell::new(no_host);
         let chosen = self.choose_host_by(cluster, route, avoid, None, Some(pass_on), &no_host);

@@ -12,7 +12,7 @@ pub(super) struct Authority<'a> {
 
 impl<'a> Authority<'a> {
     pub(super) fn parse(text: &'a str) -> Self {
-        let (host, port) = match split(text) {
+        let (host, port) = match split_port(text) {
             Some((host, port)) => (host, Some(port)),
             None => (text, None),
         };
@@ -26,8 +26,8 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// What stands before the last colon, and the port behind it.
-fn split(text: &str) -> Option<(&str, u16)> {
+/// What stands before the last colon of an authority, and the port behind it; `None` when it has none.
+pub fn split_port(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     // The colons of an IPv6 address are no port's.
     if host.contains(':') && !host.ends_with(']') {
@@ -38,7 +38,7 @@ fn split(text: &str) -> Option<(&str, u16)> {
 
 /// By what a host is known: its name with a port, which is `default_port` unless given.
 pub(crate) fn host_key(authority: &str, default_port: u16) -> Cow<'_, str> {
-    if split(authority).is_some() {
+    if split_port(authority).is_some() {
         return Cow::Borrowed(authority);
     }
     let bare_v6 = authority.contains(':') && !authority.starts_with('[');

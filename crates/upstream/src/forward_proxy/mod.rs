@@ -11,6 +11,7 @@ mod sub_clusters;
 mod view;
 
 pub(crate) use authority::host_key;
+pub use authority::split_port;
 pub use cache::{DnsCache, Load, PendingPermit, Waiting};
 pub use entry::Known;
 pub(crate) use settings::Settings;

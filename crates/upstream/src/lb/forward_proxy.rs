@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use hashbrown::HashMap;
 use nuncio_net::Address;
+use nuncio_sdk::FilterState;
+use nuncio_sdk::filter_state::{DYNAMIC_HOST, TextObject};
 use nuncio_stats::Group;
 
 use super::{LbContext, LbEnv, LbPolicy, LoadBalancer, NoHost};
@@ -19,15 +21,39 @@ use crate::random::Random;
 /// The port of a host that is named without one. There is no TLS yet, for which it would be 443.
 pub(crate) const DEFAULT_PORT: u16 = 80;
 
-/// The host that a request names. Of a request that names none it is left behind why it gets no host.
-pub(crate) fn named_by<'a>(cx: &LbContext<'a>) -> Option<&'a str> {
-    let authority = cx.request_headers?.authority().unwrap_or_default();
-    let authority = std::str::from_utf8(authority).ok()?;
+/// A host as a request names it.
+#[derive(Clone, Copy)]
+pub(crate) struct Named<'a> {
+    /// With or without a port.
+    pub(crate) authority: &'a str,
+    /// The port if it is without.
+    pub(crate) port: u16,
+}
+
+impl<'a> Named<'a> {
+    /// By what the host is known.
+    pub(crate) fn key(self) -> Cow<'a, str> {
+        host_key(self.authority, self.port)
+    }
+}
+
+/// The host that a request names, or a filter for it. Of a request without any it is left behind why it gets no host.
+pub(crate) fn named_by<'a>(cx: &LbContext<'a>) -> Option<Named<'a>> {
+    let of_filters = cx.filter_state;
+    let host = of_filters.and_then(|state| state.get_as::<TextObject>(DYNAMIC_HOST));
+    let authority = match host {
+        Some(TextObject(host)) => host,
+        None => std::str::from_utf8(cx.request_headers?.authority().unwrap_or_default()).ok()?,
+    };
     if authority.is_empty() {
         cx.leave(|| NoHost::Because("empty_host_header".into()));
         return None;
     }
-    Some(authority)
+    let port = of_filters.and_then(FilterState::dynamic_port);
+    Some(Named {
+        authority,
+        port: port.unwrap_or(DEFAULT_PORT),
+    })
 }
 
 /// Hosts by name and port.
@@ -60,7 +86,7 @@ impl ForwardProxy {
     }
 
     /// Asks the cache for a host that it has not told; what comes of it.
-    fn ask(&self, authority: &str) -> NoHost {
+    fn ask(&self, named: Named<'_>) -> NoHost {
         let because = |text: &str| NoHost::Because(text.into());
         let Some(cache) = self.cache.get().and_then(Weak::upgrade) else {
             return because("");
@@ -68,7 +94,7 @@ impl ForwardProxy {
         let Some(permit) = cache.take_pending() else {
             return because("dns_cache_pending_requests_overflow");
         };
-        match cache.load(authority, DEFAULT_PORT) {
+        match cache.load(named.authority, named.port) {
             Load::Known(known) => NoHost::Because(failure(&known)),
             Load::Overflow => because("dns_cache_overflow"),
             Load::Loading(waiting) => NoHost::Later(Box::pin(async move {
@@ -175,8 +201,8 @@ impl LoadBalancer for Balancer {
         cx: &LbContext<'_>,
         _: &LbEnv,
     ) -> Option<Cow<'a, Arc<Host>>> {
-        let authority = named_by(cx)?;
-        let key = host_key(authority, DEFAULT_PORT);
+        let named = named_by(cx)?;
+        let key = named.key();
         let derived = hosts.derived_or(|| Arc::new(by_name(hosts)));
         if let Some(host) = derived.downcast_ref::<ByName>()?.get(&*key) {
             host.set_used();
@@ -187,7 +213,7 @@ impl LoadBalancer for Balancer {
             Some(host) => host.clone(),
             None => {
                 let Some(host) = self.policy.find(&key) else {
-                    cx.leave(|| self.policy.ask(authority));
+                    cx.leave(|| self.policy.ask(named));
                     return None;
                 };
                 self.early.push(host.clone());

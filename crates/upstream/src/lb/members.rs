@@ -3,9 +3,10 @@
 //! only it knows the other clusters.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::{LbContext, LbEnv, LbPolicy, LoadBalancer, is_equal};
+use super::{LbContext, LbEnv, LbPolicy, LoadBalancer, PreviousPriorities, is_equal};
 use crate::host::Host;
 use crate::host_set::PrioritySet;
 use crate::random::Random;
@@ -35,6 +36,9 @@ pub struct PassOn<'a> {
     pub attempt: u32,
     /// The request's hash for a cluster with this policy, which is asked only if the request comes to such a cluster.
     pub hash: &'a dyn Fn(&dyn LbPolicy) -> Option<u64>,
+    /// `retry_priority`, where each member is asked on its own: a composite cluster's tries know of each other what number
+    /// the priorities had in which they looked, whosever they were.
+    pub priorities: Option<&'a RefCell<PreviousPriorities>>,
 }
 
 impl LbPolicy for Members {

@@ -60,7 +60,7 @@ pub(crate) use feedback::HostFeedback;
 pub use feedback::{Answered, Learner, Wanted};
 pub(crate) use override_host::Overridden;
 pub use override_host::{OverrideHost, OverrideStatuses};
-pub use previous_priorities::PreviousPriorities;
+pub use previous_priorities::{Numbering, PreviousPriorities};
 pub use priority::PriorityLoads;
 pub use sources::{LocalityOptions, ZoneAwareOptions};
 pub(crate) use subset::has_metadata;

@@ -13,8 +13,19 @@ pub struct PreviousPriorities {
     frequency: usize,
     attempted: Vec<Arc<Host>>,
     excluded: Vec<bool>,
-    /// Of the last time when priorities were excluded.
+    /// Of the last time when priorities were excluded, and among how many.
     loads: Option<PriorityLoads>,
+    count: usize,
+}
+
+/// Which priority of a cluster a host belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbering {
+    /// The one in which it stands; none, if it is no host of the cluster.
+    ByPlace,
+    /// The one with the number of its own, even if it is another cluster's host. Envoy's where a composite cluster asks its
+    /// members.
+    ByNumber,
 }
 
 impl PreviousPriorities {
@@ -26,6 +37,7 @@ impl PreviousPriorities {
             attempted: Vec::new(),
             excluded: Vec::new(),
             loads: None,
+            count: 0,
         }
     }
 
@@ -35,27 +47,35 @@ impl PreviousPriorities {
     }
 
     /// How priorities share the load for the next try; `None`: as for any request.
-    pub fn loads(&mut self, hosts: &PrioritySet) -> Option<&PriorityLoads> {
+    pub fn loads(&mut self, hosts: &PrioritySet, numbering: Numbering) -> Option<&PriorityLoads> {
         let tries = self.attempted.len();
         if tries < self.frequency {
             return None;
         }
         if tries.is_multiple_of(self.frequency) {
-            self.exclude(hosts);
+            self.exclude(hosts, numbering);
             self.loads = self.without_excluded(hosts);
+            self.count = hosts.sets().len();
         }
-        self.loads.as_ref()
+        // Those of another cluster with more priorities are of no use.
+        let fits = self.count == hosts.sets().len();
+        self.loads.as_ref().filter(|_| fits)
     }
 
-    fn exclude(&mut self, hosts: &PrioritySet) {
+    fn exclude(&mut self, hosts: &PrioritySet, numbering: Numbering) {
         let sets = hosts.sets();
         if self.excluded.len() < sets.len() {
             self.excluded.resize(sets.len(), false);
         }
         for host in &self.attempted {
             let has = |list: &[Arc<Host>]| list.iter().any(|it| Arc::ptr_eq(it, host));
-            if let Some(priority) = sets.iter().position(|set| has(&set.all)) {
-                self.excluded[priority] = true;
+            let priority = match numbering {
+                Numbering::ByPlace => sets.iter().position(|set| has(&set.all)),
+                Numbering::ByNumber => Some(host.priority() as usize),
+            };
+            let excluded = priority.and_then(|priority| self.excluded.get_mut(priority));
+            if let Some(excluded) = excluded {
+                *excluded = true;
             }
         }
     }
@@ -89,7 +109,9 @@ mod tests {
     }
 
     fn first(hosts: &PrioritySet, previous: &mut PreviousPriorities) -> usize {
-        let loads = previous.loads(hosts).unwrap_or_else(|| hosts.loads());
+        let loads = previous
+            .loads(hosts, Numbering::ByPlace)
+            .unwrap_or_else(|| hosts.loads());
         loads.choose(|| 0).0
     }
 
@@ -104,6 +126,29 @@ mod tests {
             previous.on_host_attempted(&hosts.sets()[priority].all[0]);
         }
         assert_eq!(seen, [0, 1, 2, 0, 1]);
+    }
+
+    #[test]
+    fn tries_in_other_clusters_count_by_the_number_of_their_priority() {
+        let (three, two, one) = (priorities(3), priorities(2), priorities(1));
+        let mut previous = PreviousPriorities::new(1);
+        let mut seen = Vec::new();
+        for hosts in [&two, &three, &one, &two, &three] {
+            let loads = previous.loads(hosts, Numbering::ByNumber);
+            let priority = loads.unwrap_or_else(|| hosts.loads()).choose(|| 0).0;
+            seen.push(priority);
+            previous.on_host_attempted(&hosts.sets()[priority].all[0]);
+        }
+        // The third has nothing left, so that it begins anew.
+        assert_eq!(seen, [0, 1, 0, 1, 2]);
+        let mut previous = PreviousPriorities::new(2);
+        (0..2).for_each(|_| previous.on_host_attempted(&three.sets()[0].all[0]));
+        assert!(previous.loads(&three, Numbering::ByNumber).is_some());
+        previous.on_host_attempted(&three.sets()[2].all[0]);
+        assert!(
+            previous.loads(&two, Numbering::ByNumber).is_none(),
+            "of three priorities"
+        );
     }
 
     #[test]

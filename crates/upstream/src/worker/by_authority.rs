@@ -13,7 +13,7 @@ use super::cluster::WorkerCluster;
 use super::table::Table;
 use crate::forward_proxy::{SubCluster, SubClusters, cluster_name, host_key};
 use crate::lb::LbContext;
-use crate::lb::forward_proxy::{DEFAULT_PORT, named_by};
+use crate::lb::forward_proxy::named_by;
 
 /// The sub clusters of one cluster.
 pub(super) struct ByAuthority {
@@ -41,12 +41,12 @@ impl ByAuthority {
     }
 
     /// Has a cluster made for the host, if there is none.
-    pub(super) fn prepare(&self, authority: &str, table: &Rc<Table>) -> HostCluster {
+    pub(super) fn prepare(&self, authority: &str, port: u16, table: &Rc<Table>) -> HostCluster {
         if authority.is_empty() {
             // That there is none is told when a host is chosen.
             return HostCluster::Ready;
         }
-        let key = host_key(authority, DEFAULT_PORT);
+        let key = host_key(authority, port);
         let seen = self.seen.borrow().get(&*key).cloned();
         let known = match seen.filter(|known| known.touch()) {
             Some(known) => known,
@@ -68,8 +68,7 @@ impl ByAuthority {
 
     /// The cluster of the host that the request names, if it is there.
     pub(super) fn find(&self, cx: &LbContext<'_>, table: &Rc<Table>) -> Option<Rc<WorkerCluster>> {
-        let authority = named_by(cx)?;
-        let key = host_key(authority, DEFAULT_PORT);
+        let key = named_by(cx)?.key();
         // The number of one that is gone may be another's by now.
         let seen = self.seen.borrow();
         let seen = seen.get(&*key).filter(|known| !known.is_gone());

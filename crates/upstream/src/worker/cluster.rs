@@ -18,7 +18,9 @@ use crate::breaker::{Priority, Resource, Taken};
 use crate::host::Host;
 use crate::host_set::PrioritySet;
 use crate::info::{ClusterInfo, ClusterKind, PoolOptions, UpstreamProtocol};
-use crate::lb::{LbContext, LbEnv, LbPolicy, LoadBalancer, NoHost, Overridden};
+use crate::lb::{
+    LbContext, LbEnv, LbPolicy, LoadBalancer, NoHost, Numbering, Overridden, PriorityLoads,
+};
 use crate::manager::{Change, Snapshot};
 use crate::pool::{Acquire, Counters, Load, Pool, Sweeper};
 use crate::stats::ClusterStats as S;
@@ -112,6 +114,17 @@ impl WorkerCluster {
         of_members.unwrap_or_else(|| self.own_hosts())
     }
 
+    /// How its priorities share a request that came to a composite cluster and was tried before.
+    pub(super) fn loads_of_retry(&self, cx: &LbContext<'_>) -> Option<PriorityLoads> {
+        let priorities = cx.pass_on?.priorities?;
+        let numbering = match self.passes_on() {
+            true => Numbering::ByPlace,
+            false => Numbering::ByNumber,
+        };
+        let mut priorities = priorities.borrow_mut();
+        priorities.loads(&self.host_sets(), numbering).cloned()
+    }
+
     /// The cluster's own hosts.
     pub(super) fn own_hosts(&self) -> Arc<PrioritySet> {
         self.hosts.state.borrow().hosts.clone()
@@ -127,10 +140,10 @@ impl WorkerCluster {
         self.delegate.is_some()
     }
 
-    /// What there is for the host that a request names, where each host has a cluster of its own, which is made if it is not
+    /// What there is for the host that a request names (`port`: if without a port), where each host has a cluster of its own, which is made if it is not
     /// there; `None` for other clusters.
-    pub fn prepare_host(&self, authority: &str) -> Option<HostCluster> {
-        self.delegate.as_ref()?.prepare(authority)
+    pub fn prepare_host(&self, authority: &str, port: u16) -> Option<HostCluster> {
+        self.delegate.as_ref()?.prepare(authority, port)
     }
 
     /// Chooses a host; `None` (counted in `upstream_cx_none_healthy`) when there is none to be used: Envoy answers 503

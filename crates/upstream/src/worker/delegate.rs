@@ -90,9 +90,9 @@ impl Delegate {
     }
 
     /// Has a cluster made for the host that a request names; `None` where that is not how hosts are found.
-    pub(super) fn prepare(&self, authority: &str) -> Option<HostCluster> {
+    pub(super) fn prepare(&self, authority: &str, port: u16) -> Option<HostCluster> {
         match &self.by {
-            By::Authority(hosts) => Some(hosts.prepare(authority, &self.table.upgrade()?)),
+            By::Authority(hosts) => Some(hosts.prepare(authority, port, &self.table.upgrade()?)),
             By::Priority(_) | By::Attempt { .. } => None,
         }
     }
@@ -124,7 +124,10 @@ impl Delegate {
                 }
                 let mut chosen = None;
                 for &id in self.members.iter().skip(tried_before) {
-                    chosen = table.get(id).and_then(|member| ask(&member, cx, cx.loads));
+                    chosen = table.get(id).and_then(|member| {
+                        let loads = member.loads_of_retry(cx);
+                        ask(&member, cx, loads.as_ref().or(cx.loads))
+                    });
                     if chosen.is_some() || cx.will_have_host() {
                         break;
                     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use nuncio_http::Known;
 use nuncio_route::Forward;
 use nuncio_sdk::ResponseFlags;
-use nuncio_upstream::{Chosen, ClosedBy, WorkerCluster};
+use nuncio_upstream::lb::Numbering;
+use nuncio_upstream::{Chosen, ClosedBy, ClusterKind, WorkerCluster};
 use tokio::time::Instant;
 
 use super::Upstream;
@@ -46,7 +47,7 @@ impl Stream {
         let chosen = self.choose_host_for_retry(cluster, route, &mut retry);
         let host = chosen.as_ref().map(|chosen| chosen.host.host());
         if let (Some(host), Some(priorities)) = (host, &mut retry.priorities) {
-            priorities.on_host_attempted(host);
+            priorities.get_mut().on_host_attempted(host);
         }
         if let Some(host) = host
             && !retry.tried.iter().any(|it| Arc::ptr_eq(it, host))
@@ -63,10 +64,15 @@ impl Stream {
         route: &nuncio_route::RouteEntry,
         retry: &mut Retry,
     ) -> Option<Chosen> {
-        let loads = match &mut retry.priorities {
-            Some(priorities) => priorities.loads(&cluster.host_sets()).cloned(),
-            None => None,
-        };
+        // The members of a composite cluster are asked one by one.
+        let by_member = cluster.info().kind == ClusterKind::Composite;
+        let priorities = retry.priorities.as_ref();
+        let loads = priorities.filter(|_| !by_member).and_then(|priorities| {
+            let hosts = cluster.host_sets();
+            let mut priorities = priorities.borrow_mut();
+            priorities.loads(&hosts, Numbering::ByPlace).cloned()
+        });
+        let priorities = priorities.filter(|_| by_member);
         let attempts = retry.policy.host_attempts;
         let again = match retry.policy.avoid_previous_hosts {
             true => attempts,
@@ -76,6 +82,7 @@ impl Stream {
             attempted: &retry.tried,
             max_reselections: again,
             loads: loads.as_ref(),
+            priorities,
         };
         let mut chosen = self.choose_host(cluster, route, avoid)?;
         // As in Envoy, the first try goes anywhere.
@@ -92,6 +99,7 @@ impl Stream {
                 attempted: &avoided,
                 max_reselections: attempts,
                 loads: loads.as_ref(),
+                priorities,
             };
             chosen = self.choose_host(cluster, route, avoid)?;
             if !retry.avoids(chosen.host.host()) {

@@ -1,5 +1,6 @@
 //! What a request needs in order to be tried again, and whether it is to be (Envoy's `RetryStateImpl`).
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -37,7 +38,7 @@ pub(in crate::router) struct Retry {
     /// Hosts of all tries, each once.
     pub(super) tried: Vec<Arc<Host>>,
     /// Priorities that were tried (`retry_priority`).
-    pub(super) priorities: Option<PreviousPriorities>,
+    pub(super) priorities: Option<RefCell<PreviousPriorities>>,
     /// The right to this try, unless it is the first one.
     pub(super) taken: Option<Taken>,
     /// Bound of the next random wait.
@@ -128,7 +129,7 @@ impl Retry {
             tried: Vec::new(),
             priorities: policy
                 .priority_update_frequency
-                .map(PreviousPriorities::new),
+                .map(|frequency| RefCell::new(PreviousPriorities::new(frequency))),
             taken: None,
             next_wait: waits.0,
             max_wait: waits.1,

@@ -1,4 +1,7 @@
+use std::rc::Rc;
+
 use nuncio_http::HeaderMap;
+use nuncio_sdk::filter_state::{DYNAMIC_PORT, NumberObject};
 
 use super::*;
 use crate::lb::testing::{env, one_priority};
@@ -39,6 +42,40 @@ fn the_authority_names_the_host() {
     }
     assert!(policy.take_used("a:80") && !policy.take_used("a:80"));
     assert!(!policy.take_used("c:80"));
+}
+
+#[test]
+fn filters_may_name_another_host() {
+    let policy = policy();
+    let mut balancer = policy.clone().build(&env(1).random);
+    let hosts = one_priority(policy.all().into_iter());
+    let headers: HeaderMap = [(":authority", "c:1")].into_iter().collect();
+    for (host, number, expected) in [
+        (Some("a"), None, Some(1)),
+        (Some("b"), Some(8080), Some(2)),
+        (Some("b"), Some(0), None),
+        (Some("a"), Some(65_536), Some(1)),
+        // Its own port comes first.
+        (Some("b:8080"), Some(9), Some(2)),
+        (Some(""), Some(80), None),
+        (None, Some(80), None),
+    ] {
+        let mut state = FilterState::default();
+        if let Some(host) = host {
+            state.set(DYNAMIC_HOST, Rc::new(TextObject(host.into())));
+        }
+        if let Some(number) = number {
+            state.set(DYNAMIC_PORT, Rc::new(NumberObject(number)));
+        }
+        let cx = LbContext {
+            request_headers: Some(&headers),
+            filter_state: Some(&state),
+            ..LbContext::default()
+        };
+        let chosen = balancer.choose(&hosts, &cx, &env(1));
+        let chosen = chosen.map(|host| port(&host));
+        assert_eq!(chosen, expected, "{host:?} {number:?}");
+    }
 }
 
 #[test]

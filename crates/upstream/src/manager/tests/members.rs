@@ -72,6 +72,7 @@ fn choose(manager: &ClusterManager, name: &str, attempt: u32) -> Option<(u16, St
         .find(name)?
         .choose_host(&LbContext {
             pass_on: Some(PassOn {
+                priorities: None,
                 attempt,
                 hash: &|_| None,
             }),
@@ -257,6 +258,7 @@ fn the_hash_is_asked_for_by_members_that_hash() {
         assert!(cluster.passes_on() && !cluster.info().lb.needs_hash());
         let chosen = cluster.choose_host(&LbContext {
             pass_on: Some(PassOn {
+                priorities: None,
                 attempt: 1,
                 hash: &|policy| {
                     assert!(policy.needs_hash());
