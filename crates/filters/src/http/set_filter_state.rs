@@ -136,7 +136,10 @@ impl Level {
 }
 
 impl Entry {
-    #[expect(deprecated, reason = "read_only is named so that a new field breaks the build")]
+    #[expect(
+        deprecated,
+        reason = "read_only is named so that a new field breaks the build"
+    )]
     fn new(message: &FilterStateValue) -> Result<Self, ConfigError> {
         let FilterStateValue {
             factory_key,

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nuncio_config::ConfigError;
 use nuncio_config::api::cluster::cluster::EdsClusterConfig;
 use nuncio_config::api::core::{
     ConfigSource, PathConfigSource, WatchedDirectory, config_source::ConfigSourceSpecifier,
 };
+use nuncio_config::{ConfigError, Within, convert as value};
 
 use super::util::Errors;
 use crate::info::ClusterKind;
@@ -72,8 +72,7 @@ fn source(message: Option<ConfigSource>, errors: &mut Errors) -> Option<FileSour
     let Some(ConfigSource {
         // Harmless: only xDS names authorities.
         authorities: _,
-        // Harmless: a file is read at once.
-        initial_fetch_timeout: _,
+        initial_fetch_timeout,
         // V3 is all there is, as in Envoy.
         resource_api_version: _,
         config_source_specifier,
@@ -82,6 +81,9 @@ fn source(message: Option<ConfigSource>, errors: &mut Errors) -> Option<FileSour
         errors.push(ConfigError::new("", "value is required"));
         return None;
     };
+    // Harmless but for being a time: a file is read at once.
+    let timeout = value::opt_duration(initial_fetch_timeout.as_ref());
+    errors.take(timeout.within("initial_fetch_timeout"))?;
     let (path, watched_directory, field) = match config_source_specifier {
         Some(ConfigSourceSpecifier::Path(path)) => (path, None, "path"),
         Some(ConfigSourceSpecifier::PathConfigSource(PathConfigSource {

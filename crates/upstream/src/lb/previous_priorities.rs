@@ -93,16 +93,19 @@ impl PreviousPriorities {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::HealthFlags;
+    use crate::host::HostConfig;
     use crate::host_set::{LocalityGroup, PriorityOptions};
-    use crate::testing::host;
+    use nuncio_net::Address;
 
     fn priorities(count: u32) -> PrioritySet {
         let group = |priority: u32| LocalityGroup {
             locality: Arc::default(),
             weight: None,
             priority,
-            hosts: vec![host(priority as u16 + 1, 1, HealthFlags::default())],
+            hosts: vec![Arc::new(Host::new(HostConfig {
+                priority,
+                ..HostConfig::unconfigured(Address::parse_ip("127.0.0.1", 1).unwrap(), "a".into())
+            }))],
         };
         let groups: Vec<_> = (0..count).map(group).collect();
         PrioritySet::build(&groups, PriorityOptions::default())

@@ -324,6 +324,14 @@ impl PooledConnection {
         self.finish(by, true);
     }
 
+    /// Who has ended the connection of a tunnel: the pool, if its host fails, or the peer.
+    pub fn tunnel_closed_by(&self) -> ClosedBy {
+        match self.pool.has_ended_tunnel(self.id) {
+            true => ClosedBy::Local,
+            false => ClosedBy::Remote,
+        }
+    }
+
     fn finish(&mut self, by: ClosedBy, active: bool) {
         if let Some(connection) = self.connection.take() {
             self.pool.end_request();

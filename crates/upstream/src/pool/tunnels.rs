@@ -8,9 +8,9 @@ use rustix::net::{Shutdown, shutdown};
 use super::{ClientConnection, Pool};
 use crate::info::UpstreamProtocol;
 
-/// A second handle of the socket of each tunnel of a pool, by connection.
+/// A second handle of the socket of each tunnel of a pool, by connection; none of those that were ended.
 #[derive(Debug, Default)]
-pub(super) struct Tunnels(RefCell<Vec<(u64, OwnedFd)>>);
+pub(super) struct Tunnels(RefCell<Vec<(u64, Option<OwnedFd>)>>);
 
 impl Pool {
     /// A request begins on `connection`: if it is a tunnel that may have to end, it is remembered.
@@ -21,7 +21,10 @@ impl Pool {
             // Without a descriptor left the tunnel goes on.
             && let Ok(socket) = connection.io.stream().as_fd().try_clone_to_owned()
         {
-            self.tunnels.0.borrow_mut().push((connection.id, socket));
+            self.tunnels
+                .0
+                .borrow_mut()
+                .push((connection.id, Some(socket)));
         }
     }
 
@@ -38,9 +41,18 @@ impl Pool {
 
     /// Ends all tunnels: their users find the connection ended.
     pub(crate) fn end_tunnels(&self) {
-        for (_, socket) in self.tunnels.0.take() {
-            // The peer may have been faster.
-            let _ = shutdown(&socket, Shutdown::Both);
+        for (_, socket) in &mut *self.tunnels.0.borrow_mut() {
+            if let Some(socket) = socket.take() {
+                // The peer may have been faster.
+                let _ = shutdown(&socket, Shutdown::Both);
+            }
         }
+    }
+
+    /// Whether [`Self::end_tunnels`] has ended this connection.
+    pub(super) fn has_ended_tunnel(&self, id: u64) -> bool {
+        let tunnels = self.tunnels.0.borrow();
+        let mut tunnels = tunnels.iter();
+        tunnels.any(|(known, socket)| *known == id && socket.is_none())
     }
 }

@@ -94,7 +94,7 @@ impl TcpExchange {
         if !self.connection.write.is_empty() && !self.write_blocked {
             match self.connection.poll_write(cx, &mut Buffer::new()) {
                 Poll::Ready(Ok(_)) => moved = true,
-                Poll::Ready(Err(_)) => return gone(),
+                Poll::Ready(Err(_)) => return self.gone(),
                 Poll::Pending => self.write_blocked = true,
             }
         }
@@ -107,7 +107,11 @@ impl TcpExchange {
             return nothing;
         }
         match self.connection.poll_read(cx, self.read_size) {
-            Poll::Ready(Ok(0)) => Step::Event(Event::Data { end_stream: true }),
+            // As in Envoy, what the pool ends has not come to its end.
+            Poll::Ready(Ok(0)) => match self.connection.tunnel_closed_by() {
+                ClosedBy::Remote => Step::Event(Event::Data { end_stream: true }),
+                ClosedBy::Local => self.gone(),
+            },
             Poll::Ready(Ok(read)) => {
                 if read >= self.read_size {
                     self.read_size = (read * 4).min(LARGEST_READ);
@@ -116,15 +120,16 @@ impl TcpExchange {
                 response.data.append(&mut self.connection.read);
                 Step::Event(Event::Data { end_stream: false })
             }
-            Poll::Ready(Err(_)) => gone(),
+            Poll::Ready(Err(_)) => self.gone(),
             Poll::Pending => {
                 self.read_blocked = true;
                 nothing
             }
         }
     }
-}
 
-fn gone() -> Step {
-    Step::Failed(Reset::ConnectionTermination, ClosedBy::Remote)
+    fn gone(&self) -> Step {
+        let by = self.connection.tunnel_closed_by();
+        Step::Failed(Reset::ConnectionTermination, by)
+    }
 }

@@ -17,8 +17,8 @@ use prost::Message;
 use super::*;
 use crate::Chosen;
 use crate::host_set::{LocalityGroup, PriorityOptions};
-use crate::lb::PreviousPriorities;
 use crate::lb::members::PassOn;
+use crate::lb::{Numbering, PreviousPriorities};
 use crate::testing::host;
 
 fn custom(name: &str, kind: &str, value: Vec<u8>) -> Cluster {
@@ -229,7 +229,9 @@ fn retries_look_in_priorities_of_all_members() {
     let mut previous = PreviousPriorities::new(1);
     let ports: Vec<u16> = (0..5)
         .map(|_| {
-            let loads = previous.loads(&all.host_sets()).cloned();
+            let loads = previous
+                .loads(&all.host_sets(), Numbering::ByPlace)
+                .cloned();
             let cx = LbContext {
                 loads: loads.as_ref(),
                 ..LbContext::default()

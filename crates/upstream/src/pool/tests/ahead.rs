@@ -176,6 +176,11 @@ fn a_host_that_fails_ends_tunnels_where_that_is_asked_for() {
             let read = std::future::poll_fn(|cx| Poll::Ready(tunnel.poll_read(cx, 10))).await;
             let ended = matches!(read, Poll::Ready(Ok(0)));
             assert_eq!(ended, close);
+            let by = match close {
+                true => ClosedBy::Local,
+                false => ClosedBy::Remote,
+            };
+            assert_eq!(tunnel.tunnel_closed_by(), by);
             drop(tunnel);
             f.assert_at_rest(0);
         }
