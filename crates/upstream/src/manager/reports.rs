@@ -1,6 +1,7 @@
 //! Load reports out of band: which hosts are asked for them.
 
 use nuncio_event::clock;
+use tokio::task::spawn_local;
 
 use super::{ClusterManager, Version};
 use crate::info::ClusterInfo;
@@ -47,7 +48,7 @@ impl ClusterManager {
                 Some(learner) => learner.on_report(&host, report, clock::now()),
                 None => Ok(()),
             });
-            tokio::spawn(task).abort_handle()
+            spawn_local(task).abort_handle()
         });
     }
 }
