@@ -136,7 +136,7 @@ impl DnsHosts {
             Ok(resolved) => {
                 info.stats.inc(S::UPDATE_SUCCESS);
                 target.failures = 0;
-                let wait = options.wait_after(&resolved) + jitter(options.jitter);
+                let wait = options.wait_after(&resolved);
                 target.addresses = match &target.what {
                     EndpointAddress::Literal(address) => vec![address.clone()],
                     EndpointAddress::Name(_, port) => {
@@ -229,12 +229,13 @@ impl Target {
 }
 
 impl DnsOptions {
-    /// How long an answer is used: as long as it is good for, if that counts, and the answer says so.
+    /// How long an answer is used: as long as it is good for, if that counts, and the answer says so; and up to `jitter` longer.
     fn wait_after(&self, resolved: &Resolved) -> Duration {
         let ttl = resolved
             .ttl
             .filter(|ttl| self.respect_ttl && !ttl.is_zero());
-        ttl.map_or(self.refresh_rate, |ttl| ttl.max(self.min_refresh_rate))
+        let rate = ttl.map_or(self.refresh_rate, |ttl| ttl.max(self.min_refresh_rate));
+        rate + jitter(self.jitter)
     }
 
     /// Without a failure rate of its own the usual rate; otherwise random up to a bound that doubles with each failure

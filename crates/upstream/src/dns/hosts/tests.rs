@@ -44,3 +44,29 @@ fn a_ttl_counts_if_it_shall_and_is_no_less_than_the_least_rate() {
         assert_eq!(options.wait_after(&with(ttl)), wanted * second, "{ttl:?}");
     }
 }
+
+#[test]
+fn jitter_spreads_what_would_be_asked_together() {
+    let second = Duration::from_secs(1);
+    let options = DnsOptions {
+        refresh_rate: 5 * second,
+        failure_refresh_rate: None,
+        jitter: 2 * second,
+        respect_ttl: true,
+        min_refresh_rate: second,
+        lookup_family: LookupFamily::Auto,
+        single_host: false,
+    };
+    for (ttl, rate) in [(None, 5), (Some(30 * second), 30)] {
+        let resolved = Resolved {
+            addresses: Vec::new(),
+            ttl,
+        };
+        let waits: Vec<_> = (0..100).map(|_| options.wait_after(&resolved)).collect();
+        let range = rate * second..(rate + 2) * second;
+        assert!(waits.iter().all(|wait| range.contains(wait)), "{waits:?}");
+        assert!(waits.iter().any(|wait| *wait != waits[0]));
+    }
+    // A failure is waited for without it, as in Envoy.
+    assert_eq!(options.wait_after_failures(1), 5 * second);
+}
