@@ -15,6 +15,12 @@ pub(crate) fn answer(admin: &Admin, target: &[u8], request: &Request) -> Respons
         return Response::error(404, format!("invalid path. {}", endpoints::help()));
     };
     if endpoint.mutates && request.method != "POST" {
+        log::error!(
+            target: "admin",
+            "admin path \"{}\" mutates state, method={} rather than POST",
+            request.path,
+            request.method
+        );
         let refusal = format!("Method {} not allowed, POST required.", request.method);
         return Response::error(405, refusal);
     }

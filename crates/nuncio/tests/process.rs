@@ -176,7 +176,14 @@ fn terminate_and_interrupt_end_it_cleanly() {
         let mut proxy = Sandbox::of_example("quickstart.yaml").start(&[]);
         proxy.signal(signal);
         assert_eq!(proxy.wait().code(), Some(0), "{}", proxy.log());
-        assert!(proxy.log().contains("exiting"), "{}", proxy.log());
+        let log = proxy.log();
+        for line in [
+            "shutting down server instance",
+            "main dispatch loop exited",
+            "exiting",
+        ] {
+            assert!(log.contains(line), "no {line} in {log}");
+        }
     }
 }
 
@@ -186,6 +193,8 @@ fn a_hang_up_changes_nothing() {
     proxy.signal(Signal::HUP);
     let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(proxy.request(10000, request).status, 200);
+    let told = || proxy.log().contains("eating SIGHUP").then_some(());
+    assert!(support::wait_for(told).is_some(), "{}", proxy.log());
 }
 
 /// SIGUSR1 reopens access logs and the application log, so that both can be rotated.
@@ -273,6 +282,20 @@ fn the_admin_address_is_written_to_a_file() {
     assert_eq!(address, format!("127.0.0.1:{port}"));
     let ready = proxy.admin("/ready");
     assert_eq!((ready.status, &*ready.body), (200, "LIVE\n"));
+}
+
+/// As in Envoy, a file that cannot be written is no reason not to serve.
+#[test]
+fn without_a_file_for_the_admin_address_it_serves() {
+    let sandbox = Sandbox::of_example("quickstart.yaml");
+    let path = sandbox.file("nowhere/admin-address");
+    let proxy = sandbox.start(&["--admin-address-path", path.to_str().unwrap()]);
+    assert_eq!(proxy.admin("/ready").status, 200);
+    assert!(
+        proxy
+            .log()
+            .contains("cannot open admin address output file")
+    );
 }
 
 /// Bootstraps of Envoy's documentation and tests that Envoy 1.40 refuses.

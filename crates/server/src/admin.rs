@@ -66,16 +66,12 @@ pub(crate) fn start(config: AdminConfig, admin: AdminParts<'_>) -> io::Result<Ad
     };
     let handle = nuncio_admin::start(config, context)?;
     log::info!(target: "admin", "admin address: {}", handle.address());
-    if let Some(path) = &options.admin_address_path {
-        std::fs::write(path, handle.address().to_string()).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!(
-                    "cannot write --admin-address-path {}: {error}",
-                    path.display()
-                ),
-            )
-        })?;
+    // Who waits for the file finds out; the server goes on, as Envoy does.
+    if let Some(path) = &options.admin_address_path
+        && let Err(error) = std::fs::write(path, handle.address().to_string())
+    {
+        let path = path.display();
+        log::error!(target: "admin", "cannot open admin address output file {path} for writing: {error}");
     }
     Ok(handle)
 }

@@ -245,8 +245,8 @@ impl Server<'_> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut reopen = signal(SignalKind::user_defined1())?;
-        // Ignored, as in Envoy: a terminal that goes away ends nothing.
-        let _hangup = signal(SignalKind::hangup())?;
+        // A terminal that goes away ends nothing.
+        let mut hangup = signal(SignalKind::hangup())?;
 
         tokio::select! {
             () = parts.clusters.initialized() => {}
@@ -278,8 +278,11 @@ impl Server<'_> {
                     log::warn!(target: "main", "caught SIGINT");
                     break;
                 }
+                _ = hangup.recv() => {
+                    log::warn!(target: "main", "caught and eating SIGHUP. See documentation for how to hot restart.");
+                }
                 _ = reopen.recv() => {
-                    log::info!(target: "main", "caught SIGUSR1. Reopening access logs");
+                    log::info!(target: "main", "caught SIGUSR1. Reopening access logs.");
                     self.reopen_logs();
                 }
                 _ = flush.tick() => {
@@ -297,7 +300,9 @@ impl Server<'_> {
                 },
             }
         }
+        log::info!(target: "main", "shutting down server instance");
         parts.listeners.stop_listeners(DrainScope::All).await;
+        log::info!(target: "main", "main dispatch loop exited");
         Ok(())
     }
 
