@@ -90,6 +90,8 @@ fn stream() -> StreamInfo {
         local_address_restored: false,
         listener_name: "listener".into(),
         filter_chain_name: "".into(),
+        listener_metadata: None,
+        filter_chain_metadata: None,
         tls: false,
         start,
     };

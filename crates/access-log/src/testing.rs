@@ -82,6 +82,8 @@ impl Stream {
             local_address_restored: false,
             listener_name: "lis".into(),
             filter_chain_name: "fc".into(),
+            listener_metadata: None,
+            filter_chain_metadata: None,
             tls: false,
             start,
         };

@@ -48,6 +48,8 @@ impl RequestLog {
                 local_address_restored: false,
                 listener_name: "admin".into(),
                 filter_chain_name: "".into(),
+                listener_metadata: None,
+                filter_chain_metadata: None,
                 tls: false,
                 start: Instant::now(),
             }),

@@ -108,10 +108,14 @@ impl Document {
             .enumerate()
             .filter_map(|(i, tree)| Some((i, tree.as_ref()?.root())))
             .collect();
+        let is_text = |source: usize| {
+            let source = self.sources.get(source);
+            source.is_some_and(|source| source.syntax == Some(Syntax::Text))
+        };
         let mut found: Vec<(usize, Diagnostic)> = errors
             .iter()
             .map(|error| {
-                let place = locate(&roots, &path::parse(&error.path));
+                let place = locate(&roots, &path::parse(&error.path), &is_text);
                 let (source, place) = place.unwrap_or((0, Place { line: 0, column: 0 }));
                 let problem = Problem {
                     place,
@@ -139,7 +143,11 @@ impl Document {
 /// elements of a list are those of all of them, one after the other.
 ///
 /// Gives the place of the deepest step that exists: of its key, where it has one.
-fn locate(roots: &[(usize, Value<'_>)], segments: &[Segment]) -> Option<(usize, Place)> {
+fn locate(
+    roots: &[(usize, Value<'_>)],
+    segments: &[Segment],
+    is_text: &dyn Fn(usize) -> bool,
+) -> Option<(usize, Place)> {
     let mut candidates: Vec<(usize, Value<'_>)> = roots.to_vec();
     let mut best = candidates
         .last()
@@ -149,11 +157,24 @@ fn locate(roots: &[(usize, Value<'_>)], segments: &[Segment]) -> Option<(usize, 
         let next: Vec<(usize, Place, Value<'_>)> = match segment {
             Segment::Field(name) => candidates
                 .iter()
-                .filter_map(|(s, v)| field(*v, name).map(|(k, v)| (*s, k.place(), v)))
+                .flat_map(|(s, v)| {
+                    match is_text(*s) {
+                        true => text_fields(*v, name),
+                        false => Vec::from_iter(field(*v, name)),
+                    }
+                    .into_iter()
+                    .map(|(k, v)| (*s, k.place(), v))
+                })
                 .collect(),
             Segment::Key(key) => candidates
                 .iter()
-                .filter_map(|(s, v)| v.get(key).map(|(k, v)| (*s, k.place(), v)))
+                .filter_map(|(s, v)| {
+                    match is_text(*s) {
+                        true => text_entry(*v, key),
+                        false => v.get(key),
+                    }
+                    .map(|(k, v)| (*s, k.place(), v))
+                })
                 .collect(),
             Segment::Index(index) => {
                 let mut elements = Vec::new();
@@ -193,6 +214,34 @@ fn field<'t>(value: Value<'t>, name: &str) -> Option<(Value<'t>, Value<'t>)> {
     })
 }
 
+/// All entries of a field in the text format, where elements may each stand for themselves; an expanded `Any` is looked
+/// through.
+fn text_fields<'t>(value: Value<'t>, name: &str) -> Vec<(Value<'t>, Value<'t>)> {
+    let Content::Map(mut entries) = value.content() else {
+        return Vec::new();
+    };
+    let expanded = entries
+        .clone()
+        .find(|(key, _)| key.as_str().is_some_and(|key| key.starts_with('[')));
+    match expanded {
+        Some((_, inner)) => text_fields(inner, name),
+        None => entries
+            .by_ref()
+            .filter(|(key, _)| key.as_str() == Some(name))
+            .collect(),
+    }
+}
+
+/// The key and the value of a map's entry in the text format, if this is the one.
+fn text_entry<'t>(entry: Value<'t>, key: &str) -> Option<(Value<'t>, Value<'t>)> {
+    let (_, name) = entry.get("key")?;
+    let same = match name.content() {
+        Content::Str(text) | Content::Word(text) | Content::Number(text) => text == key,
+        _ => false,
+    };
+    same.then(|| Some((name, entry.get("value").map_or(entry, |(_, value)| value))))?
+}
+
 fn flatten<'t>(source: usize, value: Value<'t>, out: &mut Vec<(usize, Value<'t>)>) {
     match value.content() {
         Content::List(items) => items.for_each(|item| flatten(source, item, out)),
@@ -224,6 +273,31 @@ pub(crate) fn bootstrap_type() -> Option<MessageType> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_in_the_text_format() {
+        let text = "static_resources {\n  clusters { name: 'a' }\n  clusters: [ { name: 'b' },\n    { metadata { filter_metadata { key: 'x.y'\n value { } } } } ]\n\
+             listeners { api_listener { api_listener { [t.com/a.B] {\n stat_prefix: 'x' } } } } }";
+        let document = Document {
+            sources: vec![Source::new("a.pb_text", text, Some(Syntax::Text))],
+        };
+        for (path, place) in [
+            ("static_resources.clusters[0].name", (2, 20)),
+            ("static_resources.clusters[1].name", (3, 23)),
+            (
+                "static_resources.clusters[2].metadata.filter_metadata[\"x.y\"]",
+                (4, 41),
+            ),
+            (
+                "static_resources.listeners[0].api_listener.api_listener.stat_prefix",
+                (7, 15),
+            ),
+            ("static_resources.clusters[2].nope", (4, 5)),
+        ] {
+            let found = document.diagnose(&ConfigError::new(path, "x"));
+            assert_eq!((found.line, found.column), place, "{path}");
+        }
+    }
 
     fn document(texts: &[&str]) -> Document {
         let sources = texts

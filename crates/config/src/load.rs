@@ -25,8 +25,8 @@ use crate::{
 /// Where the bootstrap comes from.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// `-c/--config-path`: `.yaml` and `.yml` are YAML, `.pb` is binary protobuf, anything else is JSON, as
-    /// Envoy tells them apart.
+    /// `-c/--config-path`: `.yaml` and `.yml` are YAML, `.pb` is binary protobuf, `.pb_text` protobuf's
+    /// text format, anything else is JSON, as Envoy tells them apart.
     pub config_path: Option<PathBuf>,
     /// `--config-yaml`, merged over the file: scalars replace, repeated fields append, messages merge.
     pub config_yaml: Option<String>,
@@ -243,12 +243,7 @@ impl Loader {
             .unwrap_or_default();
         let syntax = match extension.as_str() {
             "pb" => return self.binary(name, bytes),
-            "pb_text" => {
-                return self.fail(
-                    name,
-                    "unsupported: protobuf text format; use YAML, JSON or binary protobuf",
-                );
-            }
+            "pb_text" => Syntax::Text,
             "yaml" | "yml" => Syntax::Yaml,
             _ => Syntax::Json,
         };
@@ -426,7 +421,8 @@ pub fn fuzz_one(data: &[u8]) {
     };
     match (kind & 3, std::str::from_utf8(rest)) {
         (0, Ok(text)) => loader.text("fuzz.json".into(), text.into(), Syntax::Json),
-        (1 | 2, Ok(text)) => loader.text("fuzz.yaml".into(), text.into(), Syntax::Yaml),
+        (1, Ok(text)) => loader.text("fuzz.yaml".into(), text.into(), Syntax::Yaml),
+        (2, Ok(text)) => loader.text("fuzz.pb_text".into(), text.into(), Syntax::Text),
         _ => loader.binary("fuzz.pb".into(), rest.to_vec()),
     }
     let Judgement { errors, loaded } = loader.finish();

@@ -9,6 +9,9 @@ use std::{collections::HashMap, ops::Range};
 use crate::{
     ConfigError,
     any::type_name,
+    decode::{any::is_typed_struct, decode},
+    front::{Syntax, parse},
+    json,
     path::{Path, Step},
     schema::{FieldType, Kind, MessageType, WellKnown},
     wire::{self, WireField, WireValue},
@@ -180,6 +183,9 @@ impl Normaliser<'_> {
         else {
             return;
         };
+        if MessageType::find(type_name(url)).is_some_and(is_typed_struct) {
+            return self.typed_struct(part(2).unwrap_or_default(), out);
+        }
         wire::put_bytes(out, 1, url.as_bytes());
         let name = type_name(url);
         let known = match self.extension_types.iter().any(|foreign| foreign == name) {
@@ -192,6 +198,28 @@ impl Normaliser<'_> {
             }),
             None => self.error(format!("could not find @type '{url}'")),
         }
+    }
+
+    /// The body of an `Any` that held this `TypedStruct`: it becomes the message that it describes, as in YAML.
+    fn typed_struct(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let part = |number| wire::find(bytes, number).map_or(&[][..], WireValue::bytes);
+        let url = String::from_utf8_lossy(part(1));
+        let json = format!(
+            "{{\"@type\": \"type.googleapis.com/xds.type.v3.TypedStruct\", \"type_url\": {}, \"value\": {}}}",
+            json::quoted(&url),
+            json::print("google.protobuf.Struct", part(2), json::Style::default())
+        );
+        let (Ok(tree), Some(any)) = (
+            parse(Syntax::Json, &json),
+            MessageType::find("google.protobuf.Any"),
+        ) else {
+            return self.error("a TypedStruct that cannot be read");
+        };
+        let decoded = decode(any, tree.root(), Syntax::Json, false, self.extension_types);
+        for problem in decoded.errors {
+            self.error(problem.message);
+        }
+        out.extend_from_slice(&decoded.wire);
     }
 
     fn scalar(&mut self, field: FieldType, value: WireValue<'_>, out: &mut Vec<u8>) {

@@ -23,7 +23,9 @@ fn convert(value: front::Value<'_>) -> Value {
         )]
         Content::Int(number) => Kind::NumberValue(number as f64),
         Content::Number(text) => Kind::NumberValue(text.parse().unwrap_or_default()),
-        Content::Str(text) => Kind::StringValue(text.into()),
+        Content::Str(text) | Content::Word(text) | Content::Bytes(text) => {
+            Kind::StringValue(text.into())
+        }
         Content::List(items) => Kind::ListValue(ListValue {
             values: items.map(convert).collect(),
         }),

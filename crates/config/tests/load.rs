@@ -114,15 +114,116 @@ fn the_extension_tells_the_syntax() {
         ("x.json", json.clone().into_bytes()),
         ("x", json.into_bytes()),
         ("x.pb", yaml.raw.clone()),
+        ("x.PB_text", TEXT.into()),
     ] {
         assert_eq!(load(name, content).unwrap().raw, yaml.raw, "{name}");
     }
-    assert!(
-        messages(load("x.pb_text", "node {}"))[0].starts_with("unsupported: protobuf text format")
-    );
     assert_eq!(
         messages(load("x.json", YAML)),
         ["unexpected character: 'n'; expected '{'"]
+    );
+}
+
+/// [`YAML`] in protobuf's text format.
+const TEXT: &str = "# the same\nnode < id: 'a' cluster: \"c\" >\nstatic_resources { clusters { name: 'on' 'e' type: STATIC\n load_assignment: { cluster_name: 'one' } } }\n";
+
+/// Both forms of an `Any`, maps, elements that stand apart, and what a `TypedStruct` describes come out as from YAML.
+#[test]
+fn the_text_format_says_the_same_as_yaml() {
+    let pairs = [
+        (
+            "node: {metadata: {a: 1.5, b: [x, true], c: null}}",
+            "node { metadata { fields { key: 'a' value { number_value: 1.5f } } fields { key: 'b' value { list_value { \
+             values { string_value: 'x' } values: { bool_value: t } } } } fields: [{ key: 'c' value { null_value: NULL_VALUE } }] } }",
+        ),
+        (
+            "static_resources: {clusters: [{name: a, type: STATIC, connect_timeout: 1.5s, lb_policy: RANDOM}, {name: b, type: STRICT_DNS}], \
+             listeners: [{name: l, address: {pipe: {path: /p}}}]}",
+            "static_resources { clusters { name: 'a' type: 0 connect_timeout { seconds: 0x1 nanos: 500000000 } lb_policy: RANDOM } \
+             listeners { name: 'l' address { pipe { path: '/p' } } } clusters [{ name: 'b' type: STRICT_DNS }] }",
+        ),
+        (
+            TYPED,
+            "static_resources { clusters { name: 'a' type: STATIC typed_extension_protocol_options { key: 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions' \
+             value { [type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions] { explicit_http_config { http2_protocol_options {} } } } } } }",
+        ),
+        (
+            TYPED,
+            "static_resources { clusters { name: 'a' type: STATIC typed_extension_protocol_options { key: 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions' \
+             value { type_url: 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions' value: '\\x1a\\002\\022\\000' } } } }",
+        ),
+        (
+            TYPED,
+            "static_resources { clusters { name: 'a' type: STATIC typed_extension_protocol_options { key: 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions' \
+             value { [type.googleapis.com/xds.type.v3.TypedStruct] { type_url: 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions' \
+             value { fields { key: 'explicit_http_config' value { struct_value { fields { key: 'http2_protocol_options' value { struct_value {} } } } } } } } } } } }",
+        ),
+    ];
+    for (yaml, text) in pairs {
+        let yaml = load("a.yaml", yaml).unwrap().whole();
+        let text = load("a.pb_text", text).unwrap_or_else(|e| panic!("{text}: {e:#?}"));
+        assert_eq!(text.whole(), yaml);
+    }
+}
+
+const TYPED: &str = "static_resources: {clusters: [{name: a, type: STATIC, typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: \
+    {'@type': type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {}}}}}]}";
+
+#[test]
+fn errors_in_the_text_format_say_where_and_what() {
+    let text = "node {
+  idd: 'a'
+  id: a cluster: 'x' cluster: 'y'
+}
+static_resources {
+  clusters { name: 'a' type: static lb_policy: \"RANDOM\" connect_timeout { seconds: 1.0 } }
+  clusters {
+    name: 'b' type: STATIC connectTimeout {}
+    typed_extension_protocol_options { key: 'x' value { [t.com/envoy.config.cluster.v3.Clusterr] {} } }
+    dns_lookup_family: 9999999999 respect_dns_ttl: TRUE [a.b] {}
+  }
+}
+admin { address { pipe { path: '\\377' } socket_address {} } }
+";
+    let found: Vec<_> = load("a.pb_text", text)
+        .expect_err("must be refused")
+        .into_iter()
+        .map(|e| {
+            format!(
+                "{}:{} {}: {} | {}",
+                e.line,
+                e.column,
+                e.path,
+                e.message,
+                e.suggestion.unwrap_or_default()
+            )
+        })
+        .collect();
+    let expected = [
+        "2:3 node: no such field: 'idd' in envoy.config.core.v3.Node | did you mean \"id\"?",
+        "3:7 node.id: expected a string, found a word without quotes | put it in quotes: \"a\"",
+        "3:22 node.cluster: non-repeated field \"cluster\" is specified multiple times | ",
+        "6:30 static_resources.clusters[0].type: unknown enum value: 'static' | did you mean STATIC?",
+        "6:48 static_resources.clusters[0].lb_policy: an enum value stands without quotes: RANDOM | did you mean RANDOM?",
+        "6:84 static_resources.clusters[0].connect_timeout.seconds: expected integer, but the number has a fraction or an exponent | ",
+        "8:28 static_resources.clusters[1]: no such field: 'connectTimeout' in envoy.config.cluster.v3.Cluster | did you mean \"connect_timeout\"?",
+        "9:57 static_resources.clusters[1].typed_extension_protocol_options[\"x\"]: could not find @type 't.com/envoy.config.cluster.v3.Clusterr' | did you mean \"type.googleapis.com/envoy.config.cluster.v3.Cluster\"?",
+        "10:24 static_resources.clusters[1].dns_lookup_family: integer out of range | ",
+        "10:52 static_resources.clusters[1].respect_dns_ttl: expected true or false, found a word without quotes | ",
+        "10:57 static_resources.clusters[1]: [a.b] stands in envoy.config.cluster.v3.Cluster, which is no google.protobuf.Any | ",
+        "13:32 admin.address.pipe.path: a string that is not valid UTF-8 | ",
+        "13:41 admin.address.socket_address: field \"socket_address\" is specified along with another member of its oneof | ",
+    ];
+    assert_eq!(found, expected);
+    // What the rules of validation find has its place, too.
+    let refused = load(
+        "a.pb_text",
+        "static_resources {\n clusters { name: 'a' type: STATIC\n connect_timeout { seconds: 0 } } }",
+    );
+    let refused = refused.expect_err("must be refused");
+    assert_eq!(
+        (refused[0].line, refused[0].path.as_str()),
+        (3, "static_resources.clusters[0].connect_timeout")
     );
 }
 

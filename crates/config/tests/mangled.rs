@@ -82,10 +82,16 @@ fn nothing_panics() {
         .map(|f| f.unwrap().path())
         .collect();
     files.push(folder.join("mutations/base.yaml"));
+    files.push(folder.join("text/base.pb_text"));
     files.sort();
     for file in files {
         let text = fs::read(&file).unwrap();
-        let mut seeds = vec![(1, text)];
+        let kind = if file.extension().is_some_and(|e| e == "pb_text") {
+            2
+        } else {
+            1
+        };
+        let mut seeds = vec![(kind, text)];
         if let Ok(loaded) = load_bootstrap(&Sources {
             config_path: Some(file),
             ..Sources::default()

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use nuncio_access_log::create_loggers;
 use nuncio_config::api::{core, listener as proto};
 use nuncio_config::{ConfigError, convert};
+use nuncio_sdk::metadata::DynamicMetadata;
 use nuncio_sdk::{FactoryContext, ServerContext};
 
 use crate::chain_match::ChainIndex;
@@ -53,8 +54,7 @@ pub fn compile(
         default_filter_chain,
         per_connection_buffer_limit_bytes,
         per_connection_buffer_high_watermark_timeout,
-        // Read by filters and loggers only; those refuse what would read it.
-        metadata: _,
+        metadata,
         deprecated_v1,
         drain_type,
         listener_filters: _,
@@ -169,6 +169,7 @@ pub fn compile(
         .and_then(|v1| v1.bind_to_port.as_ref());
     Ok(ListenerSpec {
         name: name.as_str().into(),
+        metadata: DynamicMetadata::of_message(metadata.as_ref()),
         addresses,
         stat_prefix,
         bind_to_port: convert::bool_or(bind_to_port.as_ref(), true)

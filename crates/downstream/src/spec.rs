@@ -7,6 +7,7 @@ use std::time::Duration;
 use nuncio_config::api::listener as proto;
 use nuncio_net::{Address, ListenOptions};
 use nuncio_sdk::listener::{AcceptedConnection, ListenerFilter};
+use nuncio_sdk::metadata::DynamicMetadata;
 use nuncio_sdk::{AccessLogger, NetworkFilterConfig};
 
 use crate::chain_match::ChainIndex;
@@ -45,6 +46,8 @@ pub struct ListenAddress {
 pub struct FilterChain {
     /// `FilterChain.name`; may be empty.
     pub name: Arc<str>,
+    /// `FilterChain.metadata`
+    pub metadata: Option<Arc<DynamicMetadata>>,
     /// What serves its connections; `None` closes them, as Envoy does when there are no filters.
     pub filter: Option<Arc<dyn NetworkFilterConfig>>,
 }
@@ -106,6 +109,8 @@ impl Predicate {
 pub struct ListenerSpec {
     /// `name`, or a made-up unique one.
     pub name: Arc<str>,
+    /// `metadata`
+    pub metadata: Option<Arc<DynamicMetadata>>,
     /// `address`, then `additional_addresses`.
     pub addresses: Vec<ListenAddress>,
     /// What the names of its stats begin with: `listener.<address or stat_prefix>`.

@@ -348,4 +348,12 @@ impl RouteView for RouteEntry {
             .or_else(route)
             .unwrap_or(&self.virtual_host().filters)
     }
+
+    fn metadata(&self) -> Option<&DynamicMetadata> {
+        self.metadata()
+    }
+
+    fn virtual_host_metadata(&self) -> Option<&DynamicMetadata> {
+        self.virtual_host_metadata()
+    }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use nuncio_net::Address;
 use tokio::time::Instant;
 
+use crate::metadata::DynamicMetadata;
+
 /// Facts about a downstream connection that do not change.
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
@@ -26,6 +28,10 @@ pub struct ConnectionInfo {
     pub listener_name: Arc<str>,
     /// Name of the filter chain; empty when unnamed.
     pub filter_chain_name: Arc<str>,
+    /// `Listener.metadata`
+    pub listener_metadata: Option<Arc<DynamicMetadata>>,
+    /// `FilterChain.metadata`
+    pub filter_chain_metadata: Option<Arc<DynamicMetadata>>,
     /// The peer speaks TLS to us.
     pub tls: bool,
     /// When the connection was accepted.

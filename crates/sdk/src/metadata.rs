@@ -1,14 +1,28 @@
 //! Dynamic metadata: what filters tell each other and the access log about a stream.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use nuncio_config::api::protobuf::{Struct, Value, value::Kind};
+use nuncio_config::api::{
+    core::Metadata,
+    protobuf::{Struct, Value, value::Kind},
+};
 
 /// Per-stream metadata: namespace (usually a filter name) → struct (`envoy.config.core.v3.Metadata`).
 #[derive(Clone, Debug, Default)]
 pub struct DynamicMetadata(BTreeMap<String, Struct>);
 
 impl DynamicMetadata {
+    /// `Metadata.filter_metadata` of a configured message; nothing when there are none. Typed metadata are for extensions
+    /// that read them.
+    pub fn of_message(message: Option<&Metadata>) -> Option<Arc<Self>> {
+        let mut metadata = Self::default();
+        for (namespace, fields) in &message?.filter_metadata {
+            metadata.0.insert(namespace.clone(), fields.clone());
+        }
+        (!metadata.is_empty()).then(|| Arc::new(metadata))
+    }
+
     /// Sets one value.
     pub fn set(&mut self, namespace: &str, key: &str, value: Value) {
         let fields = &mut self.0.entry(namespace.to_owned()).or_default().fields;

@@ -1,6 +1,7 @@
 //! What a filter and an access logger may know of the route that a request took.
 
 use crate::ClusterId;
+use crate::metadata::DynamicMetadata;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -35,6 +36,16 @@ pub trait RouteView {
     /// Per-filter configuration of every level, least specific first
     /// (route configuration, virtual host, route, weighted cluster).
     fn per_filter_configs(&self) -> &[PerFilterConfig];
+
+    /// `Route.metadata`
+    fn metadata(&self) -> Option<&DynamicMetadata> {
+        None
+    }
+
+    /// `VirtualHost.metadata`
+    fn virtual_host_metadata(&self) -> Option<&DynamicMetadata> {
+        None
+    }
 }
 
 /// The last (most specific) configuration of type `T` for the filter of this name.

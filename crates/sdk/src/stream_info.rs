@@ -78,6 +78,10 @@ pub trait UpstreamHost {
     fn address(&self) -> &Address;
     /// The endpoint's host name; empty when it has none.
     fn hostname(&self) -> &str;
+    /// The endpoint's metadata.
+    fn metadata(&self) -> Option<Arc<DynamicMetadata>> {
+        None
+    }
 }
 
 /// The upstream side of a stream.
@@ -110,6 +114,14 @@ pub struct UpstreamInfo {
 }
 
 impl UpstreamInfo {
+    /// Another try begins: the connection of the one before is none of its own.
+    pub fn forget_connection(&mut self) {
+        self.local_address = None;
+        self.other_address = None;
+        self.connection_id = None;
+        self.protocol = None;
+    }
+
     fn restart(&mut self) {
         let UpstreamInfo {
             host,
@@ -184,6 +196,8 @@ pub struct StreamInfo {
     pub cluster_name: Option<Rc<str>>,
     /// The cluster's `alt_stat_name`, if it has one: `%UPSTREAM_CLUSTER%` shows it.
     pub cluster_alt_name: Option<Arc<str>>,
+    /// The cluster's metadata, if it has some.
+    pub cluster_metadata: Option<Arc<DynamicMetadata>>,
     /// Name of the virtual cluster that the request belongs to (`%VIRTUAL_CLUSTER_NAME%`).
     pub virtual_cluster_name: Option<Rc<str>>,
     /// The matched route.
@@ -232,6 +246,7 @@ impl StreamInfo {
             upstream: UpstreamInfo::default(),
             cluster_name: None,
             cluster_alt_name: None,
+            cluster_metadata: None,
             virtual_cluster_name: None,
             route: None,
             remote_address,
@@ -270,6 +285,7 @@ impl StreamInfo {
             upstream,
             cluster_name,
             cluster_alt_name,
+            cluster_metadata,
             virtual_cluster_name,
             route,
             remote_address,
@@ -307,6 +323,7 @@ impl StreamInfo {
         upstream.restart();
         *cluster_name = None;
         *cluster_alt_name = None;
+        *cluster_metadata = None;
         *virtual_cluster_name = None;
         *route = None;
         *stream_id = 0;

@@ -27,6 +27,8 @@ pub(super) enum AddressPart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AddressOf {
     UpstreamHost,
+    /// The host, once there is a connection to it.
+    UpstreamHostAttempted,
     UpstreamLocal,
     UpstreamRemote,
     DownstreamLocal,
@@ -76,6 +78,12 @@ pub(super) enum Field {
     UpstreamCluster,
     UpstreamClusterRaw,
     UpstreamConnectionId,
+    UpstreamConnectionIdAttempted,
+    /// Without its port?
+    UpstreamHostNameAttempted(bool),
+    UpstreamCloseType,
+    /// Always `Normal`.
+    Normal,
     UpstreamRequestAttemptCount,
     UpstreamTransportFailureReason,
     Address(AddressOf, AddressPart),
@@ -152,6 +160,21 @@ impl Field {
                 non_empty(info.cluster_name.as_deref().unwrap_or_default(), out)
             }
             Field::UpstreamConnectionId => number(info.upstream.connection_id.unwrap_or(0), out),
+            Field::UpstreamConnectionIdAttempted => match info.upstream.connection_id {
+                Some(id) => {
+                    number(id, out);
+                    Written::Text
+                }
+                None => Written::Nothing,
+            },
+            Field::UpstreamHostNameAttempted(without_port) => match info.upstream.connection_id {
+                Some(_) => host_name(info, without_port, out),
+                None => Written::Nothing,
+            },
+            Field::Normal => optional(Some("Normal"), out),
+            Field::UpstreamCloseType => {
+                optional(info.upstream.host.as_ref().map(|_| "Normal"), out)
+            }
             Field::UpstreamRequestAttemptCount => number(info.upstream.attempt_count.into(), out),
             Field::UpstreamTransportFailureReason => {
                 let start = out.len();
@@ -243,6 +266,10 @@ fn find_address(info: &StreamInfo, of: AddressOf) -> Option<&Address> {
     let upstream = &info.upstream;
     match of {
         AddressOf::UpstreamHost => Some(upstream.host.as_ref()?.address()),
+        AddressOf::UpstreamHostAttempted => {
+            upstream.connection_id?;
+            Some(upstream.host.as_ref()?.address())
+        }
         AddressOf::UpstreamLocal => upstream.local_address.as_deref(),
         // Known once a connection exists, unlike the host, which is known once it was chosen.
         AddressOf::UpstreamRemote => {

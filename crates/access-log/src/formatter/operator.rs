@@ -100,9 +100,23 @@ pub(super) fn cut(text: &[u8], length: usize) -> &[u8] {
     text.get(..length).unwrap_or(text)
 }
 
-/// `%DYNAMIC_METADATA(namespace:key:…):Z%`
+/// Whose metadata `%METADATA(TYPE:…)%` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MetadataOf {
+    /// What filters have set.
+    Stream,
+    Cluster,
+    Route,
+    UpstreamHost,
+    Listener,
+    ListenerFilterChain,
+    VirtualHost,
+}
+
+/// `%DYNAMIC_METADATA(namespace:key:…):Z%`, `%METADATA(TYPE:namespace:key:…):Z%`
 #[derive(Debug)]
 pub(super) struct MetadataOperator {
+    pub(super) of: MetadataOf,
     pub(super) namespace: Box<str>,
     pub(super) path: Box<[Box<str>]>,
     pub(super) length: Option<usize>,
@@ -110,7 +124,24 @@ pub(super) struct MetadataOperator {
 
 impl MetadataOperator {
     fn write(&self, cx: &LogContext<'_>, out: &mut Vec<u8>, typed: bool) -> Written {
-        let Some(metadata) = &cx.info.metadata else {
+        let info = cx.info;
+        let host;
+        let metadata = match self.of {
+            MetadataOf::Stream => info.metadata.as_deref(),
+            MetadataOf::Cluster => info.cluster_metadata.as_deref(),
+            MetadataOf::Route => info.route.as_ref().and_then(|route| route.metadata()),
+            MetadataOf::UpstreamHost => {
+                host = info.upstream.host.as_ref().and_then(|host| host.metadata());
+                host.as_deref()
+            }
+            MetadataOf::Listener => info.connection.listener_metadata.as_deref(),
+            MetadataOf::ListenerFilterChain => info.connection.filter_chain_metadata.as_deref(),
+            MetadataOf::VirtualHost => {
+                let route = info.route.as_ref();
+                route.and_then(|route| route.virtual_host_metadata())
+            }
+        };
+        let Some(metadata) = metadata else {
             return Written::Nothing;
         };
         let start = out.len();

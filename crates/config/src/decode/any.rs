@@ -54,7 +54,7 @@ impl<'t> Decoder<'t> {
     }
 
     /// The message type that `url` names; reports when there is none.
-    fn type_of(&mut self, url: &str, at: Value<'t>) -> Option<MessageType> {
+    pub(super) fn type_of(&mut self, url: &str, at: Value<'t>) -> Option<MessageType> {
         if url.rfind('/').is_none_or(|slash| slash == 0) {
             let message =
                 format!("@type must contain at least one / and a nonempty host; got: {url}");
@@ -159,7 +159,7 @@ impl<'t> Decoder<'t> {
     }
 }
 
-fn is_typed_struct(message: MessageType) -> bool {
+pub(crate) fn is_typed_struct(message: MessageType) -> bool {
     matches!(
         message.name(),
         "xds.type.v3.TypedStruct" | "udpa.type.v1.TypedStruct"

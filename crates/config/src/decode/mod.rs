@@ -1,9 +1,11 @@
-//! From a [`Tree`](crate::front::Tree) to protobuf's wire format, by the rules of protobuf's JSON as Envoy applies them.
+//! From a [`Tree`](crate::front::Tree) to protobuf's wire format, by the rules of protobuf's JSON as Envoy applies them,
+//! or by those of the text format.
 //!
 //! Nothing stops at the first error: what cannot be decoded is reported and left out.
 
-mod any;
+pub(crate) mod any;
 mod scalar;
+mod text_format;
 mod well_known;
 
 use std::collections::{HashMap, HashSet};
@@ -93,6 +95,9 @@ pub(crate) fn decode<'t>(
     };
     let mut wire = Vec::new();
     match root.content() {
+        Content::Map(entries) if syntax == Syntax::Text => {
+            decoder.text_fields(message, entries, &mut wire);
+        }
         Content::Map(entries) => decoder.fields(message, entries, &mut wire),
         _ => {
             let message = format!(
@@ -380,7 +385,7 @@ impl<'t> Decoder<'t> {
         };
         let entries: Vec<_> = match self.syntax {
             Syntax::Yaml => last_of_each_key(entries).collect(),
-            Syntax::Json => entries.collect(),
+            Syntax::Json | Syntax::Text => entries.collect(),
         };
         let mut keys = HashSet::with_capacity(entries.len());
         for (key, value) in entries {

@@ -47,20 +47,7 @@ impl<'t> Decoder<'t> {
                 let Some(float) = self.float(value, field.kind() == Kind::Float) else {
                     return;
                 };
-                if default == Default::Skip && float.to_bits() == 0 {
-                    return;
-                }
-                if field.kind() == Kind::Double {
-                    put_tag(out, number, 1);
-                    out.extend_from_slice(&float.to_le_bytes());
-                } else {
-                    put_tag(out, number, 5);
-                    #[expect(
-                        clippy::cast_possible_truncation,
-                        reason = "the nearest float is meant"
-                    )]
-                    out.extend_from_slice(&(float as f32).to_le_bytes());
-                }
+                put_float(out, number, field.kind(), float, default);
             }
             kind => {
                 let Some(bits) = self.integral(field, kind, value) else {
@@ -279,7 +266,7 @@ fn integer_of_number(text: &str) -> Result<i128, &'static str> {
     Ok(float as i128)
 }
 
-fn range(kind: Kind) -> (i128, i128) {
+pub(super) fn range(kind: Kind) -> (i128, i128) {
     match kind {
         Kind::Uint32 | Kind::Fixed32 => (0, i128::from(u32::MAX)),
         Kind::Uint64 | Kind::Fixed64 => (0, i128::from(u64::MAX)),
@@ -288,7 +275,7 @@ fn range(kind: Kind) -> (i128, i128) {
     }
 }
 
-fn in_range(n: i128, kind: Kind) -> bool {
+pub(super) fn in_range(n: i128, kind: Kind) -> bool {
     let (low, high) = range(kind);
     (low..=high).contains(&n)
 }
@@ -298,11 +285,11 @@ fn in_range(n: i128, kind: Kind) -> bool {
     clippy::cast_sign_loss,
     reason = "two's complement of a 64-bit integer"
 )]
-fn low_bits(n: i128) -> u64 {
+pub(super) fn low_bits(n: i128) -> u64 {
     n as u64
 }
 
-fn put_integral(out: &mut Vec<u8>, number: u32, kind: Kind, bits: u64) {
+pub(super) fn put_integral(out: &mut Vec<u8>, number: u32, kind: Kind, bits: u64) {
     match kind {
         Kind::Fixed64 | Kind::Sfixed64 => {
             put_tag(out, number, 1);
@@ -323,6 +310,23 @@ fn put_integral(out: &mut Vec<u8>, number: u32, kind: Kind, bits: u64) {
             put_tag(out, number, 0);
             put_varint(out, bits);
         }
+    }
+}
+
+pub(super) fn put_float(out: &mut Vec<u8>, number: u32, kind: Kind, float: f64, default: Default) {
+    if default == Default::Skip && float.to_bits() == 0 {
+        return;
+    }
+    if kind == Kind::Double {
+        put_tag(out, number, 1);
+        out.extend_from_slice(&float.to_le_bytes());
+    } else {
+        put_tag(out, number, 5);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the nearest float is meant"
+        )]
+        out.extend_from_slice(&(float as f32).to_le_bytes());
     }
 }
 

@@ -19,7 +19,9 @@ impl<'t> Decoder<'t> {
             )]
             Content::Int(n) => put_double(out, 2, n as f64),
             Content::Number(text) => put_double(out, 2, text.parse().unwrap_or_default()),
-            Content::Str(text) => put_bytes(out, 3, text.as_bytes()),
+            Content::Str(text) | Content::Word(text) | Content::Bytes(text) => {
+                put_bytes(out, 3, text.as_bytes());
+            }
             Content::Bool(b) => put_bits(out, 4, u64::from(b)),
             Content::Map(_) | Content::List(_) if self.depth > super::MAX_DEPTH - 4 => {
                 self.error(value, "JSON content was too deeply nested", None, None);

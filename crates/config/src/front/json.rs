@@ -2,81 +2,45 @@
 //! quotes, single quotes and control characters in strings are accepted. Tried on Envoy 1.40.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 
 use super::{
     MAX_DEPTH, SyntaxError,
-    tree::{Builder, Place, Tree},
+    cursor::Cursor,
+    tree::{Builder, Tree},
 };
 
 /// Parses `text`, which must be one JSON object and nothing else.
 pub(super) fn parse(text: &str) -> Result<Tree, SyntaxError> {
     let mut parser = Parser {
-        text,
-        at: 0,
-        line: 1,
-        counted: Cell::new((0, 0)),
+        cursor: Cursor::new(text)?,
         builder: Builder::new(text.len()),
     };
-    if u32::try_from(text.len()).is_err() {
-        return Err(parser.error("a configuration cannot be larger than 4 GiB"));
-    }
     if parser.peek() != Some(b'{') {
-        return Err(parser.unexpected("expected '{'"));
+        return Err(parser.cursor.unexpected("expected '{'"));
     }
     parser.value()?;
     match parser.peek() {
         None => Ok(parser.builder.finish()),
-        Some(_) => Err(parser.error("extraneous characters after end of JSON object")),
+        Some(_) => Err(parser
+            .cursor
+            .error("extraneous characters after end of JSON object")),
     }
 }
 
 struct Parser<'s> {
-    text: &'s str,
-    at: usize,
-    line: u32,
-    /// Up to which offset the characters of the current line are counted, and how many they are: each is counted once,
-    /// however long the line.
-    counted: Cell<(usize, usize)>,
+    cursor: Cursor<'s>,
     builder: Builder,
 }
 
 impl<'s> Parser<'s> {
-    fn place(&self) -> Place {
-        let (from, before) = self.counted.get();
-        let more = self.text.get(from..self.at).unwrap_or_default();
-        let column = before + more.chars().count();
-        self.counted.set((self.at, column));
-        Place {
-            line: self.line,
-            column: u32::try_from(column + 1).unwrap_or(u32::MAX),
-        }
-    }
-
-    fn error(&self, message: impl Into<String>) -> SyntaxError {
-        SyntaxError::new(self.place(), message)
-    }
-
-    fn unexpected(&self, expected: &str) -> SyntaxError {
-        match self.text[self.at..].chars().next() {
-            None => self.error("unexpected EOF"),
-            Some(c) => self.error(format!(
-                "unexpected character: '{}'; {expected}",
-                c.escape_debug()
-            )),
-        }
-    }
-
     /// Skips white space and shows the next byte.
     fn peek(&mut self) -> Option<u8> {
         loop {
-            match self.text.as_bytes().get(self.at)? {
+            match self.cursor.text.as_bytes().get(self.cursor.at)? {
                 b'\n' => {
-                    self.at += 1;
-                    self.line += 1;
-                    self.counted.set((self.at, 0));
+                    self.cursor.break_line();
                 }
-                b' ' | b'\t' | b'\r' => self.at += 1,
+                b' ' | b'\t' | b'\r' => self.cursor.at += 1,
                 &byte => return Some(byte),
             }
         }
@@ -84,13 +48,13 @@ impl<'s> Parser<'s> {
 
     fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
+        self.cursor.at += usize::from(found);
         found
     }
 
     fn value(&mut self) -> Result<(), SyntaxError> {
         let next = self.peek();
-        let place = self.place();
+        let place = self.cursor.place();
         match next {
             Some(b'{') => {
                 self.builder.open_map(place);
@@ -111,16 +75,16 @@ impl<'s> Parser<'s> {
                 Ok(())
             }
             _ => {
-                let rest = &self.text[self.at..];
+                let rest = &self.cursor.text[self.cursor.at..];
                 let word = ["true", "false", "null"]
                     .into_iter()
                     .find(|word| rest.starts_with(word));
                 match word {
                     Some("null") => self.builder.null(place),
                     Some(word) => self.builder.bool(place, word == "true"),
-                    None => return Err(self.unexpected("expected a value")),
+                    None => return Err(self.cursor.unexpected("expected a value")),
                 }
-                self.at += word.map_or(0, str::len);
+                self.cursor.at += word.map_or(0, str::len);
                 Ok(())
             }
         }
@@ -133,13 +97,13 @@ impl<'s> Parser<'s> {
         item: fn(&mut Self) -> Result<(), SyntaxError>,
     ) -> Result<(), SyntaxError> {
         if self.builder.depth() > MAX_DEPTH {
-            return Err(self.error("JSON content was too deeply nested"));
+            return Err(self.cursor.error("JSON content was too deeply nested"));
         }
-        self.at += 1;
+        self.cursor.at += 1;
         while !self.eat(end) {
             item(self)?;
             if !self.eat(b',') && self.peek() != Some(end) {
-                return Err(self.unexpected("expected ','"));
+                return Err(self.cursor.unexpected("expected ','"));
             }
         }
         self.builder.close();
@@ -148,20 +112,20 @@ impl<'s> Parser<'s> {
 
     fn entry(&mut self) -> Result<(), SyntaxError> {
         let next = self.peek();
-        let place = self.place();
+        let place = self.cursor.place();
         let key = match next {
             Some(b'"' | b'\'') => self.string()?,
             _ => Cow::Borrowed(self.bare_word()?),
         };
         self.builder.string(place, &key);
         if !self.eat(b':') {
-            return Err(self.unexpected("expected ':'"));
+            return Err(self.cursor.unexpected("expected ':'"));
         }
         self.value()
     }
 
     fn bare_word(&mut self) -> Result<&'s str, SyntaxError> {
-        let rest = &self.text[self.at..];
+        let rest = &self.cursor.text[self.cursor.at..];
         let len = rest
             .bytes()
             .take_while(|b| b.is_ascii_alphanumeric() || *b == b'_')
@@ -171,58 +135,56 @@ impl<'s> Parser<'s> {
             || word.as_bytes()[0].is_ascii_digit()
             || matches!(word, "null" | "true" | "false")
         {
-            return Err(self.unexpected("expected '\"'"));
+            return Err(self.cursor.unexpected("expected '\"'"));
         }
-        self.at += len;
+        self.cursor.at += len;
         Ok(word)
     }
 
     fn number(&mut self) -> Result<&'s str, SyntaxError> {
-        let rest = &self.text[self.at..];
+        let rest = &self.cursor.text[self.cursor.at..];
         let len = rest
             .bytes()
             .take_while(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
             .count();
         let number = &rest[..len];
         if !is_number(number) {
-            return Err(self.error(format!("invalid number: '{number}'")));
+            return Err(self.cursor.error(format!("invalid number: '{number}'")));
         }
-        self.at += len;
+        self.cursor.at += len;
         Ok(number)
     }
 
     /// A string whose opening quote is next.
     fn string(&mut self) -> Result<Cow<'s, str>, SyntaxError> {
-        let quote = self.text.as_bytes()[self.at];
-        self.at += 1;
-        let start = self.at;
+        let quote = self.cursor.text.as_bytes()[self.cursor.at];
+        self.cursor.at += 1;
+        let start = self.cursor.at;
         let mut owned = String::new();
         let mut copied = start;
         loop {
-            let Some(&byte) = self.text.as_bytes().get(self.at) else {
-                return Err(self.error("unexpected EOF"));
+            let Some(&byte) = self.cursor.text.as_bytes().get(self.cursor.at) else {
+                return Err(self.cursor.error("unexpected EOF"));
             };
             match byte {
                 b'\\' => {
-                    owned.push_str(&self.text[copied..self.at]);
+                    owned.push_str(&self.cursor.text[copied..self.cursor.at]);
                     let escaped = self.escape()?;
                     owned.push(escaped);
-                    copied = self.at;
+                    copied = self.cursor.at;
                 }
                 b'\n' => {
-                    self.at += 1;
-                    self.line += 1;
-                    self.counted.set((self.at, 0));
+                    self.cursor.break_line();
                 }
                 _ => {
-                    self.at += 1;
+                    self.cursor.at += 1;
                     if byte == quote {
                         break;
                     }
                 }
             }
         }
-        let tail = &self.text[copied..self.at - 1];
+        let tail = &self.cursor.text[copied..self.cursor.at - 1];
         if copied == start {
             return Ok(Cow::Borrowed(tail));
         }
@@ -232,7 +194,7 @@ impl<'s> Parser<'s> {
 
     /// An escape sequence whose backslash is next.
     fn escape(&mut self) -> Result<char, SyntaxError> {
-        let escaped = self.text[self.at + 1..].chars().next();
+        let escaped = self.cursor.text[self.cursor.at + 1..].chars().next();
         let plain = match escaped {
             Some('"' | '\\' | '/' | '\'') => escaped,
             Some('b') => Some('\u{8}'),
@@ -242,19 +204,16 @@ impl<'s> Parser<'s> {
             Some('t') => Some('\t'),
             Some('u' | 'U') => return self.unicode_escape(),
             Some(c) => {
-                return Err(self.error(format!("invalid escape char: '{}'", c.escape_debug())));
+                return Err(self
+                    .cursor
+                    .error(format!("invalid escape char: '{}'", c.escape_debug())));
             }
             None => None,
         };
-        self.at += 2;
+        self.cursor.at += 2;
         plain.ok_or_else(|| {
-            SyntaxError::new(
-                Place {
-                    line: self.line,
-                    column: 1,
-                },
-                "unexpected EOF",
-            )
+            self.cursor.at = self.cursor.text.len();
+            self.cursor.error("unexpected EOF")
         })
     }
 
@@ -262,28 +221,29 @@ impl<'s> Parser<'s> {
         let high = self.hex4()?;
         let code = match high {
             0xd800..=0xdbff => {
-                if !self.text[self.at..].starts_with("\\u") {
-                    return Err(self.error("invalid low surrogate"));
+                if !self.cursor.text[self.cursor.at..].starts_with("\\u") {
+                    return Err(self.cursor.error("invalid low surrogate"));
                 }
                 match self.hex4()? {
                     low @ 0xdc00..=0xdfff => 0x10000 + ((high & 0x3ff) << 10 | (low & 0x3ff)),
-                    _ => return Err(self.error("invalid low surrogate")),
+                    _ => return Err(self.cursor.error("invalid low surrogate")),
                 }
             }
             _ => high,
         };
-        char::from_u32(code).ok_or_else(|| self.error("unpaired low surrogate"))
+        char::from_u32(code).ok_or_else(|| self.cursor.error("unpaired low surrogate"))
     }
 
     /// `\uXXXX` at the current place.
     fn hex4(&mut self) -> Result<u32, SyntaxError> {
         let digits = self
+            .cursor
             .text
-            .get(self.at + 2..self.at + 6)
+            .get(self.cursor.at + 2..self.cursor.at + 6)
             .filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
         let code = digits.and_then(|d| u32::from_str_radix(d, 16).ok());
-        let code = code.ok_or_else(|| self.error("invalid Unicode escape"))?;
-        self.at += 6;
+        let code = code.ok_or_else(|| self.cursor.error("invalid Unicode escape"))?;
+        self.cursor.at += 6;
         Ok(code)
     }
 }
@@ -303,7 +263,10 @@ fn is_number(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tree::Content, *};
+    use super::{
+        super::tree::{Content, Place},
+        *,
+    };
 
     fn field(text: &str) -> Result<String, String> {
         let tree = parse(text)
@@ -337,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_it_refuses() {
-        assert_eq!(field("").unwrap_err(), "1:1 unexpected EOF");
+        assert_eq!(field("").unwrap_err(), "1:1 unexpected EOF; expected '{'");
         assert_eq!(
             field("{} x").unwrap_err(),
             "1:4 extraneous characters after end of JSON object"

@@ -1,6 +1,8 @@
-//! Front ends: a text (YAML or JSON) becomes a [`Tree`] of values with places.
+//! Front ends: a text (YAML, JSON or protobuf's text format) becomes a [`Tree`] of values with places.
 
+mod cursor;
 mod json;
+mod text_format;
 mod tree;
 mod yaml;
 
@@ -16,6 +18,8 @@ pub(crate) enum Syntax {
     Yaml,
     /// By protobuf's rules, see [`json`].
     Json,
+    /// protobuf's text format, see [`text_format`].
+    Text,
 }
 
 /// A text that is not well-formed.
@@ -39,5 +43,6 @@ pub(crate) fn parse(syntax: Syntax, text: &str) -> Result<Tree, SyntaxError> {
     match syntax {
         Syntax::Yaml => yaml::parse(text),
         Syntax::Json => json::parse(text),
+        Syntax::Text => text_format::parse(text),
     }
 }

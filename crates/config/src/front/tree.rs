@@ -23,6 +23,8 @@ const LIST: u8 = 6;
 const MAP: u8 = 7;
 /// A mapping's key that was tagged `!ignore`.
 const IGNORED_KEY: u8 = 8;
+const WORD: u8 = 9;
+const BYTES: u8 = 10;
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
@@ -89,6 +91,10 @@ pub(crate) enum Content<'t> {
     /// A JSON number as it was written.
     Number(&'t str),
     Str(&'t str),
+    /// An identifier of the text format, perhaps with a minus sign before it.
+    Word(&'t str),
+    /// A string of the text format that is not UTF-8; each character stands for the byte of its number.
+    Bytes(&'t str),
     List(Items<'t>),
     Map(Entries<'t>),
 }
@@ -124,6 +130,8 @@ impl<'t> Value<'t> {
             TRUE => Content::Bool(true),
             INT => Content::Int((u64::from(node.b) << 32 | u64::from(node.a)).cast_signed()),
             NUMBER => Content::Number(self.text(node)),
+            WORD => Content::Word(self.text(node)),
+            BYTES => Content::Bytes(self.text(node)),
             LIST => Content::List(children),
             MAP => Content::Map(Entries(children)),
             _ => Content::Str(self.text(node)),
@@ -156,7 +164,8 @@ impl<'t> Value<'t> {
             Content::Null => "null",
             Content::Bool(_) => "a boolean",
             Content::Int(_) | Content::Number(_) => "a number",
-            Content::Str(_) => "a string",
+            Content::Str(_) | Content::Bytes(_) => "a string",
+            Content::Word(_) => "a word without quotes",
             Content::List(_) => "a list",
             Content::Map(_) => "a mapping",
         }
@@ -261,6 +270,21 @@ impl Builder {
 
     pub(super) fn string(&mut self, place: Place, text: &str) {
         self.push_text(place, STRING, text);
+    }
+
+    pub(super) fn word(&mut self, place: Place, text: &str) {
+        self.push_text(place, WORD, text);
+    }
+
+    /// A string that is text only if it is UTF-8.
+    pub(super) fn bytes(&mut self, place: Place, bytes: &[u8]) {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.string(place, text),
+            Err(_) => {
+                let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+                self.push_text(place, BYTES, &text);
+            }
+        }
     }
 
     pub(super) fn ignored_key(&mut self, place: Place) {

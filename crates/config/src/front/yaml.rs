@@ -239,7 +239,7 @@ mod tests {
             Content::Bool(b) => b.to_string(),
             Content::Int(i) => i.to_string(),
             Content::Number(n) => n.into(),
-            Content::Str(s) => format!("{s:?}"),
+            Content::Str(s) | Content::Word(s) | Content::Bytes(s) => format!("{s:?}"),
             Content::List(items) => format!("[{}]", items.map(show).collect::<Vec<_>>().join(",")),
             Content::Map(entries) => {
                 let shown: Vec<_> = entries

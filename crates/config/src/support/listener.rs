@@ -18,10 +18,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("filter_chains", Implemented),
             ("default_filter_chain", Implemented),
             ("per_connection_buffer_limit_bytes", Implemented),
-            (
-                "metadata",
-                Harmless("carried along for extensions that read it; none does yet"),
-            ),
+            ("metadata", Implemented),
             ("drain_type", Implemented),
             ("use_original_dst", Implemented),
             ("listener_filters", Implemented),
@@ -91,10 +88,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("name", Implemented),
             ("filter_chain_match", Implemented),
             ("filters", Implemented),
-            (
-                "metadata",
-                Harmless("carried along for extensions that read it; none does yet"),
-            ),
+            ("metadata", Implemented),
             ("transport_socket", Implemented),
             ("transport_socket_connect_timeout", Implemented),
         ],

@@ -8,6 +8,7 @@ use nuncio_config::api::listener::filter_chain_match::ConnectionSourceType;
 use nuncio_config::api::{Any, listener as proto, raw_buffer};
 use nuncio_config::{ConfigError, Within, any, convert};
 use nuncio_net::{Address, IpRange};
+use nuncio_sdk::metadata::DynamicMetadata;
 use nuncio_sdk::{FactoryContext, NetworkFilterConfig};
 
 use super::{Chains, collect};
@@ -87,8 +88,7 @@ impl Maker<'_> {
             filter_chain_match: _,
             filters,
             use_proxy_proto,
-            // Read by filters and loggers only; those refuse what would read it.
-            metadata: _,
+            metadata,
             transport_socket,
             // Plain text is connected at once.
             transport_socket_connect_timeout,
@@ -110,6 +110,7 @@ impl Maker<'_> {
         match filter {
             Some(filter) if errors.is_empty() => Ok(Arc::new(FilterChain {
                 name: name.as_str().into(),
+                metadata: DynamicMetadata::of_message(metadata.as_ref()),
                 filter,
             })),
             _ => Err(errors

@@ -68,6 +68,8 @@ pub(super) fn plain_info(
         local_address_restored: connection.local_address_restored,
         listener_name: shared.spec.name.clone(),
         filter_chain_name: Arc::default(),
+        listener_metadata: shared.spec.metadata.clone(),
+        filter_chain_metadata: None,
         tls: false,
         start: event::now(),
     }
@@ -91,6 +93,7 @@ pub(super) fn serve(
     let info = Rc::new(ConnectionInfo {
         id: io.id(),
         filter_chain_name: open.chain.chain.name.clone(),
+        filter_chain_metadata: open.chain.chain.metadata.clone(),
         tls: io.is_tls(),
         start: open.start,
         ..plain

@@ -179,6 +179,7 @@ impl Stream {
         self.clear_route();
         self.info.cluster_name = None;
         self.info.cluster_alt_name = None;
+        self.info.cluster_metadata = None;
         self.find_route();
         let found = std::mem::replace(&mut self.router.route, own);
         let Some(to) = found else {

@@ -48,12 +48,16 @@ impl Stream {
         self.info.route = Some(route.clone());
         let cluster = route.cluster().and_then(|id| hcm.clusters.get(id));
         self.info.cluster_name = cluster.as_ref().map(|_| route.cluster_name().clone());
-        self.info.cluster_alt_name = cluster.and_then(|cluster| {
-            let info = cluster.info();
-            // Without `alt_stat_name` both are one.
-            let renamed = !Arc::ptr_eq(&info.name, &info.observability_name);
-            renamed.then(|| info.observability_name.clone())
-        });
+        let Some(cluster) = cluster else {
+            self.info.cluster_alt_name = None;
+            self.info.cluster_metadata = None;
+            return;
+        };
+        let info = cluster.info();
+        // Without `alt_stat_name` both are one.
+        let renamed = !Arc::ptr_eq(&info.name, &info.observability_name);
+        self.info.cluster_alt_name = renamed.then(|| info.observability_name.clone());
+        self.info.cluster_metadata = info.metadata.clone();
     }
 
     /// A filter changed what the route depends on.
@@ -194,6 +198,9 @@ impl Stream {
         };
         if !matches!(acquired, Acquire::PendingOverflow) {
             self.info.upstream.host = Some(host.clone());
+        }
+        if attempt > 1 {
+            self.info.upstream.forget_connection();
         }
         self.router.host = Some(host);
         self.router.member = member;

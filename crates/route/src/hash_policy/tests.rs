@@ -19,6 +19,8 @@ fn info() -> StreamInfo {
         local_address_restored: false,
         listener_name: Arc::from(""),
         filter_chain_name: Arc::from(""),
+        listener_metadata: None,
+        filter_chain_metadata: None,
         tls: false,
         start: tokio::time::Instant::now(),
     });

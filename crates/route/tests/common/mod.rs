@@ -56,6 +56,8 @@ pub fn info() -> StreamInfo {
         local_address_restored: false,
         listener_name: "".into(),
         filter_chain_name: "".into(),
+        listener_metadata: None,
+        filter_chain_metadata: None,
         tls: false,
         start: Instant::now(),
     };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use nuncio_net::Address;
+use nuncio_sdk::metadata::DynamicMetadata;
 use nuncio_sdk::{ConnectionInfo, UpstreamHost};
 
 use crate::breaker::Priority;
@@ -151,6 +152,10 @@ impl UpstreamHost for WorkerHost {
 
     fn hostname(&self) -> &str {
         self.host.hostname()
+    }
+
+    fn metadata(&self) -> Option<Arc<DynamicMetadata>> {
+        self.host.metadata()
     }
 }
 

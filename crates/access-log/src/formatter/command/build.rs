@@ -4,14 +4,14 @@ use nuncio_config::ConfigError;
 use nuncio_http::Known;
 use nuncio_strftime::{TimeFormat, Zone};
 
-use super::{length_of, unsupported};
+use super::length_of;
 use crate::formatter::MISSING;
 use crate::formatter::coalesce::Coalesce;
 use crate::formatter::duration::CommonDuration;
 use crate::formatter::field::Field;
 use crate::formatter::filter_state::{FilterStateOperator, Part};
 use crate::formatter::operator::{
-    HeaderName, HeaderOperator, Headers, MetadataOperator, Moment, Operator,
+    HeaderName, HeaderOperator, Headers, MetadataOf, MetadataOperator, Moment, Operator,
 };
 use crate::formatter::parse::Command;
 use crate::formatter::query::{PathOperator, QueryParam, QueryParams};
@@ -103,12 +103,18 @@ pub(super) fn coalesce(command: &Command<'_>) -> Result<Operator, ConfigError> {
 }
 
 pub(super) fn dynamic_metadata(command: &Command<'_>) -> Result<Operator, ConfigError> {
-    Ok(metadata_operator(command.argument, command.length))
+    metadata_of(command, MetadataOf::Stream)
 }
 
-fn metadata_operator(argument: &str, length: Option<usize>) -> Operator {
+/// `CLUSTER_METADATA` and its like: `(namespace:key…)` of a fixed owner.
+pub(super) fn metadata_of(command: &Command<'_>, of: MetadataOf) -> Result<Operator, ConfigError> {
+    Ok(metadata_operator(of, command.argument, command.length))
+}
+
+fn metadata_operator(of: MetadataOf, argument: &str, length: Option<usize>) -> Operator {
     let mut keys = argument.split(':');
     Operator::Metadata(MetadataOperator {
+        of,
         namespace: keys.next().unwrap_or("").into(),
         path: keys.map(Box::from).collect(),
         length,
@@ -121,19 +127,20 @@ pub(super) fn metadata(command: &Command<'_>) -> Result<Operator, ConfigError> {
         .argument
         .split_once(':')
         .unwrap_or((command.argument, ""));
-    match kind {
-        "DYNAMIC" => Ok(metadata_operator(rest, command.length)),
-        "CLUSTER"
-        | "ROUTE"
-        | "UPSTREAM_HOST"
-        | "LISTENER"
-        | "LISTENER_FILTER_CHAIN"
-        | "VIRTUAL_HOST" => Err(unsupported(&format!("%METADATA({kind}:…)%"))),
-        _ => Err(ConfigError::new(
-            "",
-            format!("{kind} is not supported type of metadata"),
-        )),
-    }
+    let of = match kind {
+        "DYNAMIC" => MetadataOf::Stream,
+        "CLUSTER" => MetadataOf::Cluster,
+        "ROUTE" => MetadataOf::Route,
+        "UPSTREAM_HOST" => MetadataOf::UpstreamHost,
+        "LISTENER" => MetadataOf::Listener,
+        "LISTENER_FILTER_CHAIN" => MetadataOf::ListenerFilterChain,
+        "VIRTUAL_HOST" => MetadataOf::VirtualHost,
+        _ => {
+            let message = format!("{kind} is not supported type of metadata");
+            return Err(ConfigError::new("", message));
+        }
+    };
+    Ok(metadata_operator(of, rest, command.length))
 }
 
 /// Filter state holds nothing: no filter of this proxy writes it. The argument is checked as Envoy does.

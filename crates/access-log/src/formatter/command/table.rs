@@ -4,17 +4,17 @@ use nuncio_strftime::Zone;
 
 use super::build::{
     absent_time, coalesce, common_duration, dynamic_metadata, environment, filter_state, header,
-    hostname, metadata, path, query_param, query_params, response_code_details, time,
+    hostname, metadata, metadata_of, path, query_param, query_params, response_code_details, time,
     upstream_filter_state,
 };
 use super::{Build, Takes};
 use crate::formatter::field::{AddressOf, AddressPart, Field};
 use crate::formatter::grpc::GrpcStatus;
-use crate::formatter::operator::{Headers, Moment, Operator};
+use crate::formatter::operator::{Headers, MetadataOf, Moment, Operator};
 
 use AddressOf::{
-    DownstreamDirectRemote, DownstreamLocal, DownstreamRemote, UpstreamHost, UpstreamLocal,
-    UpstreamRemote,
+    DownstreamDirectRemote, DownstreamLocal, DownstreamRemote, UpstreamHost, UpstreamHostAttempted,
+    UpstreamLocal, UpstreamRemote,
 };
 use AddressPart::{EndpointId, Port, Whole, WithoutPort};
 use Build::{Field as F, Refused, With};
@@ -31,7 +31,12 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
     ("BYTES_RETRANSMITTED", F(Field::Zero)),
     ("BYTES_SENT", F(Field::BytesSent)),
     ("CEL", Refused),
-    ("CLUSTER_METADATA", Refused),
+    (
+        "CLUSTER_METADATA",
+        With(Takes::ArgumentAndLength, |c| {
+            metadata_of(c, MetadataOf::Cluster)
+        }),
+    ),
     ("COALESCE", With(Takes::ArgumentAndLength, coalesce)),
     ("COMMON_DURATION", With(Takes::Argument, common_duration)),
     ("CONNECTION_ID", F(Field::ConnectionId)),
@@ -50,7 +55,8 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
         "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT",
         F(Field::DownstreamPlainHeaderBytesSent),
     ),
-    ("DOWNSTREAM_DETECTED_CLOSE_TYPE", Refused),
+    // A stream's line is written before its connection ends, so that Envoy, too, knows nothing else.
+    ("DOWNSTREAM_DETECTED_CLOSE_TYPE", F(Field::Normal)),
     // The local address is never rewritten, so the direct one is the same.
     (
         "DOWNSTREAM_DIRECT_LOCAL_ADDRESS",
@@ -98,7 +104,7 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
         "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
         address(DownstreamLocal, WithoutPort),
     ),
-    ("DOWNSTREAM_LOCAL_CLOSE_REASON", Refused),
+    ("DOWNSTREAM_LOCAL_CLOSE_REASON", F(Field::Absent)),
     ("DOWNSTREAM_LOCAL_DNS_SAN", F(Field::Absent)),
     ("DOWNSTREAM_LOCAL_EMAIL_SAN", F(Field::Absent)),
     ("DOWNSTREAM_LOCAL_IP_SAN", F(Field::Absent)),
@@ -262,7 +268,11 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
     ("UPSTREAM_CLUSTER", F(Field::UpstreamCluster)),
     ("UPSTREAM_CLUSTER_RAW", F(Field::UpstreamClusterRaw)),
     ("UPSTREAM_CONNECTION_ID", F(Field::UpstreamConnectionId)),
-    ("UPSTREAM_CONNECTION_IDS_ATTEMPTED", Refused),
+    // Of the last try, as in Envoy: what went before is not in its upstream's info.
+    (
+        "UPSTREAM_CONNECTION_IDS_ATTEMPTED",
+        F(Field::UpstreamConnectionIdAttempted),
+    ),
     (
         "UPSTREAM_CONNECTION_POOL_READY_DURATION",
         F(Field::UpstreamPoolReadyDuration),
@@ -275,7 +285,7 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
         "UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT",
         F(Field::UpstreamHeaderBytesSent),
     ),
-    ("UPSTREAM_DETECTED_CLOSE_TYPE", Refused),
+    ("UPSTREAM_DETECTED_CLOSE_TYPE", F(Field::UpstreamCloseType)),
     (
         "UPSTREAM_FILTER_STATE",
         With(Takes::MaybeArgumentAndLength, upstream_filter_state),
@@ -289,11 +299,23 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
         F(Field::UpstreamHeaderBytesSent),
     ),
     ("UPSTREAM_HOST", address(UpstreamHost, Whole)),
-    ("UPSTREAM_HOSTS_ATTEMPTED", Refused),
-    ("UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT", Refused),
+    (
+        "UPSTREAM_HOSTS_ATTEMPTED",
+        address(UpstreamHostAttempted, Whole),
+    ),
+    (
+        "UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT",
+        address(UpstreamHostAttempted, WithoutPort),
+    ),
     ("UPSTREAM_HOST_NAME", F(Field::UpstreamHostName)),
-    ("UPSTREAM_HOST_NAMES_ATTEMPTED", Refused),
-    ("UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT", Refused),
+    (
+        "UPSTREAM_HOST_NAMES_ATTEMPTED",
+        F(Field::UpstreamHostNameAttempted(false)),
+    ),
+    (
+        "UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT",
+        F(Field::UpstreamHostNameAttempted(true)),
+    ),
     (
         "UPSTREAM_HOST_NAME_WITHOUT_PORT",
         F(Field::UpstreamHostNameWithoutPort),
@@ -303,12 +325,17 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
         "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
         address(UpstreamLocal, WithoutPort),
     ),
-    ("UPSTREAM_LOCAL_CLOSE_REASON", Refused),
+    ("UPSTREAM_LOCAL_CLOSE_REASON", F(Field::Absent)),
     ("UPSTREAM_LOCAL_DNS_SAN", F(Field::Absent)),
     ("UPSTREAM_LOCAL_IP_SAN", F(Field::Absent)),
     ("UPSTREAM_LOCAL_PORT", address(UpstreamLocal, Port)),
     ("UPSTREAM_LOCAL_URI_SAN", F(Field::Absent)),
-    ("UPSTREAM_METADATA", Refused),
+    (
+        "UPSTREAM_METADATA",
+        With(Takes::ArgumentAndLength, |c| {
+            metadata_of(c, MetadataOf::UpstreamHost)
+        }),
+    ),
     ("UPSTREAM_PEER_CERT", F(Field::Absent)),
     (
         "UPSTREAM_PEER_CERT_V_END",

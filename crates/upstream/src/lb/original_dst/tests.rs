@@ -39,6 +39,8 @@ fn connection(restored: bool) -> ConnectionInfo {
         local_address_restored: restored,
         listener_name: Arc::from(""),
         filter_chain_name: Arc::from(""),
+        listener_metadata: None,
+        filter_chain_metadata: None,
         tls: false,
         start: tokio::time::Instant::now(),
     }

@@ -120,6 +120,8 @@ fn downstream(id: u64) -> Rc<ConnectionInfo> {
         local_address_restored: false,
         listener_name: "l".into(),
         filter_chain_name: "".into(),
+        listener_metadata: None,
+        filter_chain_metadata: None,
         tls: false,
         start: Instant::now(),
     })
