@@ -140,6 +140,8 @@ pub(crate) struct Variant {
     pub with: BTreeMap<String, String>,
     /// Replaces the case's configuration.
     pub config: Option<String>,
+    /// How the file's name ends, which tells what it is written in: `json`, `pb_text`; `yaml` unless told.
+    pub extension: Option<String>,
 }
 
 /// An intended difference from Envoy.

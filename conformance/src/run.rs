@@ -190,7 +190,8 @@ impl Runner<'_> {
     }
 
     fn validate(&self, case: &Case, variant: &Variant, context: &Stage) -> Result<Value> {
-        let config = self.write_config(case, Some(variant), context, "variant.yaml")?;
+        let name = format!("variant.{}", variant.extension.as_deref().unwrap_or("yaml"));
+        let config = self.write_config(case, Some(variant), context, &name)?;
         let code = process::validate(self.binary, &config, &self.args(case, context)?)?;
         let verdict = if code == 0 { "accepted" } else { "refused" };
         Ok(json!({ "validate": verdict, "exit": code }))

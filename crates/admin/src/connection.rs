@@ -218,6 +218,7 @@ impl Connection {
         append_date_and_server(&mut headers);
         headers.append(Known::Connection, b"close");
         let facts = self.decoder.facts();
+        self.shared.stats.response_begun(status);
         self.encoder
             .encode_headers(&facts, &headers, body.is_empty(), &mut self.output);
         self.encode(body);
@@ -234,9 +235,8 @@ impl Connection {
         let Some(active) = self.active.take() else {
             return;
         };
-        let status = response.status().unwrap_or(0);
         let took = active.started.0.elapsed();
-        self.shared.stats.request_ended(status, took);
+        self.shared.stats.request_ended(took);
         if let Some(log) = &self.log {
             let finished = Finished {
                 request: &self.message.headers,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nuncio_app_log::{AppLog, Component, Level};
+use nuncio_app_log::{AppLog, Component, Files, Level};
 use nuncio_config::api::admin::CommandLineOptions;
 use nuncio_config::api::core::Node;
 use nuncio_downstream::ListenersView;
@@ -43,10 +43,20 @@ pub trait LogLevels: Send + Sync {
     /// Sets the level of one component, or of all (`None`); `level` is one of [`LOG_LEVELS`](crate::LOG_LEVELS) and the component one
     /// of [`Self::levels`].
     fn set(&self, component: Option<&str>, level: &'static str);
+    /// Sets the level of files, where levels are those of files.
+    fn set_files(&self, files: Files, level: &'static str);
+    /// Whether levels are those of files (`--enable-fine-grain-logging`); then [`Self::levels`] lists these.
+    fn fine_grain(&self) -> bool;
 }
 
 impl LogLevels for Arc<AppLog> {
     fn levels(&self) -> Vec<(&'static str, &'static str)> {
+        if let Some(files) = self.file_levels() {
+            return files
+                .into_iter()
+                .map(|(file, level)| (file, level.name()))
+                .collect();
+        }
         let levels = AppLog::levels(self);
         levels
             .map(|(component, level)| (component.name(), level.name()))
@@ -63,6 +73,16 @@ impl LogLevels for Arc<AppLog> {
             Some(Ok(component)) => self.set_level(component, level),
             Some(Err(_)) => {}
         }
+    }
+
+    fn set_files(&self, files: Files, level: &'static str) {
+        if let Ok(level) = Level::parse(level) {
+            AppLog::set_files(self, files, level);
+        }
+    }
+
+    fn fine_grain(&self) -> bool {
+        self.file_levels().is_some()
     }
 }
 

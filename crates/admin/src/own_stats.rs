@@ -16,7 +16,6 @@ stats_schema! {
             downstream_cx_destroy_remote,
             downstream_cx_destroy_remote_active_rq,
             downstream_cx_drain_close,
-            downstream_cx_http1_soft_drain,
             downstream_cx_http1_total,
             downstream_cx_http2_total,
             downstream_cx_http3_total,
@@ -62,9 +61,10 @@ stats_schema! {
         gauges {
             downstream_cx_active,
             downstream_cx_http1_active,
+            downstream_cx_http1_soft_drain,
             downstream_cx_http2_active,
             downstream_cx_http3_active,
-            downstream_cx_rx_bytes_buffered,
+            downstream_cx_rx_bytes_buffered with downstream_cx_active,
             downstream_cx_ssl_active,
             downstream_cx_tx_bytes_buffered,
             downstream_cx_upgrades_active,
@@ -89,7 +89,7 @@ stats_schema! {
             downstream_pre_cx_timeout,
             no_filter_chain_match,
         }
-        gauges { downstream_cx_active, downstream_pre_cx_active }
+        gauges { downstream_cx_active, downstream_pre_cx_active with downstream_cx_active }
         histograms { connections_accepted_per_socket_event (Unspecified), downstream_cx_length_ms (Ms) }
     }
 }
@@ -202,11 +202,15 @@ impl OwnStats {
         self.http.gauge_add(HttpSchema::DOWNSTREAM_RQ_ACTIVE, 1);
     }
 
-    /// `status` is 0 if there was no response.
-    pub(crate) fn request_ended(&self, status: u16, took: Duration) {
+    /// A request has ended, with a response or without.
+    pub(crate) fn request_ended(&self, took: Duration) {
         self.http.gauge_sub(HttpSchema::DOWNSTREAM_RQ_ACTIVE, 1);
         self.http
             .record(HttpSchema::DOWNSTREAM_RQ_TIME, millis(took));
+    }
+
+    /// A response begins: as in Envoy, a scrape of stats counts itself.
+    pub(crate) fn response_begun(&self, status: u16) {
         let (of_http, of_listener) = match status / 100 {
             1 => (
                 HttpSchema::DOWNSTREAM_RQ_1XX,

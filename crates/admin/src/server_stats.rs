@@ -23,7 +23,7 @@ stats_schema! {
             wip_protos,
         }
         gauges {
-            fips_mode = "compilation_settings.fips_mode",
+            fips_mode = "compilation_settings.fips_mode" with always,
             concurrency,
             days_until_first_cert_expiring,
             hot_restart_epoch,
@@ -34,7 +34,7 @@ stats_schema! {
             parent_connections,
             seconds_until_first_ocsp_response_expiring,
             state,
-            stats_recent_lookups,
+            stats_recent_lookups with always,
             total_connections,
             uptime,
             version,
@@ -82,7 +82,16 @@ impl ServerStats {
             .collect();
         let set = |gauge, value| group.gauge_set(gauge, value);
         set(ServerSchema::CONCURRENCY, server.concurrency as u64);
-        set(ServerSchema::HOT_RESTART_EPOCH, restart_epoch.into());
+        // As in Envoy, the first process does not count as one that was restarted.
+        if restart_epoch > 0 {
+            set(ServerSchema::HOT_RESTART_EPOCH, restart_epoch.into());
+        }
+        for counter in [
+            ServerSchema::DYNAMIC_UNKNOWN_FIELDS,
+            ServerSchema::WIP_PROTOS,
+        ] {
+            group.add(counter, 0);
+        }
         set(ServerSchema::VERSION, revision.into());
         set(ServerSchema::DAYS_UNTIL_FIRST_CERT_EXPIRING, NO_CERTIFICATE);
         let stats = Self {

@@ -10,15 +10,17 @@
 
 mod component;
 mod escape;
+mod fine_grain;
 mod level;
 mod logger;
 mod pattern;
 mod sink;
 
 pub use component::{Component, UnknownComponent};
+pub use fine_grain::Files;
 pub use level::{Level, UnknownLevel};
 pub use logger::{AppLog, InstallError, Options, install, parse_component_levels};
-pub use pattern::{DEFAULT_PATTERN, Pattern};
+pub use pattern::{DEFAULT_PATTERN, FINE_GRAIN_PATTERN, Pattern};
 
 /// Logs at the level `critical`, which [`log`] does not have: `critical!("main", "cannot go on: {reason}")`.
 #[macro_export]

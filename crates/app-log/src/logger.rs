@@ -15,6 +15,7 @@ use log::{Metadata, Record};
 
 use crate::component::{Component, UnknownComponent};
 use crate::escape;
+use crate::fine_grain::{Files, FineGrain};
 use crate::level::{Level, UnknownLevel};
 use crate::pattern::{DEFAULT_PATTERN, Line, Pattern};
 use crate::sink::Sink;
@@ -35,6 +36,8 @@ pub struct Options {
     pub level: Level,
     /// `--component-log-level`, as [`parse_component_levels`] reads it.
     pub components: Vec<(Component, Level)>,
+    /// `--enable-fine-grain-logging`: a level for each file instead of one for each component.
+    pub fine_grain: bool,
     /// `--log-path`; standard error when absent.
     pub path: Option<PathBuf>,
     /// `--log-format`
@@ -48,6 +51,7 @@ impl Default for Options {
         Options {
             level: Level::Info,
             components: Vec::new(),
+            fine_grain: false,
             path: None,
             format: DEFAULT_PATTERN.to_owned(),
             escaped: false,
@@ -111,6 +115,7 @@ pub fn parse_component_levels(text: &str) -> Result<Vec<(Component, Level)>, Str
 /// The application log of the process.
 pub struct AppLog {
     levels: [AtomicU8; Component::COUNT],
+    fine_grain: Option<FineGrain>,
     pattern: RwLock<Pattern>,
     escaped: bool,
     sink: Sink,
@@ -132,6 +137,7 @@ impl AppLog {
         let Options {
             level,
             components,
+            fine_grain,
             path,
             format,
             escaped,
@@ -143,6 +149,7 @@ impl AppLog {
         let levels = [const { AtomicU8::new(0) }; Component::COUNT];
         let log = AppLog {
             levels,
+            fine_grain: fine_grain.then(|| FineGrain::new(level)),
             pattern: RwLock::new(Pattern::new(&format)),
             escaped,
             sink,
@@ -172,8 +179,24 @@ impl AppLog {
         self.update_facade();
     }
 
-    /// Changes the level of all components.
+    /// The files that are known and their levels, sorted; `None` without fine-grain logging.
+    pub fn file_levels(&self) -> Option<Vec<(&'static str, Level)>> {
+        self.fine_grain.as_ref().map(FineGrain::levels)
+    }
+
+    /// Changes the level of files, with fine-grain logging.
+    pub fn set_files(&self, files: Files, level: Level) {
+        if let Some(fine) = &self.fine_grain {
+            fine.set(files, level);
+            self.update_facade();
+        }
+    }
+
+    /// Changes the level of all components, or all files.
     pub fn set_all(&self, level: Level) {
+        if let Some(fine) = &self.fine_grain {
+            fine.set_all(level);
+        }
         for component in Component::all() {
             self.store(component, level);
         }
@@ -210,11 +233,13 @@ impl AppLog {
 
     /// Tells the facade the least severe level that any component wants: what is below costs its callers one load.
     fn update_facade(&self) {
-        let least = self
-            .levels()
-            .map(|(_, level)| level)
-            .min()
-            .unwrap_or(Level::Off);
+        let least = match &self.fine_grain {
+            Some(fine) => fine.least(),
+            None => {
+                let levels = self.levels().map(|(_, level)| level);
+                levels.min().unwrap_or(Level::Off)
+            }
+        };
         log::set_max_level(least.facade_filter());
     }
 
@@ -224,7 +249,11 @@ impl AppLog {
 
     fn write(&self, record: &Record<'_>) {
         let (component, level) = classify(record.metadata());
-        if !self.wants(component, level) {
+        let wanted = match (&self.fine_grain, record.file_static()) {
+            (Some(fine), Some(file)) => level >= fine.level(file, component),
+            _ => self.wants(component, level),
+        };
+        if !wanted {
             return;
         }
         // Taken, not borrowed: what is logged may itself log while it is being formatted.
@@ -284,7 +313,8 @@ struct Facade(Arc<AppLog>);
 impl log::Log for Facade {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let (component, level) = classify(metadata);
-        self.0.wants(component, level)
+        // With fine-grain logging the file decides, which is not known here.
+        self.0.fine_grain.is_some() || self.0.wants(component, level)
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -12,6 +12,9 @@ use crate::level::Level;
 /// Envoy's format: `[2026-11-22 14:45:26.005][13765][info][main] [crates/server/src/lib.rs:989] message`.
 pub const DEFAULT_PATTERN: &str = "[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %v";
 
+/// The same without the component, which fine-grain logging does not ask for.
+pub const FINE_GRAIN_PATTERN: &str = "[%Y-%m-%d %T.%e][%t][%l] [%g:%#] %v";
+
 /// spdlog takes no wider fields.
 const MAX_WIDTH: usize = 64;
 

@@ -354,9 +354,18 @@ impl Inner {
         let set = |slot, count: usize| self.stats.gauge_set(slot, count as u64);
         set(ManagerStats::TOTAL_LISTENERS_ACTIVE, state.active.len());
         set(ManagerStats::TOTAL_LISTENERS_WARMING, state.warming.len());
-        set(ManagerStats::TOTAL_LISTENERS_DRAINING, state.draining.len());
-        let chains = ManagerStats::TOTAL_FILTER_CHAINS_DRAINING;
-        set(chains, state.draining_chains);
+        // Used once there was one.
+        for (slot, count) in [
+            (ManagerStats::TOTAL_LISTENERS_DRAINING, state.draining.len()),
+            (
+                ManagerStats::TOTAL_FILTER_CHAINS_DRAINING,
+                state.draining_chains,
+            ),
+        ] {
+            if count > 0 || self.stats.gauge(slot) > 0 {
+                set(slot, count);
+            }
+        }
         self.view.show(ListenersSnapshot::of(&state));
     }
 }

@@ -20,7 +20,7 @@ stats_schema! {
             network_extension_config_missing,
             no_filter_chain_match,
         }
-        gauges { downstream_cx_active, downstream_pre_cx_active }
+        gauges { downstream_cx_active, downstream_pre_cx_active with downstream_cx_active }
         histograms { connections_accepted_per_socket_event (Unspecified), downstream_cx_length_ms (Ms) }
     }
 }

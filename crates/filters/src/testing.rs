@@ -78,6 +78,8 @@ impl Fixture {
             local_address_restored: false,
             listener_name: "main".into(),
             filter_chain_name: "".into(),
+            listener_metadata: None,
+            filter_chain_metadata: None,
             tls: false,
             start: now,
         };

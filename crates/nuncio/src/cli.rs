@@ -69,7 +69,7 @@ fn command() -> Command {
         .about("An L4/L7 proxy that takes Envoy's v3 configuration")
         .disable_version_flag(true)
         .args_override_self(false)
-        .arg(text("config-path", "Path to configuration file (.yaml, .json, .pb)").short('c'))
+        .arg(text("config-path", "Path to configuration file (.yaml, .json, .pb, .pb_text)").short('c'))
         .arg(text("config-yaml", "Inline YAML configuration, merges with the contents of --config-path"))
         .arg(switch("allow-unknown-fields", "Deprecated: use --allow-unknown-static-fields"))
         .arg(switch("allow-unknown-static-fields", "Allow unknown fields in static configuration"))
@@ -85,7 +85,7 @@ fn command() -> Command {
         .arg(switch("log-format-escaped", "Escape c-style escape sequences in the application logs"))
         .arg(text("log-path", "Path to logfile"))
         .arg(switch("log-stacktrace-single-entry", "Accepted: a stack trace is always one log entry"))
-        .arg(switch("enable-fine-grain-logging", "Not available"))
+        .arg(switch("enable-fine-grain-logging", "Log levels per source file instead of per component"))
         .arg(text("admin-address-path", "File that the bound admin address is written to"))
         .arg(text("local-address-ip-version", "The local IP address version (v4 or v6)"))
         .arg(text("service-cluster", "Cluster name"))
@@ -121,16 +121,10 @@ fn refuse_unavailable(matches: &ArgMatches, mode: Mode) -> Result<(), String> {
     if mode != Mode::Validate && !matches.get_flag("disable-hot-restart") {
         refuse_hot_restart(matches)?;
     }
-    for (flag, why) in [
-        (
-            "enable-fine-grain-logging",
-            "levels are set per component, not per file: use --component-log-level",
-        ),
-        (
-            "enable-mutex-tracing",
-            "the data path takes no mutex that could be traced",
-        ),
-    ] {
+    for (flag, why) in [(
+        "enable-mutex-tracing",
+        "the data path takes no mutex that could be traced",
+    )] {
         if matches.get_flag(flag) {
             return Err(format!("--{flag} is not available: {why}"));
         }
@@ -181,6 +175,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         },
         log_level: level(text("log-level").unwrap_or(default.log_level))?,
         component_log_level: text("component-log-level").unwrap_or_default(),
+        fine_grain_logging: matches.get_flag("enable-fine-grain-logging"),
         log_format: text("log-format"),
         log_format_escaped: matches.get_flag("log-format-escaped"),
         log_path: text("log-path").map(PathBuf::from),
@@ -225,6 +220,11 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         enable_core_dump: matches.get_flag("enable-core-dump"),
         give_back_memory: None,
     };
+    if options.fine_grain_logging && !options.component_log_level.is_empty() {
+        return Err(
+            "error: --component-log-level will not work with --enable-fine-grain-logging".into(),
+        );
+    }
     Ok(options)
 }
 
@@ -319,6 +319,9 @@ mod tests {
             (options.log_level.as_str(), options.drain_time),
             ("debug", Duration::from_secs(5))
         );
+        let started = run(&["--mode", "init_only", "--enable-fine-grain-logging"]).unwrap();
+        assert_eq!(started.mode, Mode::InitOnly);
+        assert!(started.fine_grain_logging);
         assert_eq!(run(&["--concurrency", "0"]).unwrap().concurrency, 1);
     }
 
@@ -341,6 +344,14 @@ mod tests {
             (
                 &["--use-dynamic-base-id"],
                 "hot restart is not available yet",
+            ),
+            (
+                &[
+                    "--enable-fine-grain-logging",
+                    "--component-log-level",
+                    "http:debug",
+                ],
+                "will not work with --enable-fine-grain-logging",
             ),
             (&["--concurrency", "many"], "concurrency"),
             (&["--no-such-flag"], "--no-such-flag"),

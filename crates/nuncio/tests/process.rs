@@ -170,6 +170,55 @@ fn validate_says_so_and_starts_nothing() {
     assert!(!sandbox.file("nuncio-example.sock").exists());
 }
 
+/// Levels of source files, listed once they have logged something.
+#[test]
+fn fine_grain_logging_has_levels_of_files() {
+    let sandbox = Sandbox::of_example("quickstart.yaml");
+    let proxy = sandbox.start(&["--enable-fine-grain-logging"]);
+    let post = |path: &str| {
+        let request = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        proxy.request(9901, &request)
+    };
+    let start = post("/logging").body;
+    let line = "  crates/server/src/main_loop.rs: info\n";
+    assert!(
+        start.starts_with("active loggers:\n") && start.contains(line),
+        "{start}"
+    );
+    let set = post("/logging?paths=main_*:error,crates/admin/*:warning").body;
+    assert!(
+        set.contains("  crates/server/src/main_loop.rs: error\n"),
+        "{set}"
+    );
+    let set = post("/logging?level=debug").body;
+    assert!(
+        set.contains("  crates/server/src/main_loop.rs: debug\n"),
+        "{set}"
+    );
+    let set = post("/logging?group=main:critical").body;
+    assert!(
+        set.contains("  crates/server/src/main_loop.rs: critical\n"),
+        "{set}"
+    );
+    for (path, error) in [
+        (
+            "/logging?group=main",
+            "empty logger name or empty logger level in group",
+        ),
+        ("/logging?group=main:loud", "unknown logger level"),
+        ("/logging?a=info&b=info", "invalid number of parameters"),
+    ] {
+        let answer = post(path);
+        assert_eq!(answer.status, 400);
+        assert!(
+            answer.body.starts_with(&format!("error: {error}\n")),
+            "{}",
+            answer.body
+        );
+    }
+    assert!(!proxy.log().contains("[info][main]"), "{}", proxy.log());
+}
+
 #[test]
 fn terminate_and_interrupt_end_it_cleanly() {
     for signal in [Signal::TERM, Signal::INT] {

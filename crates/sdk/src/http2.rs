@@ -251,8 +251,8 @@ stats_schema! {
         }
         gauges {
             deferred_stream_close,
-            outbound_control_frames_active,
-            outbound_frames_active,
+            outbound_control_frames_active with streams_active,
+            outbound_frames_active with streams_active,
             pending_send_bytes,
             streams_active,
         }

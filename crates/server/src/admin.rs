@@ -134,8 +134,9 @@ fn command_line(options: &Options) -> CommandLineOptions {
         log_format: options
             .log_format
             .clone()
-            .unwrap_or_else(|| nuncio_app_log::DEFAULT_PATTERN.to_owned()),
+            .unwrap_or_else(|| crate::main_loop::default_log_format(options).to_owned()),
         log_format_escaped: options.log_format_escaped,
+        enable_fine_grain_logging: options.fine_grain_logging,
         log_path: path(&options.log_path),
         service_cluster: options.service_cluster.clone(),
         service_node: options.service_node.clone(),
@@ -151,6 +152,7 @@ fn command_line(options: &Options) -> CommandLineOptions {
             Mode::Serve => command_line_options::Mode::Serve,
             Mode::InitOnly => command_line_options::Mode::InitOnly,
             Mode::Validate => command_line_options::Mode::Validate,
+            Mode::InitOnly => command_line_options::Mode::InitOnly,
         } as i32,
         disable_hot_restart: options.disable_hot_restart,
         restart_epoch: options.restart_epoch,

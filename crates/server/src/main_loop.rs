@@ -47,6 +47,7 @@ pub(crate) fn start_logging(options: &Options) -> Result<Arc<AppLog>, String> {
     nuncio_app_log::install(nuncio_app_log::Options {
         level: default,
         components: nuncio_app_log::parse_component_levels(&options.component_log_level)?,
+        fine_grain: options.fine_grain_logging,
         // As in Envoy, who only validates writes nowhere.
         path: options
             .log_path
@@ -55,10 +56,18 @@ pub(crate) fn start_logging(options: &Options) -> Result<Arc<AppLog>, String> {
         format: options
             .log_format
             .clone()
-            .unwrap_or_else(|| nuncio_app_log::DEFAULT_PATTERN.to_owned()),
+            .unwrap_or_else(|| default_log_format(options).to_owned()),
         escaped: options.log_format_escaped,
     })
     .map_err(|error| error.to_string())
+}
+
+/// `--log-format` when it is not given.
+pub(crate) fn default_log_format(options: &Options) -> &'static str {
+    match options.fine_grain_logging {
+        true => nuncio_app_log::FINE_GRAIN_PATTERN,
+        false => nuncio_app_log::DEFAULT_PATTERN,
+    }
 }
 
 /// What else is wrong with a bootstrap that is refused already.
@@ -97,7 +106,7 @@ pub(crate) fn validate(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves until it is told to stop.
+/// Serves until it is told to stop, or ([`Mode::InitOnly`]) until everything is ready to.
 pub(crate) fn serve(
     options: &Options,
     extensions: Extensions,

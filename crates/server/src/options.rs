@@ -61,6 +61,8 @@ pub struct Options {
     pub log_level: String,
     /// `--component-log-level`
     pub component_log_level: String,
+    /// `--enable-fine-grain-logging`: levels of source files instead of components.
+    pub fine_grain_logging: bool,
     /// `--log-format`
     pub log_format: Option<String>,
     /// `--log-format-escaped`
@@ -122,6 +124,7 @@ impl Default for Options {
             concurrency: 1,
             log_level: "info".into(),
             component_log_level: String::new(),
+            fine_grain_logging: false,
             log_format: None,
             log_format_escaped: false,
             log_path: None,

@@ -7,7 +7,7 @@ use crate::block::{Block, GaugeCell};
 use crate::codes::{CodeSlot, CodeTotals};
 use crate::histogram::{Distribution, Merged};
 use crate::local::LocalGroup;
-use crate::schema::{CounterSlot, GaugeSlot, HistogramSlot, Schema};
+use crate::schema::{CounterSlot, GaugeSlot, HistogramSlot, NOT_WITH, Schema, USED_ALWAYS};
 use crate::store::Registry;
 use crate::thread;
 
@@ -167,6 +167,16 @@ impl Group {
         self.state().gauge(slot)
     }
 
+    /// Whether a gauge counts as used because of another stat ([`GaugeDef::used_with`](crate::GaugeDef::used_with)).
+    pub(crate) fn is_used_with(&self, other: u16) -> bool {
+        match other {
+            NOT_WITH => false,
+            USED_ALWAYS => true,
+            slot if usize::from(slot) < self.schema.counters.len() => self.read_counter(slot).1,
+            slot => self.read_gauge(slot).1,
+        }
+    }
+
     /// The counts of a family of per-code counters since the last reset.
     pub(crate) fn read_codes(&self, family: usize) -> CodeTotals {
         let state = self.state();
@@ -256,7 +266,9 @@ impl State {
             .rare
             .as_ref()
             .and_then(|rare| rare.counters.get(usize::from(slot)));
-        (sum.wrapping_sub(baseline.copied().unwrap_or(0)), sum != 0)
+        // Adding nothing to it is use, too.
+        let used = sum != 0 || self.cold(slot).is_some();
+        (sum.wrapping_sub(baseline.copied().unwrap_or(0)), used)
     }
 
     fn counter_sum(&self, slot: u16) -> u64 {

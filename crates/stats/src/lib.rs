@@ -66,6 +66,9 @@ pub use tags::{TagExtractors, Tagged, UnknownTag};
 #[doc(hidden)]
 pub mod private {
     //! What the code that [`stats_schema!`](crate::stats_schema) generates needs.
-    pub use crate::schema::{code_slot, counter_slot, gauge_slot, histogram_slot, index_of};
+    pub use crate::schema::{
+        NOT_WITH, USED_ALWAYS, code_slot, counter_slot, gauge_slot, histogram_slot, index_of,
+        index_of_number,
+    };
     pub use pastey::paste;
 }

@@ -227,7 +227,8 @@ pub(crate) fn expand(group: &Group, kind: Kind, mut visit: impl FnMut(&str, Plac
     let mut name = String::new();
     for index in 0..group.schema().count(kind) {
         let held = name_and_read(group, kind, index, &mut name);
-        if !group.schema().sparse || held.is_used() {
+        let lazy = kind == Kind::Histogram && group.schema().histograms[usize::from(index)].lazy;
+        if !(group.schema().sparse || lazy) || held.is_used() {
             visit(&name, Place::Index(index), held);
         }
     }
@@ -272,7 +273,8 @@ fn name_and_read(group: &Group, kind: Kind, index: u16, name: &mut String) -> He
         }
         Kind::Gauge => {
             join_into(name, group.prefix(), schema.gauges[at].name);
-            let (value, used) = group.read_gauge(schema.counters.len() as u16 + index);
+            let (value, written) = group.read_gauge(schema.counters.len() as u16 + index);
+            let used = written || group.is_used_with(schema.gauges[at].used_with);
             Held::Gauge { value, used }
         }
         Kind::Histogram => {

@@ -39,7 +39,16 @@ pub struct GaugeDef {
     pub name: &'static str,
     /// What hot restart does with it.
     pub import: ImportMode,
+    /// Envoy sets it together with another stat, so that it counts as used when that one is: the other's place among
+    /// counters and gauges, [`NOT_WITH`], or [`USED_ALWAYS`].
+    pub used_with: u16,
 }
+
+/// [`GaugeDef::used_with`] of a gauge that is used once it was written.
+pub const NOT_WITH: u16 = u16::MAX;
+
+/// [`GaugeDef::used_with`] of a gauge that Envoy sets from the start.
+pub const USED_ALWAYS: u16 = u16::MAX - 1;
 
 /// A histogram of a [`Schema`].
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +57,8 @@ pub struct HistogramDef {
     pub name: &'static str,
     /// What is measured.
     pub unit: Unit,
+    /// The name exists only once a value was recorded, as that of a histogram which Envoy makes then.
+    pub lazy: bool,
 }
 
 /// The stats of one kind of group; made by [`stats_schema!`](crate::stats_schema), never by hand.
@@ -112,6 +123,20 @@ pub const fn index_of(names: &[&str], name: &str) -> u16 {
     panic!("no such name in the schema")
 }
 
+/// The position of `name` among counters, then gauges; evaluated by the compiler, which reports a name that is absent.
+#[doc(hidden)]
+#[must_use]
+pub const fn index_of_number(counters: &[&str], gauges: &[&str], name: &str) -> u16 {
+    let mut i = 0;
+    while i < counters.len() {
+        if same(counters[i], name) {
+            return i as u16;
+        }
+        i += 1;
+    }
+    counters.len() as u16 + index_of(gauges, name)
+}
+
 const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {
@@ -156,7 +181,8 @@ pub const fn code_slot(index: u16) -> CodeSlot {
 /// A stat is written as its Envoy name; the slot is a constant of the declared type with that name in upper case.
 /// Where the name has dots, or is not an identifier, write `identifier = "the.name"`. Sections may be left out but
 /// keep their order. A histogram's unit is one of [`Unit`]; a gauge may have an [`ImportMode`] in parentheses
-/// (`Accumulate` unless told). `names { sparse }` at the end: each name exists only once it was written. See the crate's
+/// (`Accumulate` unless told), and `with other` when Envoy sets it together with that counter or gauge (`with always`: from
+/// the start), which `usedonly` asks for. A histogram that is `(Ms, lazy)` exists once a value was recorded. `names { sparse }` at the end: each name exists only once it was written. See the crate's
 /// page for an example.
 #[macro_export]
 macro_rules! stats_schema {
@@ -164,8 +190,8 @@ macro_rules! stats_schema {
         $(#[$meta:meta])*
         $vis:vis $schema:ident {
             $(counters { $($counter:ident $(= $counter_name:literal)?),* $(,)? })?
-            $(gauges { $($gauge:ident $(= $gauge_name:literal)? $(($import:ident))?),* $(,)? })?
-            $(histograms { $($histogram:ident $(= $histogram_name:literal)? ($unit:ident)),* $(,)? })?
+            $(gauges { $($gauge:ident $(= $gauge_name:literal)? $(($import:ident))? $(with $with:ident)?),* $(,)? })?
+            $(histograms { $($histogram:ident $(= $histogram_name:literal)? ($unit:ident $(, $lazy:ident)?)),* $(,)? })?
             $(codes { $($code:ident $(= $code_name:literal)?),* $(,)? })?
             $(names { $names:ident })?
         }
@@ -190,10 +216,12 @@ macro_rules! stats_schema {
                 gauges: &[$($($crate::GaugeDef {
                     name: $crate::stats_schema!(@name $gauge $($gauge_name)?),
                     import: $crate::stats_schema!(@import $($import)?),
+                    used_with: $crate::stats_schema!(@with $schema $($with)?),
                 }),*)?],
                 histograms: &[$($($crate::HistogramDef {
                     name: $crate::stats_schema!(@name $histogram $($histogram_name)?),
                     unit: $crate::Unit::$unit,
+                    lazy: $crate::stats_schema!(@lazy $($lazy)?),
                 }),*)?],
                 codes: Self::CODES,
                 sparse: $crate::stats_schema!(@sparse $($names)?),
@@ -241,6 +269,13 @@ macro_rules! stats_schema {
     };
     (@name $ident:ident) => { ::core::stringify!($ident) };
     (@name $ident:ident $name:literal) => { $name };
+    (@with $schema:ident) => { $crate::private::NOT_WITH };
+    (@with $schema:ident always) => { $crate::private::USED_ALWAYS };
+    (@with $schema:ident $with:ident) => {
+        $crate::private::index_of_number($schema::COUNTERS, $schema::GAUGES, ::core::stringify!($with))
+    };
+    (@lazy) => { false };
+    (@lazy lazy) => { true };
     (@sparse) => { false };
     (@sparse sparse) => { true };
     (@import) => { $crate::ImportMode::Accumulate };

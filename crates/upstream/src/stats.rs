@@ -97,20 +97,20 @@ stats_schema! {
             upstream_rq_tx_reset,
         }
         gauges {
-            default_cx_open = "circuit_breakers.default.cx_open",
-            default_cx_pool_open = "circuit_breakers.default.cx_pool_open",
-            default_rq_open = "circuit_breakers.default.rq_open",
-            default_rq_pending_open = "circuit_breakers.default.rq_pending_open",
-            default_rq_retry_open = "circuit_breakers.default.rq_retry_open",
+            default_cx_open = "circuit_breakers.default.cx_open" with upstream_cx_active,
+            default_cx_pool_open = "circuit_breakers.default.cx_pool_open" with upstream_cx_active,
+            default_rq_open = "circuit_breakers.default.rq_open" with upstream_rq_active,
+            default_rq_pending_open = "circuit_breakers.default.rq_pending_open" with upstream_cx_active,
+            default_rq_retry_open = "circuit_breakers.default.rq_retry_open" with upstream_rq_retry,
             high_cx_open = "circuit_breakers.high.cx_open",
-            high_cx_pool_open = "circuit_breakers.high.cx_pool_open",
+            high_cx_pool_open = "circuit_breakers.high.cx_pool_open" with upstream_cx_active,
             high_rq_open = "circuit_breakers.high.rq_open",
             high_rq_pending_open = "circuit_breakers.high.rq_pending_open",
             high_rq_retry_open = "circuit_breakers.high.rq_retry_open",
             lb_subsets_active,
             max_host_weight (NeverImport),
-            membership_degraded (NeverImport),
-            membership_excluded (NeverImport),
+            membership_degraded (NeverImport) with membership_total,
+            membership_excluded (NeverImport) with membership_total,
             membership_healthy (NeverImport),
             membership_total (NeverImport),
             upstream_cx_active,
@@ -120,13 +120,13 @@ stats_schema! {
             upstream_rq_active,
             upstream_rq_pending_active,
             version (NeverImport),
-            warming_state (NeverImport),
+            warming_state (NeverImport) with always,
         }
         histograms {
             upstream_cx_connect_ms (Ms),
             upstream_cx_length_ms (Ms),
             upstream_rq_per_cx (Unspecified),
-            upstream_rq_time (Ms),
+            upstream_rq_time (Ms, lazy),
         }
         codes {
             upstream_rq,
@@ -154,7 +154,7 @@ stats_schema! {
 stats_schema! {
     /// `cluster.<name>.external.*`, `.internal.*` and `.canary.*`: each there once it was needed.
     pub AnswerStats {
-        histograms { upstream_rq_time (Ms) }
+        histograms { upstream_rq_time (Ms, lazy) }
         codes { upstream_rq }
     }
 }
@@ -253,7 +253,7 @@ stats_schema! {
         }
         gauges {
             active_clusters (NeverImport),
-            warming_clusters (NeverImport),
+            warming_clusters (NeverImport) with always,
         }
     }
 }

@@ -162,6 +162,18 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("TRACE_ID", "-", "-"),
     ("UPSTREAM_CLUSTER", "c", "-"),
     ("UPSTREAM_CONNECTION_ID", "2", "0"),
+    ("UPSTREAM_CONNECTION_IDS_ATTEMPTED", "2", "-"),
+    ("UPSTREAM_HOSTS_ATTEMPTED", "127.0.0.1:28102", "-"),
+    ("UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT", "127.0.0.1", "-"),
+    ("UPSTREAM_HOST_NAMES_ATTEMPTED", "127.0.0.1:28102", "-"),
+    (
+        "UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT",
+        "127.0.0.1",
+        "-",
+    ),
+    ("UPSTREAM_DETECTED_CLOSE_TYPE", "Normal", "-"),
+    ("UPSTREAM_LOCAL_CLOSE_REASON", "-", "-"),
+    ("DOWNSTREAM_DETECTED_CLOSE_TYPE", "Normal", "Normal"),
     ("UPSTREAM_CONNECTION_POOL_READY_DURATION", "0", "-"),
     ("UPSTREAM_HEADER_BYTES_RECEIVED", "160", "0"),
     ("UPSTREAM_HEADER_BYTES_SENT", "246", "0"),
@@ -427,12 +439,8 @@ fn errors_are_envoys() {
         ),
         ("%METADATA(X:a)%", "X is not supported type of metadata"),
         (
-            "%METADATA(ROUTE:a)%",
-            "unsupported: the operator %METADATA(ROUTE:…)% is not implemented yet",
-        ),
-        (
-            "%UPSTREAM_HOSTS_ATTEMPTED%",
-            "unsupported: the operator %UPSTREAM_HOSTS_ATTEMPTED% is not implemented yet",
+            "%ROUTE_RESOLUTION_COUNT%",
+            "unsupported: the operator %ROUTE_RESOLUTION_COUNT% is not implemented yet",
         ),
         (
             "%COMMON_DURATION(A)%",
@@ -495,6 +503,36 @@ fn with_metadata() -> Stream {
     };
     metadata.set("a", "s", structure([("z", string("1")), ("t", list)]));
     stream
+}
+
+/// Each owner of metadata; a host that was not connected to has no part in what was attempted.
+#[test]
+fn metadata_of_configured_things() {
+    let mut stream = with_metadata();
+    let of = |text: &str| {
+        let mut metadata = nuncio_sdk::metadata::DynamicMetadata::default();
+        metadata.set("n", "k", string(text));
+        Some(std::sync::Arc::new(metadata))
+    };
+    stream.info.cluster_metadata = of("cluster");
+    let mut connection = (*stream.info.connection).clone();
+    connection.listener_metadata = of("listener");
+    connection.filter_chain_metadata = of("chain");
+    stream.info.connection = std::rc::Rc::new(connection);
+    assert_eq!(
+        text(
+            "%METADATA(CLUSTER:n:k)%|%CLUSTER_METADATA(n:k):3%|%METADATA(LISTENER:n:k)%|%METADATA(LISTENER_FILTER_CHAIN:n:k)%",
+            &stream
+        ),
+        "cluster|clu|listener|chain"
+    );
+    assert_eq!(
+        text(
+            "%METADATA(ROUTE:n:k)%|%METADATA(VIRTUAL_HOST:n:k)%|%METADATA(UPSTREAM_HOST:n:k)%|%UPSTREAM_METADATA(n:k)%|%METADATA(CLUSTER:n:x)%",
+            &stream
+        ),
+        "-|-|-|-|-"
+    );
 }
 
 #[test]

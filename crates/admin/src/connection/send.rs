@@ -27,6 +27,7 @@ impl Connection {
             headers.append(Known::Connection, b"close");
         }
         let facts = self.decoder.facts();
+        self.shared.stats.response_begun(response.status);
         self.encoder
             .encode_headers(&facts, &headers, false, &mut self.output);
         let mut sent = Ok(());
@@ -95,7 +96,8 @@ impl Connection {
             }
         };
         match timeout(limit, rest).await {
-            Ok(()) => ClosedBy::Remote,
+            // It was we who ended it.
+            Ok(()) => ClosedBy::Local,
             Err(_) => {
                 let counter = HttpSchema::DOWNSTREAM_CX_DELAYED_CLOSE_TIMEOUT;
                 self.shared.stats.http.inc(counter);

@@ -1,5 +1,7 @@
 //! `/logging`: levels of the application log.
 
+use nuncio_app_log::Files;
+
 use crate::LOG_LEVELS;
 use crate::request::{Params, Request};
 use crate::response::Response;
@@ -21,7 +23,8 @@ fn change(admin: &Admin, params: &Params) -> Result<(), &'static str> {
     if params.len() > 1 {
         return Err("invalid number of parameters");
     }
-    if name == "group" {
+    let fine = admin.context.log_levels.fine_grain();
+    if name == "group" && !fine {
         return Err("group parameter requires fine-grain logging to be enabled");
     }
     // As in Envoy, an empty value changes nothing.
@@ -33,11 +36,23 @@ fn change(admin: &Admin, params: &Params) -> Result<(), &'static str> {
             admin.context.log_levels.set(None, level(value)?);
             Ok(())
         }
+        "group" => {
+            let pair = value.split_once(':');
+            let pair = pair.filter(|(name, value)| !name.is_empty() && !value.is_empty());
+            let (name, value) = pair.ok_or("empty logger name or empty logger level in group")?;
+            let files = Files::Group(name.to_owned());
+            admin.context.log_levels.set_files(files, level(value)?);
+            Ok(())
+        }
         "paths" => {
             let pairs = value.split(',').filter(|pair| !pair.is_empty());
             let pairs = pairs.map(|pair| pair.split_once(':').unwrap_or((pair, "")));
-            change_several(admin, pairs)
+            match fine {
+                true => change_files(admin, pairs),
+                false => change_several(admin, pairs),
+            }
         }
+        _ if fine => change_files(admin, [(name, value)]),
         _ => change_several(admin, [(name, value)]),
     }
 }
@@ -64,6 +79,24 @@ fn change_several<'a>(
     }
     for (name, level) in changes {
         levels.set(Some(name), level);
+    }
+    Ok(())
+}
+
+/// The same for patterns of files, of which there need not be one yet.
+fn change_files<'a>(
+    admin: &Admin,
+    pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<(), &'static str> {
+    let mut changes = Vec::new();
+    for (name, value) in pairs {
+        if name.is_empty() || value.is_empty() {
+            return Err("empty logger name or empty logger level");
+        }
+        changes.push((Files::Matching(name.to_owned()), level(value)?));
+    }
+    for (files, level) in changes {
+        admin.context.log_levels.set_files(files, level);
     }
     Ok(())
 }

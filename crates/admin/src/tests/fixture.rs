@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use nuncio_access_log::{AccessLogManager, FILE, FlushOptions};
+use nuncio_app_log::Files;
 use nuncio_config::api::admin::CommandLineOptions;
 use nuncio_config::api::bootstrap::Admin as AdminProto;
 use nuncio_config::api::core::Node;
@@ -207,6 +208,14 @@ impl LogLevels for Levels {
                 *present = level;
             }
         }
+    }
+
+    fn set_files(&self, _: Files, _: &'static str) {
+        unreachable!("levels are those of components");
+    }
+
+    fn fine_grain(&self) -> bool {
+        false
     }
 }
 

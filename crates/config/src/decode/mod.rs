@@ -98,6 +98,9 @@ pub(crate) fn decode<'t>(
         Content::Map(entries) if syntax == Syntax::Text => {
             decoder.text_fields(message, entries, &mut wire);
         }
+        Content::Map(_) if message.well_known() == WellKnown::Any => {
+            decoder.any(root, &mut wire);
+        }
         Content::Map(entries) => decoder.fields(message, entries, &mut wire),
         _ => {
             let message = format!(

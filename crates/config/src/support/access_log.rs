@@ -48,7 +48,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("status_code_filter", Implemented),
             ("duration_filter", Implemented),
             ("not_health_check_filter", Implemented),
-            ("traceable_filter", Refused("there is no tracing yet")),
+            ("traceable_filter", Implemented),
             ("runtime_filter", Implemented),
             ("and_filter", Implemented),
             ("or_filter", Implemented),

@@ -42,6 +42,9 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("delayed_close_timeout", Implemented),
             ("access_log", Implemented),
             ("access_log_options", Implemented),
+            // The older places of what is in `access_log_options`.
+            ("access_log_flush_interval", Implemented),
+            ("flush_access_log_on_new_request", Implemented),
             ("use_remote_address", Implemented),
             ("xff_num_trusted_hops", Implemented),
             ("internal_address_config", Implemented),

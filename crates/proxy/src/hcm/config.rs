@@ -141,7 +141,7 @@ impl HcmConfig {
             .and_then(|h1| keep_one(&mut errors, h2_options(&config, h1)));
         let scheme_to_set = keep_one(&mut errors, scheme(&config));
         let internal_addresses = keep_one(&mut errors, internal_addresses(&config));
-        let log_options = config.access_log_options.unwrap_or_default();
+        let log_options = keep_one(&mut errors, log_options(&config)).unwrap_or_default();
         let log_interval = keep_one(
             &mut errors,
             convert::opt_duration(log_options.access_log_flush_interval.as_ref())
@@ -365,6 +365,35 @@ fn scheme(config: &HttpConnectionManager) -> Result<Option<Box<str>>, ConfigErro
         .map(|transformation| match transformation {
             Transformation::SchemeToOverwrite(scheme) => scheme.as_str().into(),
         }))
+}
+
+/// `access_log_options`, or what older configurations say in the fields that were there before it.
+#[expect(deprecated, reason = "older configurations have these fields")]
+fn log_options(config: &HttpConnectionManager) -> Result<proto::HcmAccessLogOptions, ConfigError> {
+    let older = proto::HcmAccessLogOptions {
+        access_log_flush_interval: config.access_log_flush_interval,
+        flush_access_log_on_new_request: config.flush_access_log_on_new_request,
+        ..proto::HcmAccessLogOptions::default()
+    };
+    let Some(options) = &config.access_log_options else {
+        return Ok(older);
+    };
+    for (field, set) in [
+        (
+            "flush_access_log_on_new_request",
+            older.flush_access_log_on_new_request,
+        ),
+        (
+            "access_log_flush_interval",
+            older.access_log_flush_interval.is_some(),
+        ),
+    ] {
+        if set {
+            let message = format!("Only one of {field} or access_log_options can be specified.");
+            return Err(ConfigError::new(field, message));
+        }
+    }
+    Ok(*options)
 }
 
 fn internal_addresses(config: &HttpConnectionManager) -> Result<Vec<IpRange>, ConfigError> {

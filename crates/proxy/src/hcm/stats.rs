@@ -79,7 +79,7 @@ stats_schema! {
             downstream_cx_http1_soft_drain,
             downstream_cx_http2_active,
             downstream_cx_http3_active,
-            downstream_cx_rx_bytes_buffered,
+            downstream_cx_rx_bytes_buffered with downstream_cx_active,
             downstream_cx_ssl_active,
             downstream_cx_tx_bytes_buffered,
             downstream_cx_upgrades_active,

@@ -350,7 +350,9 @@ impl Runtime {
                 false => RuntimeStats::OVERRIDE_DIR_NOT_EXISTS,
             });
             let overridden = u64::from(!state.overrides.is_empty());
-            stats.gauge_set(RuntimeStats::ADMIN_OVERRIDES_ACTIVE, overridden);
+            if overridden > 0 || stats.gauge(RuntimeStats::ADMIN_OVERRIDES_ACTIVE) > 0 {
+                stats.gauge_set(RuntimeStats::ADMIN_OVERRIDES_ACTIVE, overridden);
+            }
             stats.gauge_set(RuntimeStats::NUM_KEYS, snapshot.values.len() as u64);
             stats.gauge_set(RuntimeStats::NUM_LAYERS, snapshot.layers.len() as u64);
         }

@@ -389,3 +389,46 @@ fn slots_of_another_schema_do_no_harm() {
     local.record(Traffic::TIME, 1);
     local.charge_code(Traffic::RQ, 200);
 }
+
+crate::stats_schema! {
+    /// What Envoy makes or sets together with something else.
+    Together {
+        counters { asked, never }
+        gauges { active, idle with active, open with asked, warm with always, cold }
+        histograms { length (Ms), time (Ms, lazy) }
+    }
+}
+
+#[test]
+fn what_is_set_together_is_used_together() {
+    let store = Store::new(1);
+    let group = store.group("x", Together::SCHEMA);
+    let names = |used_only: bool| {
+        let query = Query {
+            used_only,
+            ..Query::default()
+        };
+        let mut names = Vec::new();
+        let kinds = [Kind::Counter, Kind::Gauge, Kind::Histogram];
+        store
+            .visit(&kinds, &query, |stat| {
+                names.push(stat.name.to_owned());
+                Ok::<(), Infallible>(())
+            })
+            .unwrap();
+        names.join(" ")
+    };
+    assert_eq!(
+        names(false),
+        "x.active x.asked x.cold x.idle x.length x.never x.open x.warm"
+    );
+    assert_eq!(names(true), "x.warm");
+    group.add(Together::NEVER, 0);
+    group.local().gauge_add(Together::ACTIVE, 1);
+    assert_eq!(names(true), "x.active x.idle x.never x.warm");
+    group.inc(Together::ASKED);
+    assert_eq!(names(true), "x.active x.asked x.idle x.never x.open x.warm");
+    group.record(Together::TIME, 5);
+    store.merge_histograms();
+    assert!(names(false).ends_with("x.open x.time x.warm"));
+}

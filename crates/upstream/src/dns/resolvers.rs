@@ -1,7 +1,7 @@
 //! [`Resolvers`]: one resolver for each configuration.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use nuncio_stats::Store;
 
@@ -29,9 +29,12 @@ impl Default for ResolverConfig {
     }
 }
 
+type MakeDefault = Box<dyn FnOnce() -> Arc<dyn DnsResolver> + Send>;
+
 /// All resolvers of the process: the server's own, and those of clusters and caches that want another one.
 pub struct Resolvers {
-    default: Arc<dyn DnsResolver>,
+    /// The server's own, made when it is first asked for: as in Envoy, there are no stats of a resolver that nobody needs.
+    default: LazyLock<Arc<dyn DnsResolver>, MakeDefault>,
     /// Where they count: all of a kind together.
     stats: Option<Store>,
     made: Mutex<HashMap<ResolverConfig, Weak<dyn DnsResolver>>>,
@@ -40,8 +43,9 @@ pub struct Resolvers {
 impl Resolvers {
     /// The server's resolver is made by `config` (see [`bootstrap_resolver`](super::bootstrap_resolver)).
     pub fn new(store: &Store, config: &ResolverConfig) -> Self {
+        let (config, made_in) = (config.clone(), store.clone());
         Self {
-            default: make(config, store),
+            default: LazyLock::new(Box::new(move || make(&config, &made_in))),
             stats: Some(store.clone()),
             made: Mutex::default(),
         }
@@ -51,7 +55,7 @@ impl Resolvers {
     #[cfg(test)]
     pub(crate) fn only(resolver: Arc<dyn DnsResolver>) -> Self {
         Self {
-            default: resolver,
+            default: LazyLock::new(Box::new(move || resolver)),
             stats: None,
             made: Mutex::default(),
         }

@@ -262,7 +262,10 @@ impl Checkers {
     fn show(&self) {
         for (stats, tally) in self.stats.checks.iter().zip(&self.tallies) {
             stats.gauge_set(S::HEALTHY, tally.healthy as u64);
-            stats.gauge_set(S::DEGRADED, tally.degraded as u64);
+            // Used once a host was degraded.
+            if tally.degraded > 0 || stats.gauge(S::DEGRADED) > 0 {
+                stats.gauge_set(S::DEGRADED, tally.degraded as u64);
+            }
         }
         if let Some(stats) = &self.stats.total {
             stats.gauge_set(Total::HEALTHY, self.total.healthy as u64);

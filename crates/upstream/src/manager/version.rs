@@ -180,8 +180,11 @@ impl Version {
             sum(|set| set.degraded.len()),
             sum(|set| set.excluded as usize),
         );
-        stats.gauge_set(S::MEMBERSHIP_TOTAL, self.hosts.len() as u64);
-        stats.gauge_set(S::MEMBERSHIP_HEALTHY, sum(|set| set.healthy.len()));
+        let total = self.hosts.len() as u64;
+        if total > 0 || stats.gauge(S::MEMBERSHIP_TOTAL) > 0 {
+            stats.gauge_set(S::MEMBERSHIP_TOTAL, total);
+            stats.gauge_set(S::MEMBERSHIP_HEALTHY, sum(|set| set.healthy.len()));
+        }
         // Zero is what a gauge that was never set shows: most clusters need not remember these.
         for (gauge, value) in [
             (S::MEMBERSHIP_DEGRADED, degraded),

@@ -208,7 +208,11 @@ impl Pool {
         self.host.stats().cx_total.fetch_add(1, Relaxed);
         stats.inc(S::UPSTREAM_CX_TOTAL);
         match self.protocol {
-            UpstreamProtocol::Http1 => stats.inc(S::UPSTREAM_CX_HTTP1_TOTAL),
+            UpstreamProtocol::Http1 => {
+                stats.inc(S::UPSTREAM_CX_HTTP1_TOTAL);
+                // Envoy's codec has stats, though it hardly ever counts anything in them.
+                self.counters.http1.of(&self.counters.group);
+            }
             UpstreamProtocol::Http2 => stats.inc(S::UPSTREAM_CX_HTTP2_TOTAL),
             UpstreamProtocol::Tcp => {}
         }
@@ -231,10 +235,6 @@ impl Pool {
 
     /// A connection speaks HTTP/1.1, or what the client wants, from now on.
     fn connected(self: &Rc<Self>, connection: ClientConnection) {
-        if self.protocol == UpstreamProtocol::Http1 {
-            // Envoy's codec has stats, though it hardly ever counts anything in them.
-            self.counters.http1.of(&self.counters.group);
-        }
         self.put_back(Box::new(connection));
         self.create_connections_for_waiters();
     }
@@ -299,12 +299,16 @@ async fn connect(attempt: Attempt, info: Arc<ClusterInfo>) {
     let Some(pool) = attempt.finish() else {
         return;
     };
-    let io = match result {
-        Ok(io) => io,
-        Err(failure) => return pool.connect_failed(&failure),
-    };
     let took = now.saturating_duration_since(started);
     let stats = &pool.counters.stats;
+    let io = match result {
+        Ok(io) => io,
+        Err(failure) => {
+            // A connection that never was has had a life, too.
+            stats.record(S::UPSTREAM_CX_LENGTH_MS, took.as_millis() as u64);
+            return pool.connect_failed(&failure);
+        }
+    };
     stats.record(S::UPSTREAM_CX_CONNECT_MS, took.as_millis() as u64);
     match pool.protocol {
         UpstreamProtocol::Http1 | UpstreamProtocol::Tcp => {
