@@ -132,8 +132,8 @@ const TEXT: &str = "# the same\nnode < id: 'a' cluster: \"c\" >\nstatic_resource
 fn the_text_format_says_the_same_as_yaml() {
     let pairs = [
         (
-            "node: {metadata: {a: 1.5, b: [x, true], c: null}}",
-            "node { metadata { fields { key: 'a' value { number_value: 1.5f } } fields { key: 'b' value { list_value { \
+            "node: {metadata: {a: 2, b: [x, true], c: null}}",
+            "node { metadata { fields { key: 'a' value { number_value: 2.f } } fields { key: 'b' value { list_value { \
              values { string_value: 'x' } values: { bool_value: t } } } } fields: [{ key: 'c' value { null_value: NULL_VALUE } }] } }",
         ),
         (

@@ -167,6 +167,14 @@ impl Group {
         self.state().gauge(slot)
     }
 
+    /// Whether a histogram has a value, merged or not.
+    pub(crate) fn has_recorded(&self, histogram: usize) -> bool {
+        let state = self.state();
+        let mut pages =
+            (state.blocks.iter()).filter_map(|block| block.wide.histograms.get(histogram));
+        pages.any(|pages| !pages.is_empty())
+    }
+
     /// Whether a gauge counts as used because of another stat ([`GaugeDef::used_with`](crate::GaugeDef::used_with)).
     pub(crate) fn is_used_with(&self, other: u16) -> bool {
         match other {

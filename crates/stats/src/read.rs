@@ -227,8 +227,12 @@ pub(crate) fn expand(group: &Group, kind: Kind, mut visit: impl FnMut(&str, Plac
     let mut name = String::new();
     for index in 0..group.schema().count(kind) {
         let held = name_and_read(group, kind, index, &mut name);
-        let lazy = kind == Kind::Histogram && group.schema().histograms[usize::from(index)].lazy;
-        if !(group.schema().sparse || lazy) || held.is_used() {
+        let at = usize::from(index);
+        let absent = match kind {
+            Kind::Histogram if group.schema().histograms[at].lazy => !group.has_recorded(at),
+            _ => group.schema().sparse && !held.is_used(),
+        };
+        if !absent {
             visit(&name, Place::Index(index), held);
         }
     }

@@ -103,7 +103,7 @@ stats_schema! {
             default_rq_pending_open = "circuit_breakers.default.rq_pending_open" with upstream_cx_active,
             default_rq_retry_open = "circuit_breakers.default.rq_retry_open" with upstream_rq_retry,
             high_cx_open = "circuit_breakers.high.cx_open",
-            high_cx_pool_open = "circuit_breakers.high.cx_pool_open" with upstream_cx_active,
+            high_cx_pool_open = "circuit_breakers.high.cx_pool_open" with upstream_cx_destroy,
             high_rq_open = "circuit_breakers.high.rq_open",
             high_rq_pending_open = "circuit_breakers.high.rq_pending_open",
             high_rq_retry_open = "circuit_breakers.high.rq_retry_open",

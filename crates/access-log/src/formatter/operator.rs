@@ -158,9 +158,9 @@ impl MetadataOperator {
             };
             value::write_plain(found, out)
         };
-        // As in Envoy, a length limits the text, not the typed value.
+        // As in Envoy, a length limits texts; of typed values only strings.
         if let Some(length) = self.length
-            && !typed
+            && !(typed && written == Written::Json)
         {
             out.truncate(start.saturating_add(length).min(out.len()));
         }

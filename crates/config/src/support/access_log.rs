@@ -71,6 +71,7 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[("op", Implemented), ("value", Implemented)],
     ),
     message("envoy.config.accesslog.v3.NotHealthCheckFilter", &[]),
+    message("envoy.config.accesslog.v3.TraceableFilter", &[]),
     message(
         "envoy.config.accesslog.v3.RuntimeFilter",
         &[

@@ -141,12 +141,14 @@ impl HcmConfig {
             .and_then(|h1| keep_one(&mut errors, h2_options(&config, h1)));
         let scheme_to_set = keep_one(&mut errors, scheme(&config));
         let internal_addresses = keep_one(&mut errors, internal_addresses(&config));
-        let log_options = keep_one(&mut errors, log_options(&config)).unwrap_or_default();
-        let log_interval = keep_one(
-            &mut errors,
-            convert::opt_duration(log_options.access_log_flush_interval.as_ref())
-                .within("access_log_options.access_log_flush_interval"),
-        );
+        let log_options = keep_one(&mut errors, log_options(&config));
+        let log_interval = log_options.as_ref().and_then(|options| {
+            let interval = convert::opt_duration(options.access_log_flush_interval.as_ref());
+            let place = "access_log_options.access_log_flush_interval";
+            keep_one(&mut errors, interval.within(place))
+        });
+        let log_on_new_request =
+            log_options.is_some_and(|options| options.flush_access_log_on_new_request);
         let (
             Some(chain),
             Some(upgrades),
@@ -198,7 +200,7 @@ impl HcmConfig {
             upgrades,
             routes,
             access_logs,
-            log_on_new_request: log_options.flush_access_log_on_new_request,
+            log_on_new_request,
             log_interval,
             local_reply,
             timeouts,

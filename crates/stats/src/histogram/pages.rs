@@ -25,6 +25,11 @@ impl Pages {
         }
     }
 
+    /// Whether nothing was ever counted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pages.iter().all(|page| page.get().is_none())
+    }
+
     /// Adds this thread's counts to `sum`.
     pub(crate) fn add_to(&self, sum: &mut Distribution) {
         for (number, page) in self.pages.iter().enumerate() {

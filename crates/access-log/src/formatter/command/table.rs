@@ -33,9 +33,7 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
     ("CEL", Refused),
     (
         "CLUSTER_METADATA",
-        With(Takes::ArgumentAndLength, |c| {
-            metadata_of(c, MetadataOf::Cluster)
-        }),
+        With(Takes::Argument, |c| metadata_of(c, MetadataOf::Cluster)),
     ),
     ("COALESCE", With(Takes::ArgumentAndLength, coalesce)),
     ("COMMON_DURATION", With(Takes::Argument, common_duration)),
@@ -332,7 +330,7 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
     ("UPSTREAM_LOCAL_URI_SAN", F(Field::Absent)),
     (
         "UPSTREAM_METADATA",
-        With(Takes::ArgumentAndLength, |c| {
+        With(Takes::Argument, |c| {
             metadata_of(c, MetadataOf::UpstreamHost)
         }),
     ),
