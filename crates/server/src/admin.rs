@@ -152,7 +152,6 @@ fn command_line(options: &Options) -> CommandLineOptions {
             Mode::Serve => command_line_options::Mode::Serve,
             Mode::InitOnly => command_line_options::Mode::InitOnly,
             Mode::Validate => command_line_options::Mode::Validate,
-            Mode::InitOnly => command_line_options::Mode::InitOnly,
         } as i32,
         disable_hot_restart: options.disable_hot_restart,
         restart_epoch: options.restart_epoch,
