@@ -20,6 +20,8 @@ pub(crate) struct Args {
     pub(crate) json: Option<PathBuf>,
     /// Build `nuncio` first; otherwise the binary in the target folder is taken as it is.
     pub(crate) build: bool,
+    /// This one instead of the one in the target folder.
+    pub(crate) nuncio: Option<PathBuf>,
 }
 
 /// The commands.
@@ -46,6 +48,7 @@ impl Args {
             only: Peer::ALL.to_vec(),
             json: None,
             build: true,
+            nuncio: None,
         };
         let (mut words, mut from, mut update, mut help) = (Vec::new(), None, false, false);
         while let Some(word) = given.next() {
@@ -63,6 +66,7 @@ impl Args {
                 "--json" => args.json = Some(value()?.into()),
                 "--from" => from = Some(value()?.into()),
                 "--no-build" => args.build = false,
+                "--nuncio" => args.nuncio = Some(value()?.into()),
                 "--update" => update = true,
                 "--help" | "-h" => help = true,
                 option if option.starts_with('-') => bail!("unknown option {option}"),
@@ -112,6 +116,7 @@ pub(crate) fn usage() -> String {
          \x20 --only A,B      of nuncio, envoy, nginx, haproxy\n\
          \x20 --json FILE     write the results\n\
          \x20 --no-build      take target/release/nuncio as it is\n\
+         \x20 --nuncio FILE   this binary, as it is\n\
          \x20 --update        instructions: write a new baseline\n\n\
          Scenarios:\n",
     );

@@ -27,7 +27,7 @@ impl Binaries {
         }
         Ok(Self {
             nuncio: if args.only.contains(&Peer::Nuncio) {
-                nuncio(args.build)?
+                nuncio(args)?
             } else {
                 PathBuf::new()
             },
@@ -63,13 +63,17 @@ pub(crate) fn workspace() -> &'static Path {
     bench.parent().unwrap_or(bench)
 }
 
-/// The release build of Nuncio, built now unless the caller wants it as it is.
-pub(crate) fn nuncio(build: bool) -> Result<PathBuf> {
+/// The binary that was asked for, or the release build, built now unless the caller wants it as it is.
+pub(crate) fn nuncio(args: &Args) -> Result<PathBuf> {
+    if let Some(path) = &args.nuncio {
+        ensure!(path.is_file(), "--nuncio: no {}", path.display());
+        return Ok(std::path::absolute(path)?);
+    }
     // This program is target/<profile>/nuncio-bench.
     let own = std::env::current_exe().context("the path of this program")?;
     let target = own.ancestors().nth(2).context("no target folder")?;
     let path = target.join("release/nuncio");
-    if build || !path.is_file() {
+    if args.build || !path.is_file() {
         run(cargo().args(["build", "--release", "--package", "nuncio"]))?;
     }
     ensure!(path.is_file(), "no {}", path.display());

@@ -189,7 +189,7 @@ pub(crate) fn run(args: &Args, update: bool) -> Result<bool> {
         installed(program)?;
     }
     let nginx = installed("nginx")?;
-    let nuncio = binaries::nuncio(args.build)?;
+    let nuncio = binaries::nuncio(args)?;
     let examples = nuncio.with_file_name("examples");
     if args.build {
         for probe in PROBES {

@@ -5,6 +5,7 @@ mod command;
 mod compat;
 mod conformance;
 mod fuzz;
+mod profile;
 mod setup;
 mod steps;
 mod test;
@@ -22,6 +23,7 @@ usage: cargo xtask <task>
   compat                   writes the generated part of COMPATIBILITY.md anew
   conformance [args]       Nuncio against Envoy's recorded answers; --help lists the arguments, --record asks Envoy itself
   bench [args]             Nuncio beside Envoy, nginx and HAProxy; --help lists the arguments, `bars` is all of it
+  profile                  records anew what release builds are optimised with (bench/profile), by running the benches
   fuzz [target] [--seconds N]
                            cargo-fuzz on one target, or on all of them, N seconds each (60)
   help                     this
@@ -47,6 +49,7 @@ fn run(task: &str, args: &[String]) -> Result<()> {
         "compat" => no_more(args).and_then(|()| compat::write()),
         "conformance" => conformance::run(args),
         "bench" => bench::run(args),
+        "profile" => no_more(args).and_then(|()| profile::record()),
         "fuzz" => fuzz::run(args),
         "" | "help" | "--help" | "-h" => {
             print!("{USAGE}");
