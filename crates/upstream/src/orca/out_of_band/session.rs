@@ -323,3 +323,39 @@ fn status_of(headers: &HeaderMap) -> Code {
         _ => Code::UNKNOWN,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_bounded(
+            pieces in prop::collection::vec(prop::collection::vec(0..=255u8, 0..80), 0..40),
+            lengths in prop::collection::vec(0..100_000u32, 0..40),
+        ) {
+            let mut reading = Reading::new();
+            let prefix = |length: u32| FrameHeader::plain(length).to_bytes().to_vec();
+            let framed = lengths.into_iter().map(prefix).zip(&pieces);
+            let framed = framed.map(|(prefix, piece)| [prefix, piece.clone()].concat());
+            let framed: Vec<_> = framed.chain(pieces.iter().cloned()).collect();
+            for piece in framed {
+                let mut message = Message::new();
+                message.data.append_slice(&piece);
+                let heard = Heard::Answer(Event::Data { end_stream: false });
+                let take = |bytes: &[u8]| {
+                    let decoded = OrcaReport::decode(bytes);
+                    decoded.map_err(|_| Over::Silence)?;
+                    Ok(())
+                };
+                if reading.on(heard, &mut message, take).is_err() {
+                    break;
+                }
+                prop_assert!(reading.partial.len() <= MAX_REPORT as usize);
+                prop_assert!(message.data.is_empty());
+            }
+        }
+    }
+}
