@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nuncio_config::api::listener as proto;
+use nuncio_config::{ConfigError, api::listener as proto};
 use nuncio_net::{Address, ListenOptions};
 use nuncio_sdk::listener::{AcceptedConnection, ListenerFilter};
 use nuncio_sdk::metadata::DynamicMetadata;
@@ -142,6 +142,33 @@ pub struct ListenerSpec {
 }
 
 impl ListenerSpec {
+    /// Why this listener cannot stand beside these others, (name, addresses): one of them has one of its addresses, whether they
+    /// bind to it or not (Envoy's rule). Ports that the system chooses are never the same.
+    pub fn duplicate_address<'a>(
+        &self,
+        others: impl Iterator<Item = (&'a str, &'a [ListenAddress])>,
+    ) -> Option<ConfigError> {
+        let theirs: Vec<_> = others
+            .flat_map(|(name, addresses)| addresses.iter().map(move |their| (name, their)))
+            .collect();
+        let (wanted, owner) = self.addresses.iter().find_map(|wanted| {
+            let chosen = wanted.address.port() != Some(0);
+            let mut theirs = theirs.iter().filter(|_| chosen);
+            let (owner, _) = theirs.find(|(_, their)| their.address == wanted.address)?;
+            Some((&wanted.address, *owner))
+        })?;
+        let message = format!(
+            "error adding listener: '{}' has duplicate address '{wanted}' as existing listener, to \
+             check if the listener has duplicated addresses with other listeners or \
+             'enable_reuse_port' is set to 'false' for the listener",
+            self.name
+        );
+        let error = ConfigError::new("address", message);
+        Some(error.with_remedy(format!(
+            "listener '{owner}' has it: one listener for each address"
+        )))
+    }
+
     /// Whether `other` differs at most in its filter chains, so that it can replace this listener
     /// in place.
     pub fn differs_in_chains_only(&self, other: &proto::Listener) -> bool {

@@ -6,8 +6,9 @@ use nuncio_access_log::{AccessLogManager, Destination, FilterMatchers, FlushOpti
 use nuncio_admin::AdminConfig;
 use nuncio_app_log::Pattern;
 use nuncio_config::api::bootstrap::Bootstrap;
+use nuncio_config::api::listener::Listener;
 use nuncio_config::{ConfigError, Diagnostic, LoadedBootstrap};
-use nuncio_downstream::{ListenerManager, ManagerOptions, Origin, UpdateError};
+use nuncio_downstream::{ListenAddress, ListenerManager, ManagerOptions, Origin, UpdateError};
 use nuncio_event::Dispatchers;
 use nuncio_route::matchers::{HeaderMatcher, MetadataMatcher};
 use nuncio_sdk::{Extensions, FactoryContext, HealthState, LocalInfo, Runtime, ServerContext};
@@ -149,11 +150,10 @@ pub(crate) fn build(
     );
     // Routes are judged by the clusters that there are.
     let judged = loaded.names_all_clusters();
+    let mut validated = Vec::new();
     for (index, listener) in loaded.listeners().filter(|_| judged) {
         let result = match validating {
-            true => nuncio_downstream::compile(&Arc::new(listener), &context, None)
-                .map(drop)
-                .map_err(UpdateError::Config),
+            true => judge(listener, &context, &mut validated),
             false => listeners
                 .add_or_update(listener, Origin::Static, None)
                 .map(drop),
@@ -200,6 +200,26 @@ pub(crate) fn build(
         listeners,
         logs,
     })
+}
+
+/// Names and addresses of listeners.
+type Addresses = Vec<(Arc<str>, Vec<ListenAddress>)>;
+
+/// Compiles a listener beside those that were `validated` before, for what is wrong with it.
+fn judge(
+    listener: Listener,
+    context: &Arc<ServerContext>,
+    validated: &mut Addresses,
+) -> Result<(), UpdateError> {
+    let spec = nuncio_downstream::compile(&Arc::new(listener), context, None)
+        .map_err(UpdateError::Config)?;
+    let others = validated.iter().filter(|(name, _)| *name != spec.name);
+    let others = others.map(|(name, addresses)| (&**name, &**addresses));
+    if let Some(error) = spec.duplicate_address(others) {
+        return Err(UpdateError::Config(vec![error]));
+    }
+    validated.push((spec.name, spec.addresses));
+    Ok(())
 }
 
 /// The matchers of routes, which access-log filters use too.

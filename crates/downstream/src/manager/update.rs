@@ -275,27 +275,11 @@ impl State {
     /// No other listener may have one of the addresses.
     fn check_addresses(&self, spec: &ListenerSpec) -> Result<(), UpdateError> {
         let others = self.active.iter().chain(&self.warming);
-        let others = others.filter(|other| {
-            other.name() != &*spec.name && other.spec().bind_to_port && spec.bind_to_port
-        });
-        let theirs: Vec<_> = others.flat_map(|other| &other.spec().addresses).collect();
-        let taken = spec.addresses.iter().find(|wanted| {
-            let chosen = wanted.address.port() != Some(0);
-            chosen && theirs.iter().any(|their| their.address == wanted.address)
-        });
-        match taken {
+        let others = others.filter(|other| other.name() != &*spec.name);
+        let others = others.map(|other| (other.name(), &*other.spec().addresses));
+        match spec.duplicate_address(others) {
             None => Ok(()),
-            Some(taken) => {
-                let message = format!(
-                    "error adding listener: '{}' has duplicate address '{}' as existing listener, to \
-                     check if the listener has duplicated addresses with other listeners or \
-                     'enable_reuse_port' is set to 'false' for the listener",
-                    spec.name, taken.address
-                );
-                Err(UpdateError::Config(vec![ConfigError::new(
-                    "address", message,
-                )]))
-            }
+            Some(error) => Err(UpdateError::Config(vec![error])),
         }
     }
 

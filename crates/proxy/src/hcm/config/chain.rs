@@ -124,7 +124,11 @@ fn chain_filter(
                 factory.name()
             ),
         };
-        return Err(ConfigError::new("", message));
+        let remedy = match is_last {
+            true => "add envoy.filters.http.router as the last filter",
+            false => "move it to the end of the list",
+        };
+        return Err(ConfigError::new("", message).with_remedy(remedy));
     }
     if is_last && filter.disabled {
         return Err(ConfigError::new(
