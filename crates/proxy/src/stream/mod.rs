@@ -378,10 +378,10 @@ impl Stream {
 
     /// Which chain the request runs through; an upgrade must be allowed by route or connection manager.
     fn choose_chain(&mut self, config: &HcmConfig) -> Result<(), LocalReply> {
-        let kind = if self.is_connect {
-            "CONNECT".as_bytes()
-        } else if request::is_upgrade(&self.request.headers) {
+        let kind = if request::is_upgrade(&self.request.headers) {
             self.request.headers.get(Known::Upgrade).unwrap_or_default()
+        } else if self.is_connect {
+            "CONNECT".as_bytes()
         } else {
             return Ok(());
         };

@@ -143,7 +143,8 @@ impl Http1Exchange {
     pub(super) fn finish(self, now: Instant) {
         if !self.encoded_end || self.unsent() > 0 {
             // The upstream has answered before it had the whole request.
-            self.abandon(ClosedBy::Local);
+            let by = self.ended_by;
+            self.abandon(by);
         } else if self.connection.decoder.facts().keep_alive {
             // Unless bytes follow that nobody asked for.
             self.connection.release(now);
