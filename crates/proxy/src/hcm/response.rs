@@ -15,6 +15,14 @@ const HOP_BY_HOP: KnownSet = KnownSet::of(&[
 /// Those that concern one hop unless there is an upgrade.
 const OF_UPGRADES: KnownSet = KnownSet::of(&[Known::Connection, Known::Upgrade]);
 
+/// Removes what concerns the upstream connection only; of an informational response, too.
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap, request_headers: &HeaderMap) {
+    if !(is_upgrade(request_headers) && is_upgrade(headers)) {
+        headers.remove_all(OF_UPGRADES);
+    }
+    headers.remove_all(HOP_BY_HOP);
+}
+
 /// Prepares a response: `date`, `server`, hop-by-hop headers, `via`, request id. `date` is the current one.
 pub(crate) fn prepare(
     headers: &mut HeaderMap,
@@ -33,10 +41,7 @@ pub(crate) fn prepare(
     if set_server {
         headers.set(Known::Server, config.server_name.as_bytes());
     }
-    if !(is_upgrade(request_headers) && is_upgrade(headers)) {
-        headers.remove_all(OF_UPGRADES);
-    }
-    headers.remove_all(HOP_BY_HOP);
+    remove_hop_by_hop(headers, request_headers);
     let tell_id = config.always_set_request_id_in_response
         || request_headers.contains(Known::XEnvoyForceTrace);
     if tell_id && let Some(id) = request_headers.get(Known::XRequestId) {

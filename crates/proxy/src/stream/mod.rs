@@ -501,6 +501,7 @@ impl Stream {
     /// A 1xx response has arrived from the upstream (in `self.response.headers`).
     pub(crate) fn respond_informational(&mut self) {
         if self.config().proxy_100_continue {
+            response::remove_hop_by_hop(&mut self.response.headers, &self.request.headers);
             self.out.informational = true;
             self.info.response_code = self.response.headers.status();
             self.charge_response(self.info.response_code.unwrap_or(0));
