@@ -50,6 +50,20 @@ stats_schema! {
     }
 }
 
+stats_schema! {
+    /// `overload.`: of Envoy's overload manager, which is there whether it is configured or not.
+    OverloadSchema {
+        histograms { refresh_interval_delay (Ms) }
+    }
+}
+
+stats_schema! {
+    /// `envoy.overload_actions.`
+    OverloadActionsSchema {
+        counters { reset_high_memory_stream = "reset_high_memory_stream.count" }
+    }
+}
+
 /// `days_until_first_cert_expiring` without certificates: the largest number that Envoy's 32 bits hold.
 const NO_CERTIFICATE: u64 = u32::MAX as u64;
 
@@ -59,6 +73,8 @@ pub struct ServerStats {
     workers: Vec<Arc<Group>>,
     all_workers: Arc<Group>,
     main_thread: Arc<Group>,
+    /// Groups live as long as somebody holds them.
+    _overload: [Arc<Group>; 2],
     state: Arc<ServerState>,
     connections: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -101,6 +117,12 @@ impl ServerStats {
             main_thread: server
                 .stats
                 .group("main_thread", WorkerWatchdogSchema::SCHEMA),
+            _overload: [
+                server.stats.group("overload", OverloadSchema::SCHEMA),
+                server
+                    .stats
+                    .group("envoy.overload_actions", OverloadActionsSchema::SCHEMA),
+            ],
             state,
             connections: Box::new(connections),
         };
