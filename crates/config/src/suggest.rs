@@ -19,6 +19,20 @@ pub(crate) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
+/// The only candidate that is `name` with more words behind it, or else before it: `port_value` for `port`, `typed_config` for
+/// `config`.
+pub(crate) fn longer<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let candidates: Vec<&str> = candidates.collect();
+    let only = |fits: &dyn Fn(&str) -> bool| {
+        let mut fitting = candidates.iter().filter(|candidate| fits(candidate));
+        fitting.next().filter(|_| fitting.next().is_none()).copied()
+    };
+    let rest_begins = |rest: &str| rest.starts_with('_');
+    let rest_ends = |rest: &str| rest.ends_with('_');
+    only(&|candidate| candidate.strip_prefix(name).is_some_and(rest_begins))
+        .or_else(|| only(&|candidate| candidate.strip_suffix(name).is_some_and(rest_ends)))
+}
+
 /// Levenshtein distance in which swapping two neighbours counts as one change. Names longer than 100 bytes are
 /// not compared.
 fn distance(a: &str, b: &str) -> usize {
@@ -56,5 +70,14 @@ mod tests {
         assert_eq!(nearest("lb_polciy", names.into_iter()), Some("lb_policy"));
         assert_eq!(nearest("Type", names.into_iter()), Some("type"));
         assert_eq!(nearest("hosts", names.into_iter()), None);
+    }
+
+    #[test]
+    fn parts_of_names_are_found() {
+        let names = ["address", "port_value", "named_port", "typed_config"];
+        assert_eq!(longer("port", names.into_iter()), Some("port_value"));
+        assert_eq!(longer("config", names.into_iter()), Some("typed_config"));
+        assert_eq!(longer("value", ["a_value", "b_value"].into_iter()), None);
+        assert_eq!(longer("", names.into_iter()), None);
     }
 }

@@ -13,8 +13,8 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     front::{Content, Entries, Place, Syntax, Value},
     path::{Path, Step},
-    schema::{FieldType, MessageType, WellKnown},
-    suggest::nearest,
+    schema::{FieldType, Kind, MessageType, WellKnown},
+    suggest::{longer, nearest},
     support, wire,
 };
 
@@ -218,10 +218,18 @@ impl<'t> Decoder<'t> {
                     self.singular(field, value, Default::Skip, out);
                 }
             }
-            _ => self.mismatch(
-                value,
-                &format!("a mapping with fields of {}", message.name()),
-            ),
+            _ => {
+                let expected = format!("a mapping with fields of {}", message.name());
+                let found = value.describe();
+                // A percentage, say, is often written as the number that it holds.
+                let mut fields = message.fields();
+                let only = fields.next().filter(|_| fields.next().is_none());
+                let remedy = only
+                    .filter(|field| field.kind() != Kind::Message)
+                    .map(|field| format!("write {{{}: …}}", field.name()));
+                let message = format!("expected {expected}, found {found}");
+                self.error(value, message, Some(expected), remedy);
+            }
         }
         self.depth -= 1;
     }
@@ -306,7 +314,8 @@ impl<'t> Decoder<'t> {
                 this.error(key, text, None, Some("remove the field".into()))
             });
         }
-        let nearest = nearest(name, message.fields().map(FieldType::name));
+        let names = || message.fields().map(FieldType::name);
+        let nearest = nearest(name, names()).or_else(|| longer(name, names()));
         let suggestion = nearest.map(|near| format!("did you mean \"{near}\"?"));
         self.unknown(
             key,
