@@ -23,12 +23,10 @@ const NOT_READ: &[&str] = &[
     "envoy.uhv.",
     "http_connection_manager.",
     "ip_tagging.",
-    "load_balancing_policy.drop_overload_limit",
     "overload.global_downstream_max_connections",
     "ratelimit.",
     "redis.",
     "tracing.",
-    "upstream.use_http2",
     "upstream.use_http3",
 ];
 

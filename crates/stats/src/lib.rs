@@ -38,6 +38,7 @@ mod histogram;
 mod local;
 mod name;
 mod number;
+mod outside;
 mod read;
 mod render;
 mod schema;
@@ -55,6 +56,7 @@ pub use group::Group;
 pub use histogram::{Bucket, HistogramView, QUANTILES, Span};
 pub use local::LocalGroup;
 pub use name::sanitize;
+pub use outside::Outside;
 pub use read::{Kind, Query, Stat, Value};
 pub use render::HistogramBuckets;
 pub use schema::{

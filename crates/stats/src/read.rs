@@ -11,6 +11,7 @@ use crate::config::StatsConfig;
 use crate::group::Group;
 use crate::histogram::{HistogramView, Merged};
 use crate::name::join_into;
+use crate::outside::Outside;
 use crate::schema::Unit;
 use crate::store::{Single, Store};
 
@@ -38,6 +39,8 @@ pub struct Query<'a> {
     pub invert_filter: bool,
     /// Only stats of this kind.
     pub kind: Option<Kind>,
+    /// What is shown beside the store's own.
+    pub outside: &'a [Outside],
 }
 
 impl fmt::Debug for Query<'_> {
@@ -47,6 +50,7 @@ impl fmt::Debug for Query<'_> {
             .field("filter", &self.filter.is_some())
             .field("invert_filter", &self.invert_filter)
             .field("kind", &self.kind)
+            .field("outside", &self.outside.len())
             .finish()
     }
 }
@@ -57,7 +61,7 @@ impl Query<'_> {
         self.kind.is_none_or(|wanted| wanted == kind)
     }
 
-    fn passes(&self, name: &str) -> bool {
+    pub(crate) fn passes(&self, name: &str) -> bool {
         self.filter
             .is_none_or(|filter| filter(name) != self.invert_filter)
     }

@@ -325,6 +325,16 @@ impl Breakers {
         }
     }
 
+    /// Fills in the limits that are in force, but that of retries where it depends on what else there is to do.
+    pub(crate) fn show_limits(&self, priority: Priority, limits: &mut Thresholds) {
+        let max = |resource| self.budget(priority, resource).max.load(Relaxed);
+        limits.max_connections = max(Resource::Connections);
+        limits.max_pending_requests = max(Resource::Pending);
+        limits.max_requests = max(Resource::Requests);
+        limits.max_retries = max(Resource::Retries);
+        limits.max_connection_pools = max(Resource::Pools);
+    }
+
     fn budget(&self, priority: Priority, resource: Resource) -> &Budget {
         &self.budgets[priority.index()][resource as usize]
     }

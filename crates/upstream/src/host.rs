@@ -84,6 +84,12 @@ health_flags! {
 impl HealthFlags {
     /// No flag.
     pub const NONE: Self = Self(0);
+    /// `LbEndpoint.health_status` is `HEALTHY`, which is more than nothing only to [`OverrideStatuses`]; not shown.
+    ///
+    /// [`OverrideStatuses`]: crate::lb::OverrideStatuses
+    pub(crate) const EDS_SAYS_HEALTHY: Self = Self(1 << 30);
+    /// `LbEndpoint.health_status` is `TIMEOUT`: beside [`Self::FAILED_EDS_HEALTH`], and not shown.
+    pub(crate) const EDS_SAYS_TIMEOUT: Self = Self(1 << 31);
 
     const UNHEALTHY: Self = Self(
         Self::FAILED_ACTIVE_HC.0
@@ -113,8 +119,13 @@ impl HealthFlags {
             | Self::EDS_STATUS_DRAINING.0,
     );
     /// Flags that come with the endpoint's configuration.
-    const FROM_CONFIG: Self =
-        Self(Self::FAILED_EDS_HEALTH.0 | Self::DEGRADED_EDS_HEALTH.0 | Self::EDS_STATUS_DRAINING.0);
+    const FROM_CONFIG: Self = Self(
+        Self::FAILED_EDS_HEALTH.0
+            | Self::DEGRADED_EDS_HEALTH.0
+            | Self::EDS_STATUS_DRAINING.0
+            | Self::EDS_SAYS_HEALTHY.0
+            | Self::EDS_SAYS_TIMEOUT.0,
+    );
 
     /// Whether one of `flags` is set.
     pub fn intersects(self, flags: Self) -> bool {
@@ -147,13 +158,14 @@ impl HealthFlags {
 impl fmt::Display for HealthFlags {
     /// As `/clusters` prints them: `healthy`, or `/failed_active_hc/failed_eds_health`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::NONE {
-            return f.write_str("healthy");
-        }
-        FLAG_NAMES
+        let mut shown = FLAG_NAMES
             .iter()
             .filter(|(flag, _)| self.intersects(*flag))
-            .try_for_each(|(_, text)| f.write_str(text))
+            .peekable();
+        if shown.peek().is_none() {
+            return f.write_str("healthy");
+        }
+        shown.try_for_each(|(_, text)| f.write_str(text))
     }
 }
 
@@ -251,6 +263,8 @@ pub struct Host {
     /// Changed in place by EDS; locked only where [`Self::has_some_metadata`].
     metadata: RwLock<Option<Arc<DynamicMetadata>>>,
     has_some_metadata: AtomicBool,
+    /// What the metadata say of it.
+    canary: AtomicBool,
     health_check: Option<Arc<HealthCheckTarget>>,
     weight: AtomicU32,
     priority: AtomicU32,
@@ -303,6 +317,7 @@ impl Host {
             hostname: config.hostname,
             locality: config.locality,
             has_some_metadata: AtomicBool::new(config.metadata.is_some()),
+            canary: AtomicBool::new(config.metadata.as_deref().is_some_and(says_canary)),
             metadata: RwLock::new(config.metadata),
             health_check: config.health_check,
             weight: AtomicU32::new(config.weight.max(1)),
@@ -374,18 +389,9 @@ impl Host {
     }
 
     /// `envoy.lb` / `canary` is true.
+    #[inline]
     pub fn is_canary(&self) -> bool {
-        use nuncio_config::api::protobuf::{Value, value::Kind};
-        let metadata = self.metadata();
-        let value = metadata
-            .as_ref()
-            .and_then(|m| m.get("envoy.lb", ["canary"]));
-        matches!(
-            value,
-            Some(Value {
-                kind: Some(Kind::BoolValue(true))
-            })
-        )
+        self.canary.load(Relaxed)
     }
 
     /// Weight within its locality, 1 or more.
@@ -533,6 +539,8 @@ impl Host {
             let mut metadata = (self.metadata.write()).unwrap_or_else(PoisonError::into_inner);
             metadata.clone_from(&config.metadata);
             self.has_some_metadata.store(metadata.is_some(), Relaxed);
+            let canary = metadata.as_deref().is_some_and(says_canary);
+            self.canary.store(canary, Relaxed);
         }
         self.update(config) || !same
     }
@@ -546,6 +554,18 @@ impl Host {
             | (self.priority.swap(config.priority, Relaxed) != config.priority)
             | (self.health.swap(health, Relaxed) != health)
     }
+}
+
+/// Whether metadata make their host a canary.
+fn says_canary(metadata: &DynamicMetadata) -> bool {
+    use nuncio_config::api::protobuf::{Value, value::Kind};
+    let value = metadata.get("envoy.lb", ["canary"]);
+    matches!(
+        value,
+        Some(Value {
+            kind: Some(Kind::BoolValue(true))
+        })
+    )
 }
 
 trait SameAs {

@@ -11,6 +11,7 @@ use nuncio_http::h1::H1Settings;
 use nuncio_http::h2::H2Settings;
 use nuncio_net::ConnectOptions;
 use nuncio_sdk::metadata::DynamicMetadata;
+use nuncio_sdk::runtime::{Runtime, RuntimeInteger};
 use nuncio_sdk::{ClusterId, Keepalive, Protocol};
 use nuncio_stats::Group;
 
@@ -22,6 +23,7 @@ use crate::manager::Removal;
 use crate::orca::ReportedMetrics;
 use crate::outlier::Detector;
 use crate::random::Random;
+use crate::stats::{SizeStats, TimeoutBudgetStats};
 
 /// How a cluster finds its hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +100,8 @@ pub struct ClusterInfo {
     pub outlier: Option<Arc<Detector>>,
     /// `cluster.<observability_name>.*`
     pub stats: Arc<Group>,
+    /// `track_cluster_stats`
+    pub tracked: Option<Box<TrackedStats>>,
     /// `metadata`
     pub metadata: Option<Arc<DynamicMetadata>>,
     /// The cluster came from discovery, not from the bootstrap.
@@ -120,9 +124,64 @@ pub struct DropOverload {
 }
 
 impl DropOverload {
+    /// What is left of it by `load_balancing_policy.drop_overload_limit` of the runtime, the most percent that may be refused. As
+    /// in Envoy, it is read when the endpoints are told.
+    pub(crate) fn limited(mut self, runtime: &Runtime) -> Option<Self> {
+        let most = runtime.pinned_integer("load_balancing_policy.drop_overload_limit", 100);
+        let most = Fraction {
+            numerator: most.min(100) as u32,
+            denominator: 100,
+        };
+        let part = |it: Fraction| f64::from(it.numerator) / f64::from(it.denominator);
+        if part(most) < part(self.share) {
+            self.share = most;
+        }
+        (self.share.numerator > 0).then_some(self)
+    }
+
     /// Whether both refuse the same, whatever they have refused so far.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.share == other.share && self.category == other.category
+    }
+}
+
+/// What `track_cluster_stats` asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tracks {
+    /// `timeout_budgets`
+    pub(crate) budgets: bool,
+    /// `request_response_sizes`
+    pub(crate) sizes: bool,
+    /// `per_endpoint_stats`
+    pub(crate) endpoints: bool,
+}
+
+/// Stats that few clusters have (`track_cluster_stats`).
+#[derive(Clone, Debug)]
+pub struct TrackedStats {
+    /// `timeout_budgets`: [`TimeoutBudgetStats`](crate::stats::TimeoutBudgetStats).
+    pub budgets: Option<Arc<Group>>,
+    /// `request_response_sizes`: [`SizeStats`](crate::stats::SizeStats).
+    pub sizes: Option<Arc<Group>>,
+    /// `per_endpoint_stats`
+    pub(crate) endpoints: bool,
+}
+
+impl TrackedStats {
+    /// `None` when nothing is asked for.
+    pub(crate) fn new(tracks: Tracks, stats: &Group) -> Option<Box<Self>> {
+        let Tracks {
+            budgets,
+            sizes,
+            endpoints,
+        } = tracks;
+        (budgets || sizes || endpoints).then(|| {
+            Box::new(Self {
+                budgets: budgets.then(|| stats.beside(TimeoutBudgetStats::SCHEMA)),
+                sizes: sizes.then(|| stats.beside(SizeStats::SCHEMA)),
+                endpoints,
+            })
+        })
     }
 }
 
@@ -235,6 +294,9 @@ pub struct HttpOptions {
     pub h2: Arc<H2Settings>,
     /// `http2_protocol_options.connection_keepalive`
     pub keepalive: Option<Keepalive>,
+    /// `upstream.use_http2` of the runtime: percent of the pools that may speak HTTP/2 where [`Self::protocol`] says so; the
+    /// others speak HTTP/1.1.
+    pub use_http2: RuntimeInteger,
     /// `common_http_protocol_options.idle_timeout`, 1 h unless told; `None` is for ever.
     pub idle_timeout: Option<Duration>,
     /// `common_http_protocol_options.max_requests_per_connection`; `None` is without limit.
@@ -277,6 +339,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             protocol: Some(UpstreamProtocol::Http1),
+            use_http2: RuntimeInteger::fixed(100),
             h1: Arc::new(H1Settings::upstream()),
             h2: Arc::new(H2Settings::upstream()),
             keepalive: None,

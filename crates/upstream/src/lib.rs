@@ -39,7 +39,7 @@ pub use host_list::HostList;
 pub use host_set::{Derived, HostSet, LocalityGroup, LocalityHosts, PriorityOptions, PrioritySet};
 pub use info::{
     ClusterInfo, ClusterKind, DEFAULT_IDLE_TIMEOUT, DropOverload, HttpOptions, Percent,
-    UpstreamProtocol,
+    TrackedStats, UpstreamProtocol,
 };
 pub use load_stats::{ClusterLoad, LoadStats, LocalityLoad};
 pub use manager::{

@@ -160,6 +160,30 @@ stats_schema! {
 }
 
 stats_schema! {
+    /// `cluster.<name>.*` with `track_cluster_stats.timeout_budgets`.
+    pub TimeoutBudgetStats {
+        histograms {
+            upstream_rq_timeout_budget_per_try_percent_used (Unspecified),
+            upstream_rq_timeout_budget_percent_used (Unspecified),
+        }
+    }
+}
+
+stats_schema! {
+    /// `cluster.<name>.*` with `track_cluster_stats.request_response_sizes`.
+    pub SizeStats {
+        histograms {
+            upstream_rq_body_size (Bytes),
+            upstream_rq_headers_count (Unspecified),
+            upstream_rq_headers_size (Bytes),
+            upstream_rs_body_size (Bytes),
+            upstream_rs_headers_count (Unspecified),
+            upstream_rs_headers_size (Bytes),
+        }
+    }
+}
+
+stats_schema! {
     /// `cluster.<name>.http1.*`: there once a connection was made.
     pub Http1Stats {
         counters {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use nuncio_route::regex::Regex;
-use nuncio_stats::{HistogramBuckets, Kind, Query};
+use nuncio_stats::{HistogramBuckets, Kind, Outside, Query, Store};
 
 use crate::handlers::{pages, partial};
 use crate::request::{Params, Request};
@@ -64,10 +64,11 @@ fn scrape(admin: &Admin, params: &Params, format: Format) -> Response {
     };
     let store = admin.context.server.stats.clone();
     let server_stats = admin.context.server_stats.clone();
+    let clusters = admin.context.clusters.clone();
     Response::stream(content_type, move |out| {
         // Not on the admin thread: counting connections may take a while.
         server_stats.update();
-        scrape.write(&store, out)
+        scrape.write(&store, &clusters.endpoint_stats(), out)
     })
 }
 
@@ -128,7 +129,7 @@ impl Scrape {
         })
     }
 
-    fn write(&self, store: &nuncio_stats::Store, out: &mut dyn Write) -> fmt::Result {
+    fn write(&self, store: &Store, outside: &[Outside], out: &mut dyn Write) -> fmt::Result {
         let passes = |name: &str| {
             let filter = self.filter.as_ref();
             !self.hidden_only && filter.is_none_or(|filter| filter.is_match(name.as_bytes()))
@@ -138,6 +139,7 @@ impl Scrape {
             filter: (self.filter.is_some() || self.hidden_only).then_some(&passes),
             invert_filter: self.invert_filter && !self.hidden_only,
             kind: self.kind,
+            outside,
         };
         match self.format {
             Format::Text => store.write_text(&query, self.buckets, out),

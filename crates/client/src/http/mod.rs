@@ -97,7 +97,7 @@ impl HttpCall {
             canary: false,
         };
         let fail = |error: CallError| {
-            cluster.on_response_code(error.status(), codes);
+            cluster.on_response_code(error.status(), codes, None);
             error
         };
         let chosen = cluster.choose_host(&LbContext {
@@ -275,7 +275,8 @@ impl HttpCall {
         if let Event::Headers { .. } = event {
             self.started = true;
             let status = response.headers.status().unwrap_or(0);
-            self.cluster.on_response_code(status, self.codes);
+            let host = Some(&*self.host);
+            self.cluster.on_response_code(status, self.codes, host);
             self.cluster.on_host_response(&self.host, status);
             self.owner().put_outlier_code(&self.host, status);
         }
@@ -287,7 +288,8 @@ impl HttpCall {
             }
             if let Some(complete) = self.complete_at {
                 let took = now.saturating_duration_since(complete);
-                self.cluster.on_response_time(took, self.codes);
+                let host = Some(&*self.host);
+                self.cluster.on_response_time(took, self.codes, host);
             }
         }
     }
@@ -299,8 +301,9 @@ impl HttpCall {
             exchange.abandon(nuncio_upstream::ClosedBy::Local);
         }
         if !self.started {
-            self.cluster
-                .on_response_code(CallError::Timeout.status(), self.codes);
+            let status = CallError::Timeout.status();
+            let host = Some(&*self.host);
+            self.cluster.on_response_code(status, self.codes, host);
             self.owner()
                 .put_outlier_outcome(&self.host, Outcome::Timeout, None);
         }
@@ -314,7 +317,9 @@ impl HttpCall {
         self.state = State::Done;
         self.timer.set_deadline(None);
         if !self.started {
-            self.cluster.on_response_code(error.status(), self.codes);
+            let host = Some(&*self.host);
+            self.cluster
+                .on_response_code(error.status(), self.codes, host);
         }
         if matches!(error, CallError::Connect(_) | CallError::Reset(_)) {
             self.cluster.on_host_error(&self.host);

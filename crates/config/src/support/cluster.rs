@@ -66,6 +66,16 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("lrs_report_endpoint_metrics", Implemented),
             ("health_checks", Implemented),
             ("outlier_detection", Implemented),
+            ("track_timeout_budgets", Implemented),
+            ("track_cluster_stats", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.cluster.v3.TrackClusterStats",
+        &[
+            ("timeout_budgets", Implemented),
+            ("request_response_sizes", Implemented),
+            ("per_endpoint_stats", Implemented),
         ],
     ),
     message(

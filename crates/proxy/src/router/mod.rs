@@ -5,6 +5,7 @@
 //! - [`balancing`]: what a load balancer is told of a request;
 //! - [`exchange`]: drives the borrowed upstream connection;
 //! - [`outcome`]: what failures mean to the client and to the stats;
+//! - [`tracked`]: what `track_cluster_stats` wants to know of a try;
 //! - [`watch`]: how long an exchange lasts, and which side is slow;
 //! - [`retry`]: when a request is tried again;
 //! - [`try_time`]: how long one try may take;
@@ -24,6 +25,7 @@ mod retry;
 pub(crate) mod route_stats;
 mod shadow;
 mod special;
+mod tracked;
 mod try_time;
 mod watch;
 
@@ -183,6 +185,8 @@ pub(crate) struct RouterState {
     /// Of the exchange with the upstream, from `complete_at`.
     timeout: Option<Duration>,
     deadline: Option<Instant>,
+    /// When the present try began, until it has a connection; only with `track_cluster_stats`.
+    try_began: Option<Instant>,
     watch: Watch,
     /// A 1xx response has come.
     informed: bool,
@@ -215,6 +219,7 @@ impl RouterState {
             complete_at,
             timeout,
             deadline,
+            try_began,
             watch,
             informed,
             reported,
@@ -239,6 +244,7 @@ impl RouterState {
         *complete_at = None;
         *timeout = None;
         *deadline = None;
+        *try_began = None;
         *watch = Watch::default();
         *informed = false;
         *reported = false;

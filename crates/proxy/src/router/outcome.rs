@@ -137,6 +137,7 @@ impl Stream {
     /// No connection could be made.
     pub(super) fn on_connect_failure(&mut self, failure: ConnectFailure) {
         self.info.upstream.transport_failure_reason = failure.reason;
+        self.note_tracked(None);
         let reply = match failure.kind {
             FailureKind::Overflow => self.overflow(),
             kind => {
@@ -335,9 +336,11 @@ impl Stream {
         else {
             return;
         };
+        self.note_budget(cluster, now.saturating_duration_since(complete));
         if self.hcm.chain(self.chain).router.dynamic_stats {
             let took = now.saturating_duration_since(complete);
-            cluster.on_response_time(took, self.code_context());
+            let host = self.router.host.as_deref();
+            cluster.on_response_time(took, self.code_context(), host);
             self.router.groups.record_time(took);
         }
     }
@@ -386,7 +389,8 @@ impl Stream {
     fn code_context(&self) -> CodeContext {
         CodeContext {
             internal: self.request.headers.get(Known::XEnvoyInternal) == Some(b"true"),
-            canary: self.response.headers.get(Known::XEnvoyUpstreamCanary) == Some(b"true"),
+            canary: self.response.headers.get(Known::XEnvoyUpstreamCanary) == Some(b"true")
+                || (self.router.host.as_ref()).is_some_and(|host| host.host().is_canary()),
         }
     }
 
@@ -395,7 +399,8 @@ impl Stream {
         if let Some(cluster) = &self.router.cluster
             && self.hcm.chain(self.chain).router.dynamic_stats
         {
-            cluster.on_response_code(status, self.code_context());
+            let host = self.router.host.as_deref();
+            cluster.on_response_code(status, self.code_context(), host);
             self.router.groups.count_code(status);
         }
     }

@@ -10,9 +10,11 @@ use nuncio_sdk::{LocalReply, Protocol, ResponseFlags, UpstreamHost};
 use nuncio_upstream::lb::NoHost;
 use nuncio_upstream::outlier::Outcome;
 use nuncio_upstream::{Acquire, Chosen, Lease};
+use tokio::time::Instant;
 
 use super::exchange::Exchange;
 use super::shadow::Shadow;
+use super::tracked::Tracked;
 use super::try_time::TryTime;
 use super::{RouterConfig, Upstream, number, priority};
 use crate::hcm::stats::HttpStats;
@@ -196,7 +198,7 @@ impl Stream {
                 owner.acquire_for(&cluster, downstream, &host, priority, self.info.protocol)
             }
         };
-        if !matches!(acquired, Acquire::PendingOverflow) {
+        if !matches!(acquired, Acquire::PendingOverflow | Acquire::NoPool) {
             self.info.upstream.host = Some(host.clone());
         }
         if attempt > 1 {
@@ -204,10 +206,14 @@ impl Stream {
         }
         self.router.host = Some(host);
         self.router.member = member;
+        if cluster.info().tracked.is_some() {
+            self.router.try_began = Some(Instant::now());
+        }
         match acquired {
             Acquire::Ready(lease) => self.attach(lease),
             Acquire::Pending(pending) => self.router.upstream = Upstream::Connecting(pending),
             Acquire::Overflow | Acquire::PendingOverflow => {
+                self.note_tracked(None);
                 let reply = self.overflow();
                 return Err(reply);
             }
@@ -346,6 +352,7 @@ impl Stream {
             }
         };
         self.info.upstream.header_bytes_sent = exchange.header_bytes() as u64;
+        exchange.tracked = self.router.try_began.take().map(Tracked::since);
         if waits_for_tunnel || self.is_connect {
             // Until the upstream has agreed, as in Envoy.
             exchange.hold();

@@ -40,6 +40,13 @@ impl Store {
                 out.write_str(&entry)
             })?;
         }
+        for one in query.outside() {
+            entry.clear();
+            entry.push_str(if std::mem::take(&mut first) { "" } else { "," });
+            entry.push_str("{\"name\":");
+            write_string(&mut entry, &one.name);
+            write!(out, "{entry},\"value\":{}}}", one.value)?;
+        }
         let (opening, closing) = frame(buckets);
         let mut first_histogram = true;
         self.visit(&[Kind::Histogram], query, |stat| {

@@ -9,6 +9,7 @@ use super::HistogramBuckets;
 use crate::group::Group;
 use crate::histogram::{HistogramView, QUANTILES, Span};
 use crate::number::{write_general, write_shortest};
+use crate::outside::Outside;
 use crate::read::{Held, Kind, Place, Query, Value, expand, read_one};
 use crate::store::Store;
 use crate::tags::Finder;
@@ -54,7 +55,36 @@ impl Store {
             self.write_kind(Kind::TextReadout, query, "gauge", summary, out)?;
         }
         let of_histograms = if summary { "summary" } else { "histogram" };
-        self.write_kind(Kind::Histogram, query, of_histograms, summary, out)
+        self.write_kind(Kind::Histogram, query, of_histograms, summary, out)?;
+        self.write_outside(Kind::Counter, query, "counter", out)?;
+        self.write_outside(Kind::Gauge, query, "gauge", out)
+    }
+
+    /// As in Envoy, their metrics are never those of other stats.
+    fn write_outside(
+        &self,
+        kind: Kind,
+        query: &Query<'_>,
+        type_name: &str,
+        out: &mut dyn Write,
+    ) -> fmt::Result {
+        let mut all: Vec<&Outside> = query.outside().filter(|one| one.kind == kind).collect();
+        all.sort_by_key(|one| (&one.extracted_name, &one.name));
+        let mut finder = Finder::new(self.tags());
+        finder.search("");
+        let mut labels = String::new();
+        for metric in all.chunk_by(|a, b| a.extracted_name == b.extracted_name) {
+            let name = metric_name(&metric[0].extracted_name);
+            writeln!(out, "# TYPE {name} {type_name}")?;
+            for one in metric {
+                labels.clear();
+                write_labels(&mut labels, finder.tags(""));
+                let tags = one.tags.iter();
+                write_labels(&mut labels, tags.map(|(tag, value)| (*tag, value.as_str())));
+                writeln!(out, "{name}{{{labels}}} {}", one.value)?;
+            }
+        }
+        Ok(())
     }
 
     fn write_kind(

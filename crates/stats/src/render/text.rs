@@ -45,7 +45,9 @@ impl Store {
                 out.write_str(&line)
             })?;
         }
-        Ok(())
+        query
+            .outside()
+            .try_for_each(|one| writeln!(out, "{}: {}", one.name, one.value))
     }
 }
 

@@ -324,8 +324,12 @@ fn endpoint(
         ));
     }
     let health = match HealthStatus::try_from(health_status) {
-        Ok(HealthStatus::Unknown | HealthStatus::Healthy) => HealthFlags::NONE,
-        Ok(HealthStatus::Unhealthy | HealthStatus::Timeout) => HealthFlags::FAILED_EDS_HEALTH,
+        Ok(HealthStatus::Unknown) => HealthFlags::NONE,
+        Ok(HealthStatus::Healthy) => HealthFlags::EDS_SAYS_HEALTHY,
+        Ok(HealthStatus::Unhealthy) => HealthFlags::FAILED_EDS_HEALTH,
+        Ok(HealthStatus::Timeout) => {
+            HealthFlags::FAILED_EDS_HEALTH.with(HealthFlags::EDS_SAYS_TIMEOUT)
+        }
         Ok(HealthStatus::Draining) => HealthFlags::EDS_STATUS_DRAINING,
         Ok(HealthStatus::Degraded) => HealthFlags::DEGRADED_EDS_HEALTH,
         Err(_) => {
@@ -364,6 +368,13 @@ fn endpoint(
             Target::Literal(address) => EndpointAddress::Literal(address),
             Target::Name(name, port) => EndpointAddress::Name(name.into(), port),
         };
+        let asks_port = health_check.as_ref().is_some_and(|check| check.port != 0);
+        if asks_port && matches!(&address, EndpointAddress::Literal(Address::Pipe { .. })) {
+            errors.push(ConfigError::new(
+                "health_check_config.port_value",
+                "Invalid host configuration: non-zero port for non-IP address",
+            ));
+        }
         let hostname = if hostname.is_empty() {
             shared.no_name.clone()
         } else {

@@ -19,6 +19,7 @@ use nuncio_http::h1::H1Settings;
 use nuncio_http::h2::H2Settings;
 use nuncio_sdk::Http2Options;
 use nuncio_sdk::http1::header_case;
+use nuncio_sdk::runtime::Runtime;
 
 use super::util::Errors;
 use crate::info::{DEFAULT_IDLE_TIMEOUT, HttpOptions, UpstreamProtocol};
@@ -27,7 +28,7 @@ use crate::info::{DEFAULT_IDLE_TIMEOUT, HttpOptions, UpstreamProtocol};
 const TYPED_KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /// The typed options, and the deprecated fields that they replace.
-pub(super) struct Fields {
+pub(super) struct Fields<'a> {
     pub(super) typed: HashMap<String, Any>,
     pub(super) common: Option<CommonOptions>,
     pub(super) http1: Option<Http1ProtocolOptions>,
@@ -35,6 +36,7 @@ pub(super) struct Fields {
     /// `protocol_selection: USE_DOWNSTREAM_PROTOCOL`
     pub(super) use_downstream_protocol: bool,
     pub(super) max_requests_per_connection: Option<UInt32Value>,
+    pub(super) runtime: &'a Runtime,
 }
 
 /// The options in the making.
@@ -45,7 +47,7 @@ struct Draft {
 }
 
 /// The options; `None` when nothing was said.
-pub(super) fn options(fields: Fields, errors: &mut Errors) -> Option<Arc<HttpOptions>> {
+pub(super) fn options(fields: Fields<'_>, errors: &mut Errors) -> Option<Arc<HttpOptions>> {
     let Fields {
         mut typed,
         common,
@@ -53,6 +55,7 @@ pub(super) fn options(fields: Fields, errors: &mut Errors) -> Option<Arc<HttpOpt
         http2,
         use_downstream_protocol,
         max_requests_per_connection,
+        runtime,
     } = fields;
     let message = typed.remove(TYPED_KEY);
     for key in typed.keys() {
@@ -62,12 +65,8 @@ pub(super) fn options(fields: Fields, errors: &mut Errors) -> Option<Arc<HttpOpt
             "unsupported: these protocol options are not implemented",
         ));
     }
-    let old = common.is_some()
-        || http1.is_some()
-        || http2.is_some()
-        || use_downstream_protocol
-        || max_requests_per_connection.is_some();
-    if message.is_none() && !old {
+    let old = common.is_some() || http1.is_some() || http2.is_some() || use_downstream_protocol;
+    if message.is_none() && !old && max_requests_per_connection.is_none() {
         return None;
     }
     let mut draft = Draft {
@@ -106,11 +105,18 @@ pub(super) fn options(fields: Fields, errors: &mut Errors) -> Option<Arc<HttpOpt
             None => Some(UpstreamProtocol::Http1),
         };
         both_protocols(http1, http2, &mut draft, errors);
-        if let Some(max) = max_requests_per_connection {
-            draft.options.max_requests_per_connection = limit(&max);
+    }
+    if let Some(max) = max_requests_per_connection {
+        if draft.options.max_requests_per_connection.is_some() {
+            errors.push(ConfigError::new(
+                "max_requests_per_connection",
+                "Only one of max_requests_per_connection from Cluster or HttpProtocolOptions can be specified",
+            ));
         }
+        draft.options.max_requests_per_connection = limit(&max);
     }
     Some(Arc::new(HttpOptions {
+        use_http2: runtime.integer("upstream.use_http2", 100),
         h1: Arc::new(draft.h1),
         h2: Arc::new(draft.h2),
         ..draft.options

@@ -23,7 +23,7 @@ use std::time::Duration;
 use nuncio_access_log::AccessLogManager;
 use nuncio_config::api::aggregate::ClusterConfig as AggregateConfig;
 use nuncio_config::api::cluster::{
-    Cluster,
+    Cluster, TrackClusterStats,
     cluster::{
         ClusterDiscoveryType, ClusterProtocolSelection, CustomClusterType, DiscoveryType,
         LbPolicy as PolicyKind,
@@ -43,7 +43,7 @@ use crate::forward_proxy::SubClusters;
 use crate::host::Locality;
 use crate::host_set::PriorityOptions;
 use crate::info::{
-    ClusterKind, DropOverload, FamilyOrder, HttpOptions, PoolOptions, UpstreamProtocol,
+    ClusterKind, DropOverload, FamilyOrder, HttpOptions, PoolOptions, Tracks, UpstreamProtocol,
 };
 use crate::lb::forward_proxy::ForwardProxy;
 use crate::lb::original_dst::OriginalDst;
@@ -99,6 +99,8 @@ pub(crate) struct ClusterSpec {
     /// `ignore_health_on_host_removal`
     pub(crate) ignore_health_on_removal: bool,
     pub(crate) metadata: Option<Arc<DynamicMetadata>>,
+    /// `track_cluster_stats`
+    pub(crate) tracks: Tracks,
     /// `lrs_report_endpoint_metrics`
     pub(crate) reported_metrics: MetricNames,
 }
@@ -211,9 +213,7 @@ pub(crate) fn compile(
         ),
         (!filters.is_empty(), "filters"),
         (lrs_server.is_some(), "lrs_server"),
-        (track_timeout_budgets, "track_timeout_budgets"),
         (upstream_config.is_some(), "upstream_config"),
-        (track_cluster_stats.is_some(), "track_cluster_stats"),
         (queuing_policies.is_some(), "queuing_policies"),
     ] {
         errors.refuse_if(set, field);
@@ -371,6 +371,7 @@ pub(crate) fn compile(
             use_downstream_protocol: protocol_selection
                 == ClusterProtocolSelection::UseDownstreamProtocol as i32,
             max_requests_per_connection,
+            runtime: &parts.runtime,
         },
         &mut errors,
     );
@@ -440,6 +441,17 @@ pub(crate) fn compile(
     let panic = u64::from(priorities.panic_threshold);
     let panic = (parts.runtime).pinned_integer("upstream.healthy_panic_threshold", panic);
     priorities.panic_threshold = panic.min(100) as u32;
+    let drop_overload = drop_overload.and_then(|drop| drop.limited(&parts.runtime));
+    let TrackClusterStats {
+        timeout_budgets,
+        request_response_sizes,
+        per_endpoint_stats,
+    } = track_cluster_stats.unwrap_or_default();
+    let tracks = Tracks {
+        budgets: timeout_budgets || track_timeout_budgets,
+        sizes: request_response_sizes,
+        endpoints: per_endpoint_stats,
+    };
     let metadata = errors.nested("metadata", |errors| util::metadata(metadata, errors));
     pools.take_over = connection::take_over(metadata.as_deref(), &mut errors);
     let wait_for_warm = value::bool_or(wait_for_warm_on_init.as_ref(), true);
@@ -467,6 +479,7 @@ pub(crate) fn compile(
         priorities,
         thresholds,
         outlier,
+        tracks,
         health_checks,
         ignore_new_hosts,
         merge_window: merge_window.flatten(),

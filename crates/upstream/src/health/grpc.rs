@@ -1,10 +1,14 @@
 //! gRPC health checks: `grpc.health.v1.Health/Check`.
 
+use std::sync::Arc;
+
 use nuncio_http::HeaderMap;
 use nuncio_http::grpc::{Code, FrameHeader, PREFIX_LEN, format_timeout, status_in};
+use nuncio_route::HeaderMutations;
+use nuncio_sdk::Protocol;
 
 use super::exchange::{Answer, HttpConnection};
-use super::{Failure, Finding};
+use super::{Failure, Finding, Target};
 
 /// `GrpcHealthCheck`.
 #[derive(Clone, Debug)]
@@ -14,7 +18,7 @@ pub(crate) struct GrpcCheck {
     /// Empty: the cluster's name.
     pub(crate) authority: String,
     /// `initial_metadata`
-    pub(crate) metadata: HeaderMap,
+    pub(crate) metadata: Option<Arc<HeaderMutations>>,
 }
 
 /// `HealthCheckResponse.ServingStatus.SERVING`
@@ -27,17 +31,13 @@ impl GrpcCheck {
     pub(super) async fn ask(
         &self,
         connection: &mut HttpConnection,
-        name: &str,
+        target: &Target,
         timeout: std::time::Duration,
     ) -> (Finding, bool) {
-        let authority = match self.authority.is_empty() {
-            true => name,
-            false => &self.authority,
-        };
         let mut headers: HeaderMap = [
             (":method", "POST"),
             (":path", "/grpc.health.v1.Health/Check"),
-            (":authority", authority),
+            (":authority", target.authority(&self.authority)),
             (":scheme", "http"),
             ("te", "trailers"),
             ("grpc-timeout", format_timeout(timeout).as_str()),
@@ -46,9 +46,7 @@ impl GrpcCheck {
         ]
         .into_iter()
         .collect();
-        for (name, value) in &self.metadata {
-            headers.append(name, value);
-        }
+        target.change(&mut headers, self.metadata.as_deref(), Protocol::Http2);
         match connection
             .exchange(&headers, &self.request(), MAX_ANSWER)
             .await
@@ -130,7 +128,7 @@ mod tests {
         let check = |service: &str| GrpcCheck {
             service_name: service.into(),
             authority: String::new(),
-            metadata: HeaderMap::new(),
+            metadata: None,
         };
         assert_eq!(check("svc").request(), b"\0\0\0\0\x05\x0a\x03svc");
         assert_eq!(check("").request(), b"\0\0\0\0\0");

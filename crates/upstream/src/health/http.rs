@@ -4,18 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use nuncio_http::{HeaderMap, Known};
+use nuncio_route::HeaderMutations;
 use nuncio_route::matchers::StringMatcher;
+use nuncio_sdk::Protocol;
 use nuncio_sdk::runtime::RuntimeInteger;
 
 use super::exchange::{Answer, HttpConnection};
 use super::payload::contains;
-use super::{Failure, Finding};
+use super::{Failure, Finding, Target};
 
 /// `HttpHealthCheck`.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpCheck {
     /// Everything but `:authority`.
     pub(crate) headers: HeaderMap,
+    /// What is added and removed, where a value is not known before.
+    pub(crate) changes: Option<Arc<HeaderMutations>>,
     /// Empty: what the host is called.
     pub(crate) host: String,
     pub(crate) body: Vec<u8>,
@@ -81,10 +85,19 @@ impl StatusRanges {
 }
 
 impl HttpCheck {
-    /// Asks; whether the connection may be used again stands beside the finding. `name`: what the host is called.
-    pub(super) async fn ask(&self, connection: &mut HttpConnection, name: &str) -> (Finding, bool) {
+    /// Asks; whether the connection may be used again stands beside the finding.
+    pub(super) async fn ask(
+        &self,
+        connection: &mut HttpConnection,
+        target: &Target,
+    ) -> (Finding, bool) {
         let mut headers = self.headers.clone();
-        headers.append(Known::Authority, name.as_bytes());
+        headers.append(Known::Authority, target.authority(&self.host).as_bytes());
+        let protocol = match self.codec {
+            HttpCodec::Http1 => Protocol::Http11,
+            HttpCodec::Http2 => Protocol::Http2,
+        };
+        target.change(&mut headers, self.changes.as_deref(), protocol);
         let max_body = match self.receive.is_empty() {
             true => 0,
             false => self.response_buffer_size,
@@ -129,6 +142,7 @@ mod tests {
     fn check() -> HttpCheck {
         HttpCheck {
             headers: HeaderMap::new(),
+            changes: None,
             host: String::new(),
             body: Vec::new(),
             receive: Vec::new(),

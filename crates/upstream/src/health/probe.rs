@@ -1,20 +1,84 @@
 //! [`Probe`]: asks one host, and keeps the connection for the next time.
 
+use std::net::Ipv4Addr;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use nuncio_event::clock;
+use nuncio_http::HeaderMap;
 use nuncio_net::{Address, ConnectError, ConnectOptions, Stream, connect};
+use nuncio_route::HeaderMutations;
+use nuncio_sdk::{ConnectionInfo, Protocol, StreamInfo, UpstreamHost};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::exchange::HttpConnection;
 use super::{Check, Failure, Finding, HttpCodec, Settings};
+use crate::host::Host;
 
 /// Whom to ask.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
+    /// What values of headers may tell of it.
+    pub(crate) host: Arc<Host>,
     pub(crate) address: Address,
-    /// What the host is called in requests.
-    pub(crate) name: Arc<str>,
+    /// What the endpoint says that it is called in requests (`health_check_config.hostname`).
+    pub(crate) name: Option<Arc<str>>,
+    /// What hosts without a name are called.
+    pub(crate) cluster: Arc<str>,
     pub(crate) connect: Arc<ConnectOptions>,
+}
+
+impl Target {
+    /// Changes the headers of a question; values may have commands that tell of the host.
+    pub(super) fn change(
+        &self,
+        headers: &mut HeaderMap,
+        changes: Option<&HeaderMutations>,
+        protocol: Protocol,
+    ) {
+        let Some(changes) = changes else {
+            return;
+        };
+        // As in Envoy, who asks is a client on this machine.
+        let here = Rc::new(Address::Ip((Ipv4Addr::LOCALHOST, 0).into()));
+        let start = clock::now();
+        let connection = Rc::new(ConnectionInfo {
+            id: 0,
+            remote_address: here.clone(),
+            direct_remote_address: here.clone(),
+            local_address: here,
+            local_address_restored: false,
+            listener_name: Arc::from(""),
+            filter_chain_name: Arc::from(""),
+            tls: false,
+            start,
+        });
+        let mut info = StreamInfo::new(connection, start);
+        info.protocol = Some(protocol);
+        info.upstream.host = Some(Rc::new(Asked(self.host.clone())));
+        changes.apply_to_request(headers, &info);
+    }
+    /// What the host is called: the endpoint's word comes before the check's, as in Envoy.
+    pub(super) fn authority<'a>(&'a self, configured: &'a str) -> &'a str {
+        match &self.name {
+            Some(name) => name,
+            None if configured.is_empty() => &self.cluster,
+            None => configured,
+        }
+    }
+}
+
+/// The host as formats see it.
+struct Asked(Arc<Host>);
+
+impl UpstreamHost for Asked {
+    fn address(&self) -> &Address {
+        self.0.address()
+    }
+
+    fn hostname(&self) -> &str {
+        self.0.hostname()
+    }
 }
 
 /// What lets so many connections begin in one turn of the loop, and the others wait for the next: ten thousand at once would hold up
@@ -118,11 +182,7 @@ impl Probe {
                 let Some(mut connection) = self.http(kept, turn, check.codec).await else {
                     return failed;
                 };
-                let name = match check.host.is_empty() {
-                    true => &*self.target.name,
-                    false => &check.host,
-                };
-                let (finding, keep) = check.ask(&mut connection, name).await;
+                let (finding, keep) = check.ask(&mut connection, &self.target).await;
                 (finding, keep.then_some(Kept::Http(connection)))
             }
             Check::Grpc(check) => {
@@ -130,7 +190,7 @@ impl Probe {
                     return failed;
                 };
                 let (finding, keep) = check
-                    .ask(&mut connection, &self.target.name, settings.timeout)
+                    .ask(&mut connection, &self.target, settings.timeout)
                     .await;
                 (finding, keep.then_some(Kept::Http(connection)))
             }

@@ -282,6 +282,11 @@ impl Default for ZoneRoutingRuntime {
 }
 
 impl LocalCluster {
+    /// This proxy's own zone; empty when it is not known.
+    pub(crate) fn zone(&self) -> &str {
+        &self.locality.zone
+    }
+
     /// In this locality.
     pub fn new(locality: Locality, zone_routing: ZoneRoutingRuntime) -> Self {
         Self {

@@ -27,8 +27,8 @@ pub(crate) enum Overridden<'a> {
     Balance,
 }
 
-/// In which states a host may be asked for (`common_lb_config.override_host_status`). That a host is healthy by
-/// discovery's word or for want of it makes no difference here, nor does the way in which it is unhealthy.
+/// In which states a host may be asked for (`common_lb_config.override_host_status`): a bit for each [`HealthStatus`]. Of a
+/// host that fails no check, and whose state discovery does not tell, the state is `UNKNOWN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverrideStatuses(u8);
 
@@ -43,42 +43,39 @@ impl Default for OverrideStatuses {
 }
 
 impl OverrideStatuses {
-    const HEALTHY: u8 = 1;
-    const DEGRADED: u8 = 2;
-    const UNHEALTHY: u8 = 4;
-    const DRAINING: u8 = 8;
-
     /// These states; none switches the overriding of hosts off.
     pub fn of(statuses: impl IntoIterator<Item = HealthStatus>) -> Self {
-        let bit = |status| match status {
-            HealthStatus::Unknown | HealthStatus::Healthy => Self::HEALTHY,
-            HealthStatus::Degraded => Self::DEGRADED,
-            HealthStatus::Unhealthy | HealthStatus::Timeout => Self::UNHEALTHY,
-            HealthStatus::Draining => Self::DRAINING,
-        };
         Self(
             statuses
                 .into_iter()
-                .fold(0, |bits, status| bits | bit(status)),
+                .fold(0, |bits, status| bits | Self::bit(status)),
         )
+    }
+
+    fn bit(status: HealthStatus) -> u8 {
+        1 << status as u8
     }
 
     /// Envoy's `HostImplBase::healthStatus`, looked up.
     fn allow(self, flags: HealthFlags) -> bool {
-        let unhealthy = HealthFlags::FAILED_ACTIVE_HC
-            .with(HealthFlags::FAILED_OUTLIER_CHECK)
-            .with(HealthFlags::FAILED_EDS_HEALTH);
-        let degraded = HealthFlags::DEGRADED_ACTIVE_HC.with(HealthFlags::DEGRADED_EDS_HEALTH);
-        let state = if flags.intersects(unhealthy) {
-            Self::UNHEALTHY
-        } else if flags.intersects(HealthFlags::EDS_STATUS_DRAINING) {
-            Self::DRAINING
-        } else if flags.intersects(degraded) {
-            Self::DEGRADED
+        use HealthFlags as F;
+        let has = |flag| flags.intersects(flag);
+        let status = if has(F::FAILED_ACTIVE_HC.with(F::FAILED_OUTLIER_CHECK)) {
+            HealthStatus::Unhealthy
+        } else if has(F::EDS_SAYS_TIMEOUT) {
+            HealthStatus::Timeout
+        } else if has(F::FAILED_EDS_HEALTH) {
+            HealthStatus::Unhealthy
+        } else if has(F::EDS_STATUS_DRAINING) {
+            HealthStatus::Draining
+        } else if has(F::DEGRADED_ACTIVE_HC.with(F::DEGRADED_EDS_HEALTH)) {
+            HealthStatus::Degraded
+        } else if has(F::EDS_SAYS_HEALTHY) {
+            HealthStatus::Healthy
         } else {
-            Self::HEALTHY
+            HealthStatus::Unknown
         };
-        self.0 & state != 0
+        self.0 & Self::bit(status) != 0
     }
 
     /// What comes of asking for a host of `hosts`.
@@ -157,5 +154,35 @@ mod tests {
             chosen(OverrideStatuses::of([]), HealthFlags::NONE, two, true),
             "any"
         );
+    }
+
+    #[test]
+    fn what_discovery_does_not_tell_is_unknown() {
+        use HealthFlags as F;
+        let two = "127.0.0.1:2";
+        let taken = |status, flags| chosen(OverrideStatuses::of([status]), flags, two, false);
+        let timeout = F::FAILED_EDS_HEALTH.with(F::EDS_SAYS_TIMEOUT);
+        for (flags, status) in [
+            (F::NONE, HealthStatus::Unknown),
+            (F::EDS_SAYS_HEALTHY, HealthStatus::Healthy),
+            (timeout, HealthStatus::Timeout),
+            (F::FAILED_EDS_HEALTH, HealthStatus::Unhealthy),
+            (
+                F::EDS_SAYS_HEALTHY.with(F::FAILED_ACTIVE_HC),
+                HealthStatus::Unhealthy,
+            ),
+            (F::DEGRADED_ACTIVE_HC, HealthStatus::Degraded),
+        ] {
+            for asked in [
+                HealthStatus::Unknown,
+                HealthStatus::Healthy,
+                HealthStatus::Timeout,
+                HealthStatus::Unhealthy,
+                HealthStatus::Degraded,
+            ] {
+                let expected = if asked == status { "2" } else { "any" };
+                assert_eq!(taken(asked, flags), expected, "{asked:?} {flags:?}");
+            }
+        }
     }
 }

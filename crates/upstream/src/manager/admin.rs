@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use super::{ClusterManager, Entry, Version};
-use crate::breaker::Thresholds;
+use crate::breaker::{Priority, Thresholds};
 use crate::host::{HealthFlags, Host};
 use crate::host_set::PrioritySet;
 use crate::info::ClusterInfo;
@@ -22,9 +22,13 @@ pub struct ClusterStatus {
 }
 
 impl ClusterStatus {
-    /// `default_priority` and `high_priority` limits.
+    /// `default_priority` and `high_priority` limits, as the runtime has them.
     pub fn thresholds(&self) -> [Thresholds; 2] {
-        self.info.thresholds()
+        let mut shown = self.info.thresholds();
+        for (priority, limits) in Priority::ALL.into_iter().zip(&mut shown) {
+            self.info.breakers.show_limits(priority, limits);
+        }
+        shown
     }
 
     /// What the assignment of its endpoints is called.

@@ -19,7 +19,7 @@ use crate::dns::DnsHosts;
 use crate::forward_proxy::DnsCache;
 use crate::host::HealthFlags;
 use crate::host_set::PrioritySet;
-use crate::info::{ClusterInfo, ClusterKind, Percent};
+use crate::info::{ClusterInfo, ClusterKind, Percent, TrackedStats};
 use crate::lb::forward_proxy::ForwardProxy;
 use crate::orca::ReportedMetrics;
 use crate::stats::{ClusterStats as S, RemainingStats};
@@ -78,6 +78,14 @@ pub(super) fn connection_hash(cluster: &Cluster) -> u64 {
                 .map(Message::encode_to_vec)
                 .unwrap_or_default(),
         );
+        part(
+            cluster
+                .http2_protocol_options
+                .as_ref()
+                .map(Message::encode_to_vec)
+                .unwrap_or_default(),
+        );
+        part(cluster.protocol_selection.to_le_bytes().into());
         part(
             cluster
                 .max_requests_per_connection
@@ -170,6 +178,7 @@ impl ClusterManager {
                 .then(|| self.immediate_failures(id)),
             outlier,
             breakers,
+            tracked: TrackedStats::new(spec.tracks, &stats),
             stats,
             metadata: spec.metadata,
             added_via_api: origin != Origin::Static,

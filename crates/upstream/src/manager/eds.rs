@@ -351,7 +351,9 @@ impl ClusterManager {
             options,
         } = assignment;
         let info = &version.info;
-        let same_drops = match (&info.drop_overload, &options.drop_overload) {
+        let drops = options.drop_overload;
+        let drops = drops.and_then(|drop| drop.limited(&self.runtime));
+        let same_drops = match (&info.drop_overload, &drops) {
             (Some(old), Some(new)) => old.is_same(new),
             (old, new) => old.is_none() && new.is_none(),
         };
@@ -360,7 +362,7 @@ impl ClusterManager {
                 priorities: options.priorities,
                 drop_overload: match same_drops {
                     true => info.drop_overload.clone(),
-                    false => options.drop_overload.map(Arc::new),
+                    false => drops.map(Arc::new),
                 },
                 ..ClusterInfo::clone(info)
             });

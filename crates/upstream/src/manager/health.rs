@@ -190,7 +190,7 @@ impl ClusterManager {
 }
 
 /// Where, and under which name, a host is asked.
-fn target(info: &ClusterInfo, host: &Host, settings: &Settings) -> Target {
+fn target(info: &ClusterInfo, host: &Arc<Host>, settings: &Settings) -> Target {
     let own = host.health_check();
     let address: Address = match own {
         Some(own) if own.address.is_some() => own
@@ -200,13 +200,12 @@ fn target(info: &ClusterInfo, host: &Host, settings: &Settings) -> Target {
         Some(own) if own.port != 0 => host.address().with_port(own.port),
         _ => settings.address_for(host.address()),
     };
-    let name = match own {
-        Some(own) if !own.hostname.is_empty() => own.hostname.clone(),
-        _ => info.name.clone(),
-    };
+    let name = own.map(|own| &own.hostname);
     Target {
+        host: host.clone(),
         address,
-        name,
+        name: name.filter(|name| !name.is_empty()).cloned(),
+        cluster: info.name.clone(),
         connect: info.connect.clone(),
     }
 }

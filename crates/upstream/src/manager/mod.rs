@@ -4,6 +4,7 @@ mod admin;
 mod assign;
 mod build;
 mod eds;
+mod endpoint_stats;
 mod health;
 mod init;
 mod lessons;

@@ -79,6 +79,8 @@ pub(crate) struct Counters {
     pub(crate) external: LazyGroup,
     pub(crate) internal: LazyGroup,
     pub(crate) canary: LazyGroup,
+    /// Only where this proxy's own zone is known.
+    pub(crate) zones: Option<ZoneGroups>,
     pub(crate) retry: LazyGroup,
     pub(crate) http1: LazyGroup,
     pub(crate) http2: LazyGroup,
@@ -88,7 +90,8 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn new(info: &ClusterInfo) -> Self {
+    /// `zone`: where this proxy is; empty when that is not known.
+    pub(crate) fn new(info: &ClusterInfo, zone: &str) -> Self {
         let stats = info.stats.local();
         Self {
             group: info.stats.clone(),
@@ -97,6 +100,7 @@ impl Counters {
             external: LazyGroup::new("external", AnswerStats::SCHEMA),
             internal: LazyGroup::new("internal", AnswerStats::SCHEMA),
             canary: LazyGroup::new("canary", AnswerStats::SCHEMA),
+            zones: (!zone.is_empty()).then(|| ZoneGroups::new(zone)),
             retry: LazyGroup::new("retry", RetryStats::SCHEMA),
             http1: LazyGroup::new("http1", Http1Stats::SCHEMA),
             http2: LazyGroup::new("http2", Http2Stats::SCHEMA),
@@ -133,6 +137,40 @@ impl LazyGroup {
             (group, local)
         });
         local
+    }
+}
+
+/// `cluster.<name>.zone.<own>.<host's>.*`, there once a host of that zone has answered.
+#[derive(Debug)]
+pub(crate) struct ZoneGroups {
+    own: Box<str>,
+    /// By the host's zone; few, so they are looked through.
+    groups: RefCell<Vec<(Box<str>, Arc<Group>, LocalGroup)>>,
+}
+
+impl ZoneGroups {
+    fn new(own: &str) -> Self {
+        Self {
+            own: own.into(),
+            groups: RefCell::default(),
+        }
+    }
+
+    /// Counts for a host in `zone`; nothing, as in Envoy, when that is not known.
+    pub(crate) fn with(&self, cluster: &Group, zone: &str, count: impl Fn(&LocalGroup)) {
+        if zone.is_empty() {
+            return;
+        }
+        let mut groups = self.groups.borrow_mut();
+        let known = groups.iter().position(|(of, ..)| **of == *zone);
+        let index = known.unwrap_or_else(|| {
+            let suffix = format!("zone.{}.{zone}", self.own);
+            let group = cluster.subgroup(&suffix, AnswerStats::SCHEMA);
+            let local = group.local();
+            groups.push((zone.into(), group, local));
+            groups.len() - 1
+        });
+        count(&groups[index].2);
     }
 }
 

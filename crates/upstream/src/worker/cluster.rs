@@ -70,7 +70,7 @@ impl fmt::Debug for WorkerCluster {
 impl WorkerCluster {
     pub(super) fn new(snapshot: Snapshot, table: &Rc<Table>) -> Self {
         let Snapshot { info, hosts } = snapshot;
-        let counters = Rc::new(Counters::new(&info));
+        let counters = Rc::new(Counters::new(&info, table.local().zone()));
         let state = State {
             hosts,
             balancer: info.lb.clone().build(table.random()),
@@ -326,6 +326,10 @@ impl WorkerCluster {
 
     #[cold]
     fn make_pool(&self, host: &WorkerHost, priority: Priority, protocol: UpstreamProtocol) -> Pool {
+        let protocol = match protocol {
+            UpstreamProtocol::Http2 if self.avoids_http2() => UpstreamProtocol::Http1,
+            other => other,
+        };
         Pool::new(
             host.host().clone(),
             priority,
@@ -334,6 +338,13 @@ impl WorkerCluster {
             self.info.clone(),
             self.hosts.sweeper.clone(),
         )
+    }
+
+    /// Whether the next pool speaks HTTP/1.1 for the runtime's sake, where HTTP/2 is configured.
+    fn avoids_http2(&self) -> bool {
+        let http = &self.info.http;
+        let percent = http.use_http2.get();
+        http.protocol.is_some() && percent < 100 && self.hosts.env.random.next() % 100 >= percent
     }
 
     /// A request is about to begin: connections are made to the hosts whose turn comes next (Envoy's `maybePreconnect`). Looks

@@ -23,26 +23,31 @@ pub struct CodeContext {
 
 impl WorkerCluster {
     /// An answer's status: from the upstream, or given locally in its place (then without a host, as Envoy's
-    /// `chargeUpstreamCode`). Counts `[external.|internal.|canary.]upstream_rq_<code>`.
-    pub fn on_response_code(&self, code: u16, cx: CodeContext) {
+    /// `chargeUpstreamCode`). Counts `[external.|internal.|canary.|zone.<own>.<host's>.]upstream_rq_<code>`.
+    pub fn on_response_code(&self, code: u16, cx: CodeContext, host: Option<&WorkerHost>) {
         self.stats().charge_code(S::UPSTREAM_RQ, code);
-        self.each_answer_group(cx, |stats| {
+        self.each_answer_group(cx, host, |stats| {
             stats.charge_code(AnswerStats::UPSTREAM_RQ, code);
         });
     }
 
     /// The time from the request's end downstream to the response's end, of a request that `host` answered completely.
-    pub fn on_response_time(&self, took: Duration, cx: CodeContext) {
+    pub fn on_response_time(&self, took: Duration, cx: CodeContext, host: Option<&WorkerHost>) {
         let took = took.as_millis() as u64;
         self.stats().record(S::UPSTREAM_RQ_TIME, took);
-        self.each_answer_group(cx, |stats| {
+        self.each_answer_group(cx, host, |stats| {
             stats.record(AnswerStats::UPSTREAM_RQ_TIME, took);
         });
     }
 
     /// The groups beside the cluster's own in which an answer is counted.
     #[inline]
-    fn each_answer_group(&self, cx: CodeContext, count: impl Fn(&LocalGroup)) {
+    fn each_answer_group(
+        &self,
+        cx: CodeContext,
+        host: Option<&WorkerHost>,
+        count: impl Fn(&LocalGroup),
+    ) {
         let counters = self.counters();
         let origin = match cx.internal {
             true => &counters.internal,
@@ -51,6 +56,9 @@ impl WorkerCluster {
         count(origin.of(&counters.group));
         if cx.canary {
             count(counters.canary.of(&counters.group));
+        }
+        if let (Some(zones), Some(host)) = (&counters.zones, host) {
+            zones.with(&counters.group, &host.host().locality().zone, count);
         }
     }
 

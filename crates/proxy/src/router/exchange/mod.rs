@@ -25,6 +25,7 @@ use tcp::TcpExchange;
 
 use super::Upstream;
 use super::outcome::Reset;
+use super::tracked::Tracked;
 use crate::stream::Stream;
 
 /// So much of a body goes to the client before more is read: a little less than what HTTP/2 gives at once.
@@ -36,6 +37,8 @@ pub(super) struct Exchange {
     /// What the client sent for the tunnel before the upstream has agreed to one. An upstream that answers otherwise
     /// must not see it: to it, those bytes would be the next request.
     early: Option<Box<Buffer>>,
+    /// With `track_cluster_stats`.
+    pub(super) tracked: Option<Box<Tracked>>,
 }
 
 enum Codec {
@@ -75,7 +78,11 @@ impl Exchange {
             }
             Lease::Tcp(connection) => Codec::Tcp(TcpExchange::begin(connection, end)),
         };
-        Ok(Exchange { codec, early: None })
+        Ok(Exchange {
+            codec,
+            early: None,
+            tracked: None,
+        })
     }
 
     /// Bytes of the request's headers, as they were encoded; over HTTP/1 those of trailers, too.
@@ -114,6 +121,9 @@ impl Exchange {
         if let Some(early) = &mut self.early {
             early.append(data);
             return;
+        }
+        if let Some(tracked) = &mut self.tracked {
+            tracked.sent += data.len() as u64;
         }
         each!(&mut self.codec, it => it.send_data(data, end));
     }
@@ -177,7 +187,11 @@ impl Exchange {
         room: Room,
         response: &mut Message,
     ) -> Step {
-        each!(&mut self.codec, it => it.step(cx, room, response))
+        let step = each!(&mut self.codec, it => it.step(cx, room, response));
+        if let Some(tracked) = &mut self.tracked {
+            tracked.note(&step, response);
+        }
+        step
     }
 }
 
@@ -404,19 +418,22 @@ impl Stream {
     fn on_upstream_end(&mut self, now: Instant) {
         self.info.timing.last_upstream_rx = Some(now);
         self.router.deadline = None;
-        self.router.try_time = None;
         let Upstream::Active(exchange) =
             std::mem::replace(&mut self.router.upstream, Upstream::Done)
         else {
             return;
         };
         self.note_wire(&exchange);
+        self.router.try_time = None;
         exchange.finish(now);
         self.on_upstream_complete(now);
     }
 
     /// The exchange ends here: what it has cost is logged.
     pub(super) fn note_wire(&mut self, exchange: &Exchange) {
+        if exchange.tracked.is_some() {
+            self.note_tracked(exchange.tracked.as_deref());
+        }
         let Wire {
             sent,
             headers_sent,
@@ -436,7 +453,6 @@ impl Stream {
     pub(crate) fn router_abort(&mut self) {
         self.router.deadline = None;
         self.router.retry = None;
-        self.router.try_time = None;
         self.router.body.clear();
         if self.router.special.is_some() {
             // Copies that do not have the whole request end with it.
@@ -447,11 +463,15 @@ impl Stream {
             // Dropping a host to come gives back the right to wait for it.
             Upstream::None | Upstream::Done | Upstream::Waiting | Upstream::Choosing(_) => {}
             // Dropping it leaves the queue; the connection in the making goes to whom it may serve.
-            Upstream::Connecting(pending) => drop(pending),
+            Upstream::Connecting(pending) => {
+                drop(pending);
+                self.note_tracked(None);
+            }
             Upstream::Active(exchange) => {
                 self.note_wire(&exchange);
                 exchange.abandon(ClosedBy::Local);
             }
         }
+        self.router.try_time = None;
     }
 }

@@ -91,28 +91,41 @@ pub(super) fn http(
     ]
     .into_iter()
     .collect();
-    change(
-        &mut headers,
+    let mut changes = changes(
         ("request_headers_to_add", &request_headers_to_add),
         ("request_headers_to_remove", &request_headers_to_remove),
         errors,
     );
+    if let Some(constant) = changes.take_if(|changes| changes.is_constant()) {
+        constant.apply_constants(&mut headers);
+    }
     if !body.is_empty() {
         headers.set(Known::ContentLength, body.len().to_string().as_bytes());
     }
     let expected = ranges("expected_statuses", &expected_statuses, errors);
+    let receive = payloads("receive", receive, errors);
+    let buffer = response_buffer_size.map_or(1024, |size| size.value);
+    let length: usize = receive.iter().map(Vec::len).sum();
+    if buffer > 0 && length as u64 > buffer {
+        errors.push(ConfigError::new(
+            "receive",
+            format!(
+                "The expected response length '{length}' is over than http health response buffer size '{buffer}'"
+            ),
+        ));
+    }
     Some(HttpCheck {
         headers,
+        changes: changes.map(Arc::new),
         host,
         body,
-        receive: payloads("receive", receive, errors),
-        response_buffer_size: match response_buffer_size.map(|size| size.value) {
+        receive,
+        response_buffer_size: match buffer {
             // Zero is "all of it", for which there is a limit here.
-            Some(0) => MAX_RESPONSE,
-            Some(size) => usize::try_from(size)
+            0 => MAX_RESPONSE,
+            size => usize::try_from(size)
                 .unwrap_or(MAX_RESPONSE)
                 .min(MAX_RESPONSE),
-            None => 1024,
         },
         expected: match expected.0.is_empty() {
             true => StatusRanges(vec![(200, 201)]),
@@ -149,9 +162,8 @@ pub(super) fn grpc(message: GrpcHealthCheck, errors: &mut Errors) -> GrpcCheck {
         authority,
         initial_metadata,
     } = message;
-    let mut metadata = HeaderMap::new();
     let added = ("initial_metadata", initial_metadata.as_slice());
-    change(&mut metadata, added, ("", &[]), errors);
+    let metadata = changes(added, ("", &[]), errors).map(Arc::new);
     GrpcCheck {
         service_name,
         authority,
@@ -210,20 +222,18 @@ fn ranges(field: &str, messages: &[Int64Range], errors: &mut Errors) -> StatusRa
     StatusRanges(ranges)
 }
 
-/// Removes and adds headers, each with the name of its field.
-fn change(
-    headers: &mut HeaderMap,
+/// What adds and removes headers, each with the name of its field; `None` if nothing does.
+fn changes(
     (add_field, add): (&str, &[HeaderValueOption]),
     (remove_field, remove): (&str, &[String]),
     errors: &mut Errors,
-) {
+) -> Option<HeaderMutations> {
     match HeaderMutations::from_config(add, add_field, remove, remove_field) {
-        Ok(mutations) if mutations.is_constant() => mutations.apply_constants(headers),
-        Ok(_) => errors.push(ConfigError::new(
-            add_field,
-            "unsupported: commands in headers of health checks are not implemented",
-        )),
-        Err(wrong) => wrong.into_iter().for_each(|error| errors.push(error)),
+        Ok(mutations) => (!mutations.is_empty()).then_some(mutations),
+        Err(wrong) => {
+            wrong.into_iter().for_each(|error| errors.push(error));
+            None
+        }
     }
 }
 

@@ -72,8 +72,7 @@ impl Shares {
             hosts: Vec::new(),
             shares: Vec::new(),
         };
-        let has_weights = set.localities.iter().any(|l| l.weight.is_some());
-        if !by_locality || !has_weights {
+        if !by_locality {
             all.add(if in_panic { &set.all } else { &set.healthy }, 1.0);
             return all;
         }
