@@ -26,6 +26,8 @@ impl EdfSchedule {
     /// The schedule of `len` entries as it is after `picks` picks, so that balancers with different seeds start at
     /// different places (`EdfScheduler::createWithPicks`). Weights are above 0.
     pub fn with_picks(len: usize, weight: impl Fn(usize) -> f64, picks: u32) -> Self {
+        // Of nothing, hundreds of millions of picks would be made in vain.
+        let picks = if len == 0 { 0 } else { picks };
         // Envoy's limit and epsilon; the latter keeps floors exact where weights are multiples of each other.
         let picks = picks % 429_496_729;
         let weight_of = |index: usize| weight(index) + 1e-13;
@@ -129,6 +131,13 @@ mod tests {
         (0..count)
             .map(|_| schedule.pick(|index| f64::from(weights[index])).unwrap())
             .collect()
+    }
+
+    #[test]
+    fn an_empty_schedule_is_made_at_once() {
+        let mut schedule = EdfSchedule::with_picks(0, |_| 1.0, 429_496_728);
+        assert_eq!(schedule.pick(|_| 1.0), None);
+        assert_eq!(schedule.order, 0);
     }
 
     #[test]
