@@ -87,7 +87,8 @@ pub struct PrioritySet {
 pub struct LocalityGroup {
     /// Where they are.
     pub locality: Arc<Locality>,
-    /// `load_balancing_weight` of the locality.
+    /// `load_balancing_weight` of the locality, 0 if it has none; `None` where nobody asks for weights (subsets, hosts that
+    /// come with requests).
     pub weight: Option<u32>,
     /// 0 is the first choice.
     pub priority: u32,

@@ -8,6 +8,7 @@ use nuncio_event::clock;
 use nuncio_http::HeaderMap;
 use nuncio_net::{Address, ConnectError, ConnectOptions, Stream, connect};
 use nuncio_route::HeaderMutations;
+use nuncio_sdk::metadata::DynamicMetadata;
 use nuncio_sdk::{ConnectionInfo, Protocol, StreamInfo, UpstreamHost};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -50,6 +51,8 @@ impl Target {
             local_address_restored: false,
             listener_name: Arc::from(""),
             filter_chain_name: Arc::from(""),
+            listener_metadata: None,
+            filter_chain_metadata: None,
             tls: false,
             start,
         });
@@ -78,6 +81,10 @@ impl UpstreamHost for Asked {
 
     fn hostname(&self) -> &str {
         self.0.hostname()
+    }
+
+    fn metadata(&self) -> Option<Arc<DynamicMetadata>> {
+        self.0.metadata()
     }
 }
 

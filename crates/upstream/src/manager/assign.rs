@@ -110,7 +110,8 @@ pub(super) fn assign(
         }
         groups.push(LocalityGroup {
             locality: spec.locality.clone(),
-            weight: spec.weight,
+            // Not told is none, which matters where localities share by weight.
+            weight: Some(spec.weight.unwrap_or(0)),
             priority: spec.priority,
             hosts,
         });

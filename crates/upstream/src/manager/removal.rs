@@ -61,7 +61,7 @@ pub(super) fn keep_passing<'a>(
             Some(group) => group.hosts.push((*host).clone()),
             None => groups.push(LocalityGroup {
                 locality: host.locality().clone(),
-                weight: None,
+                weight: Some(0),
                 priority: host.priority(),
                 hosts: vec![(*host).clone()],
             }),

@@ -285,7 +285,8 @@ pub(crate) fn build_hosts(
         }
         groups.push(LocalityGroup {
             locality: spec.locality.clone(),
-            weight: spec.weight,
+            // Not told is none, which matters where localities share by weight.
+            weight: Some(spec.weight.unwrap_or(0)),
             priority: spec.priority,
             hosts,
         });

@@ -72,7 +72,9 @@ impl Shares {
             hosts: Vec::new(),
             shares: Vec::new(),
         };
-        if !by_locality {
+        // Subsets that take no notice of weights have none; elsewhere all weights may be zero, and nobody is chosen.
+        let has_weights = set.localities.iter().any(|l| l.weight.is_some());
+        if !by_locality || !has_weights {
             all.add(if in_panic { &set.all } else { &set.healthy }, 1.0);
             return all;
         }

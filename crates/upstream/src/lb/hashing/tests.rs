@@ -156,6 +156,23 @@ fn a_priority_that_has_not_changed_keeps_its_table() {
 }
 
 #[test]
+fn localities_of_no_weight_get_nothing() {
+    let hosts = || (10..12).map(|p| host(p, 1, HealthFlags::NONE));
+    let shares = |weights: [Option<u32>; 2]| {
+        let groups = [
+            group("a", 0, weights[0], hosts()),
+            group("b", 0, weights[1], hosts()),
+        ];
+        Shares::of(&of_groups(&groups).sets()[0], false, true)
+            .hosts
+            .len()
+    };
+    assert_eq!(shares([Some(0), Some(2)]), 2);
+    assert_eq!(shares([Some(0), Some(0)]), 0);
+    assert_eq!(shares([None, None]), 4, "nobody asks for weights");
+}
+
+#[test]
 fn localities_weigh_when_told_to() {
     let env = env(1);
     let set = of_groups(&[
