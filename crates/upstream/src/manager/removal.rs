@@ -128,6 +128,6 @@ mod tests {
 
         let mut empty = Vec::new();
         assert_eq!(keep_passing(&mut empty, [&gone[0]].into_iter()), 1);
-        assert_eq!((empty.len(), empty[0].weight), (1, None));
+        assert_eq!((empty.len(), empty[0].weight), (1, Some(0)));
     }
 }
