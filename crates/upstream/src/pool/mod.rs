@@ -144,8 +144,17 @@ impl LazyGroup {
 #[derive(Debug)]
 pub(crate) struct ZoneGroups {
     own: Box<str>,
-    /// By the host's zone; few, so they are looked through.
-    groups: RefCell<Vec<(Box<str>, Arc<Group>, LocalGroup)>>,
+    /// Few, so they are looked through.
+    groups: RefCell<Vec<ZoneGroup>>,
+}
+
+#[derive(Debug)]
+struct ZoneGroup {
+    /// Of the host.
+    zone: Box<str>,
+    /// Keeps the stats alive.
+    _group: Arc<Group>,
+    local: LocalGroup,
 }
 
 impl ZoneGroups {
@@ -162,15 +171,19 @@ impl ZoneGroups {
             return;
         }
         let mut groups = self.groups.borrow_mut();
-        let known = groups.iter().position(|(of, ..)| **of == *zone);
+        let known = groups.iter().position(|known| *known.zone == *zone);
         let index = known.unwrap_or_else(|| {
             let suffix = format!("zone.{}.{zone}", self.own);
             let group = cluster.subgroup(&suffix, AnswerStats::SCHEMA);
             let local = group.local();
-            groups.push((zone.into(), group, local));
+            groups.push(ZoneGroup {
+                zone: zone.into(),
+                _group: group,
+                local,
+            });
             groups.len() - 1
         });
-        count(&groups[index].2);
+        count(&groups[index].local);
     }
 }
 
