@@ -14,6 +14,6 @@ mod referer;
 pub mod status;
 pub mod validate;
 
-pub use headers::{GetAll, HeaderMap, Iter, Known, KnownSet, NameRef, Spelling};
+pub use headers::{GetAll, HeaderMap, Iter, Known, KnownSet, NameCase, NameRef};
 pub use message::{Event, Message};
 pub use referer::is_valid_referer;

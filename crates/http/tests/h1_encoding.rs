@@ -7,7 +7,7 @@ use nuncio_http::h1::{
     ClientEncoder, H1Settings, HeaderCase, MissingPseudoHeader, RequestFacts, RequestKind,
     ServerDecoder, ServerEncoder, Version,
 };
-use nuncio_http::{HeaderMap, Message};
+use nuncio_http::{HeaderMap, Message, NameCase};
 
 fn map(pairs: &[(&'static str, &str)]) -> HeaderMap {
     pairs.iter().copied().collect()
@@ -329,6 +329,23 @@ fn preserved_case() {
         String::from_utf8_lossy(&out),
         "GET / HTTP/1.1\r\nHOST: a\r\nX-fOO: 1\r\nX-fOO: 2\r\nUser-AGENT: u\r\nAccept: 1,2\r\nx-forwarded-proto: http\r\n\r\n"
     );
+    // The spelling goes with the message, whatever the encoder is configured to do.
+    message.headers.set("x-foo", b"3");
+    message.headers.set_name_case(NameCase::ReceivedOrProper);
+    for header_case in [HeaderCase::Lower, HeaderCase::ProperWords] {
+        let settings = H1Settings {
+            header_case,
+            ..H1Settings::default()
+        };
+        let mut out = Buffer::new();
+        ClientEncoder::new(Arc::new(settings))
+            .encode_headers(&message.headers, false, &mut out)
+            .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "GET / HTTP/1.1\r\nHOST: a\r\nX-fOO: 3\r\nUser-AGENT: u\r\nAccept: 1,2\r\nX-Forwarded-Proto: http\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+    }
     let mut out = Buffer::new();
     let headers = map(&[
         (":status", "200"),

@@ -82,7 +82,7 @@ proptest! {
             apply(change, &mut list);
             match change {
                 Change::Append(name, value) => map.append(*name, value),
-                Change::Spelt(name, value) => map.append_text(name.to_uppercase().as_bytes(), value, true),
+                Change::Spelt(name, value) => map.append_text(name.to_uppercase().as_bytes(), value),
                 Change::Set(name, value) => map.set(*name, value),
                 Change::Join(name, value) => map.append_to_value(*name, b",", value),
                 Change::Remove(name) => _ = map.remove(*name),

@@ -314,6 +314,7 @@ impl RouteEntry {
                         };
                         let mut body = Vec::new();
                         format.formatter.format(&cx, &mut body);
+                        info.local_reply_body = Cow::Borrowed("");
                         reply.body = Cow::Owned(body);
                         reply.content_type = Some(&format.content_type);
                     }

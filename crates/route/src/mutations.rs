@@ -139,6 +139,45 @@ impl HeaderMutations {
         });
     }
 
+    /// Changes the trailers of a request, whose values show its headers.
+    pub fn apply_to_request_trailers(
+        &self,
+        trailers: &mut HeaderMap,
+        request_headers: &HeaderMap,
+        info: &StreamInfo,
+    ) {
+        self.apply(trailers, Direction::Request, |_, value, out| {
+            let cx = LogContext {
+                request_headers,
+                response_headers: &NO_HEADERS,
+                response_trailers: &NO_HEADERS,
+                info,
+                log_type: AccessLogType::NotSet,
+            };
+            value.format(&cx, out);
+        });
+    }
+
+    /// Changes the trailers of a response, whose values show the headers of both directions.
+    pub fn apply_to_response_trailers(
+        &self,
+        trailers: &mut HeaderMap,
+        request_headers: &HeaderMap,
+        response_headers: &HeaderMap,
+        info: &StreamInfo,
+    ) {
+        self.apply(trailers, Direction::Response, |trailers, value, out| {
+            let cx = LogContext {
+                request_headers,
+                response_headers,
+                response_trailers: trailers,
+                info,
+                log_type: AccessLogType::NotSet,
+            };
+            value.format(&cx, out);
+        });
+    }
+
     fn apply(
         &self,
         headers: &mut HeaderMap,

@@ -1,5 +1,7 @@
 //! How a route matches a path.
 
+use std::borrow::Cow;
+
 use memchr::{memchr, memchr2};
 use nuncio_http::{HeaderMap, Known};
 
@@ -71,13 +73,24 @@ pub(crate) fn without_query(path: &[u8]) -> &[u8] {
 }
 
 /// The part of a `:path` that matchers look at.
-pub(crate) fn matchable(path: &[u8], ignore_path_parameters: bool) -> &[u8] {
+///
+/// Parameters end with their segment: without them, `/a;x=1/b` is `/a/b`.
+pub(crate) fn matchable(path: &[u8], ignore_path_parameters: bool) -> Cow<'_, [u8]> {
     let path = without_query(path);
-    if ignore_path_parameters {
-        &path[..memchr(b';', path).unwrap_or(path.len())]
-    } else {
-        path
+    if !ignore_path_parameters || memchr(b';', path).is_none() {
+        return Cow::Borrowed(path);
     }
+    let mut kept = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(start) = memchr(b';', rest) {
+        kept.extend_from_slice(&rest[..start]);
+        rest = match memchr(b'/', &rest[start..]) {
+            Some(length) => &rest[start + length..],
+            None => b"",
+        };
+    }
+    kept.extend_from_slice(rest);
+    Cow::Owned(kept)
 }
 
 /// Whether `connect_matcher` matches: `CONNECT`, or an upgrade to `connect-udp`.
@@ -137,9 +150,10 @@ mod tests {
 
     #[test]
     fn what_is_matched() {
-        assert_eq!(matchable(b"/a;x/b?c#d", false), b"/a;x/b");
-        assert_eq!(matchable(b"/a;x/b?c", true), b"/a");
-        assert_eq!(matchable(b"/a?b;c", true), b"/a");
-        assert_eq!(matchable(b"/a#b?c", false), b"/a");
+        assert_eq!(*matchable(b"/a;x/b?c#d", false), *b"/a;x/b");
+        assert_eq!(*matchable(b"/a;x/b?c", true), *b"/a/b");
+        assert_eq!(*matchable(b"/a;x;y/b/;/c;", true), *b"/a/b//c");
+        assert_eq!(*matchable(b"/a?b;c", true), *b"/a");
+        assert_eq!(*matchable(b"/a#b?c", false), *b"/a");
     }
 }

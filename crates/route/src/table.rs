@@ -225,6 +225,7 @@ impl RouteTable {
         let path = headers
             .path()
             .map(|path| matchable(path, self.ignore_path_parameters));
+        let path = path.as_deref();
         let connect = is_connect(headers);
         let first = virtual_host.routes.start;
         let route = |number: u32| &self.routes[(first + number) as usize];

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nuncio_access_log::Formatter;
 use nuncio_config::api::core::KeyValueMutation;
 use nuncio_config::api::core::key_value_append::KeyValueAppendAction;
 use nuncio_config::api::header_mutation::{self as proto, HeaderMutationPerRoute};
@@ -9,13 +10,17 @@ use nuncio_config::api::mutation_rules::HeaderMutation as ProtoStep;
 use nuncio_config::api::mutation_rules::header_mutation::Action as Step;
 use nuncio_config::api::protobuf::{Any, value::Kind};
 use nuncio_config::{ConfigError, Within, any};
+use nuncio_http::path::{percent_decode, percent_encode, query_params, split_query};
 use nuncio_http::{HeaderMap, Known};
 use nuncio_route::HeaderMutations;
 use nuncio_route::matchers::StringMatcher;
 use nuncio_sdk::{
-    Action, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig, HttpFilterFactory,
-    RouteConfig, StreamInfo,
+    AccessLogType, Action, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig,
+    HttpFilterFactory, LogContext, RouteConfig, StreamInfo,
 };
+
+/// What is not known when a query is changed.
+static NO_HEADERS: HeaderMap = HeaderMap::new();
 
 /// The filter's factory.
 pub static HEADER_MUTATION: HeaderMutationFactory = HeaderMutationFactory;
@@ -72,7 +77,7 @@ enum Change {
 struct QueryChange {
     key: Box<str>,
     /// Absent: remove.
-    add: Option<(Box<str>, KeyValueAppendAction)>,
+    add: Option<(Formatter, KeyValueAppendAction)>,
 }
 
 /// The changes of one level.
@@ -136,33 +141,40 @@ fn changes(steps: &[ProtoStep], field: &str) -> Result<Vec<Change>, ConfigError>
 
 fn query_changes(steps: &[KeyValueMutation]) -> Result<Vec<QueryChange>, ConfigError> {
     let compile = |step: &KeyValueMutation| {
-        if let Some(append) = &step.append {
-            let entry = append
-                .record
-                .as_ref()
-                .ok_or_else(|| ConfigError::new("append.record", "value is required"))?;
-            let value = match entry.value.as_ref().and_then(|value| value.kind.as_ref()) {
-                Some(Kind::StringValue(text)) => text.as_str(),
-                _ => {
-                    return Err(ConfigError::new(
-                        "append.record.value",
-                        "Only string value is allowed for record value.",
-                    ));
-                }
-            };
-            let action = KeyValueAppendAction::try_from(append.action)
-                .map_err(|_| ConfigError::new("append.action", "unknown action"))?;
+        let KeyValueMutation { append, remove } = step;
+        let Some(append) = append else {
+            if remove.is_empty() {
+                let message = "One of 'append'/'remove' must be specified.";
+                return Err(ConfigError::new("", message));
+            }
             return Ok(QueryChange {
-                key: entry.key.as_str().into(),
-                add: Some((value.into(), action)),
+                key: remove.as_str().into(),
+                add: None,
             });
+        };
+        if !remove.is_empty() {
+            let message = "Only one of 'append'/'remove' can be specified.";
+            return Err(ConfigError::new("remove", message));
         }
-        if step.remove.is_empty() {
-            return Err(ConfigError::new("remove", "is required: remove or append"));
-        }
+        // `entry` is of no use here, to Envoy neither.
+        let Some(record) = &append.record else {
+            let message = "No record specified for append mutation.";
+            return Err(ConfigError::new("append.record", message));
+        };
+        let Some(Kind::StringValue(format)) =
+            record.value.as_ref().and_then(|value| value.kind.as_ref())
+        else {
+            let message = "Only string value is allowed for record value.";
+            return Err(ConfigError::new("append.record.value", message));
+        };
+        let action = KeyValueAppendAction::try_from(append.action)
+            .map_err(|_| ConfigError::new("append.action", "unknown action"))?;
         Ok(QueryChange {
-            key: step.remove.as_str().into(),
-            add: None,
+            key: record.key.as_str().into(),
+            add: Some((
+                Formatter::text(format, true).within("append.record.value")?,
+                action,
+            )),
         })
     };
     let steps = steps.iter().enumerate();
@@ -185,13 +197,6 @@ impl HttpFilterConfig for Config {
 }
 
 struct Filter(Arc<Shared>);
-
-/// Which message's rules apply to a value.
-#[derive(Clone, Copy)]
-enum Side {
-    Request,
-    Response,
-}
 
 impl Filter {
     /// Calls `apply` with every level's changes: the filter's own first, then from the general to the specific (or the
@@ -218,15 +223,11 @@ impl Filter {
 impl HttpFilter for Filter {
     fn on_request_headers(&mut self, cx: &mut FilterContext<'_>, _: bool) -> Action {
         self.each_level(cx, |level, cx| {
-            apply(
-                &level.request,
-                cx.request_headers,
-                None,
-                cx.info,
-                Side::Request,
-            );
+            apply(&level.request, cx.request_headers, |addition, headers| {
+                addition.apply_to_request(headers, cx.info);
+            });
             if !level.query.is_empty() {
-                change_query(&level.query, cx.request_headers);
+                change_query(&level.query, cx.request_headers, cx.info);
             }
         });
         Action::Continue
@@ -234,12 +235,13 @@ impl HttpFilter for Filter {
 
     fn on_request_trailers(&mut self, cx: &mut FilterContext<'_>) -> Action {
         self.each_level(cx, |level, cx| {
+            let request = &*cx.request_headers;
             apply(
                 &level.request_trailers,
                 cx.request_trailers,
-                Some(cx.request_headers),
-                cx.info,
-                Side::Request,
+                |addition, trailers| {
+                    addition.apply_to_request_trailers(trailers, request, cx.info);
+                },
             );
         });
         Action::Continue
@@ -247,13 +249,10 @@ impl HttpFilter for Filter {
 
     fn on_response_headers(&mut self, cx: &mut FilterContext<'_>, _: bool) -> Action {
         self.each_level(cx, |level, cx| {
-            apply(
-                &level.response,
-                cx.response_headers,
-                Some(cx.request_headers),
-                cx.info,
-                Side::Response,
-            );
+            let request = &*cx.request_headers;
+            apply(&level.response, cx.response_headers, |addition, headers| {
+                addition.apply_to_response(headers, request, cx.info);
+            });
         });
         Action::Continue
     }
@@ -264,27 +263,25 @@ impl HttpFilter for Filter {
 
     fn on_response_trailers(&mut self, cx: &mut FilterContext<'_>) -> Action {
         self.each_level(cx, |level, cx| {
+            let (request, response) = (&*cx.request_headers, &*cx.response_headers);
             apply(
                 &level.response_trailers,
                 cx.response_trailers,
-                Some(cx.request_headers),
-                cx.info,
-                Side::Response,
+                |addition, trailers| {
+                    addition.apply_to_response_trailers(trailers, request, response, cx.info);
+                },
             );
         });
         Action::Continue
     }
 }
 
-/// Makes the changes; `request` is the request's headers where `headers` are others.
+/// Makes the changes in order; `add` makes an addition.
 fn apply(
     changes: &[Change],
     headers: &mut HeaderMap,
-    request: Option<&HeaderMap>,
-    info: &StreamInfo,
-    side: Side,
+    add: impl Fn(&HeaderMutations, &mut HeaderMap),
 ) {
-    let none = HeaderMap::new();
     for change in changes {
         match change {
             Change::Remove(name) => {
@@ -293,37 +290,36 @@ fn apply(
             Change::RemoveMatching(matcher) => {
                 headers.retain(|name, _| name.starts_with(b":") || !matcher.matches(name));
             }
-            Change::Add(addition) => match side {
-                Side::Request => addition.apply_to_request(headers, info),
-                Side::Response => {
-                    addition.apply_to_response(headers, request.unwrap_or(&none), info)
-                }
-            },
+            Change::Add(addition) => add(addition, headers),
         }
     }
 }
 
-/// Changes the query of `:path`; parameters that are not named stay as they are.
-fn change_query(changes: &[QueryChange], headers: &mut HeaderMap) {
+/// One parameter of a query.
+struct Parameter {
+    /// Decoded.
+    name: Vec<u8>,
+    /// `name=value` as it is written.
+    text: Vec<u8>,
+}
+
+/// Changes the query of `:path`. Parameters that are not named stay as they are; what is added is percent-encoded.
+fn change_query(changes: &[QueryChange], headers: &mut HeaderMap, info: &StreamInfo) {
     let Some(path) = headers.path() else { return };
     let path = path.to_vec();
-    let (bare, query) = match memchr::memchr(b'?', &path) {
-        Some(mark) => (&path[..mark], &path[mark + 1..]),
-        None => (&path[..], &b""[..]),
-    };
-    let mut parameters: Vec<(Vec<u8>, Vec<u8>)> = query
-        .split(|&b| b == b'&')
-        .filter(|part| !part.is_empty())
-        .map(|part| match memchr::memchr(b'=', part) {
-            Some(equals) => (part[..equals].to_vec(), part[equals + 1..].to_vec()),
-            None => (part.to_vec(), Vec::new()),
+    let (bare, _) = split_query(&path);
+    let mut parameters: Vec<_> = query_params(&path)
+        .map(|(name, value)| Parameter {
+            // A name does not escape its removal by being encoded.
+            name: percent_decode(name).into_owned(),
+            text: [name, b"=", value].concat(),
         })
         .collect();
     for QueryChange { key, add } in changes {
         let key = key.as_bytes();
-        let exists = parameters.iter().any(|(name, _)| name == key);
+        let exists = parameters.iter().any(|parameter| parameter.name == key);
         let Some((value, action)) = add else {
-            parameters.retain(|(name, _)| name != key);
+            parameters.retain(|parameter| parameter.name != key);
             continue;
         };
         let (overwrite, append) = match action {
@@ -333,20 +329,31 @@ fn change_query(changes: &[QueryChange], headers: &mut HeaderMap) {
             KeyValueAppendAction::OverwriteIfExists => (exists, exists),
         };
         if overwrite {
-            parameters.retain(|(name, _)| name != key);
+            parameters.retain(|parameter| parameter.name != key);
         }
         if append {
-            parameters.push((key.to_vec(), value.as_bytes().to_vec()));
+            let cx = LogContext {
+                request_headers: headers,
+                response_headers: &NO_HEADERS,
+                response_trailers: &NO_HEADERS,
+                info,
+                log_type: AccessLogType::NotSet,
+            };
+            let mut formatted = Vec::new();
+            value.format(&cx, &mut formatted);
+            let mut text = key.to_vec();
+            text.push(b'=');
+            percent_encode(&formatted, &mut text);
+            let name = key.to_vec();
+            parameters.push(Parameter { name, text });
         }
     }
     // As in Envoy, whose parameters are sorted by name once one was changed.
-    parameters.sort_by(|(a, _), (b, _)| a.cmp(b));
+    parameters.sort_by(|a, b| a.name.cmp(&b.name));
     let mut new = bare.to_vec();
-    for (index, (name, value)) in parameters.iter().enumerate() {
+    for (index, parameter) in parameters.iter().enumerate() {
         new.push(if index == 0 { b'?' } else { b'&' });
-        new.extend_from_slice(name);
-        new.push(b'=');
-        new.extend_from_slice(value);
+        new.extend_from_slice(&parameter.text);
     }
     headers.set(Known::Path, &new);
 }

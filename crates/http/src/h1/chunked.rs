@@ -196,11 +196,10 @@ fn parse_trailers(
     let mut room = vec![httparse::EMPTY_HEADER; lines];
     match httparse::parse_headers(section, &mut room) {
         Ok(httparse::Status::Complete((_, trailers))) if settings.enable_trailers => {
-            let keep_case = super::keeps_case(settings);
             for trailer in trailers {
                 message
                     .trailers
-                    .append_text(trailer.name.as_bytes(), trailer.value, keep_case);
+                    .append_text(trailer.name.as_bytes(), trailer.value);
                 if message.trailers.len() > settings.max_headers {
                     return Err(error::TOO_MANY_TRAILERS);
                 }

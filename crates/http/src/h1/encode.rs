@@ -9,8 +9,7 @@ use super::request::RequestFacts;
 use super::response::RequestKind;
 use super::settings::{H1Settings, HeaderCase};
 use super::upgrade::is_upgrade;
-use crate::headers::Spelling;
-use crate::{HeaderMap, Known, method, status};
+use crate::{HeaderMap, Known, NameCase, method, status};
 
 /// How the body of the current message is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +21,25 @@ enum Framing {
     Chunked,
     /// Not at all: the message cannot have a body.
     Without,
+}
+
+/// How names are written: what the message says, else the encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    Lower,
+    Proper,
+    Received { proper_own: bool },
+}
+
+impl Names {
+    fn of(headers: &HeaderMap, settings: &H1Settings) -> Names {
+        match (headers.name_case(), settings.header_case) {
+            (NameCase::Received, _) => Names::Received { proper_own: false },
+            (NameCase::ReceivedOrProper, _) => Names::Received { proper_own: true },
+            (NameCase::Encoder, HeaderCase::ProperWords) => Names::Proper,
+            (NameCase::Encoder, HeaderCase::Lower | HeaderCase::Preserve { .. }) => Names::Lower,
+        }
+    }
 }
 
 /// Writes the body of the current message.
@@ -59,42 +77,31 @@ impl BodyWriter {
         out.extend_from_slice(b"0\r\n");
         if self.settings.enable_trailers {
             let start = out.len();
-            write_headers(trailers, self.settings.header_case, out);
+            write_headers(trailers, Names::of(trailers, &self.settings), out);
             self.header_bytes += out.len() - start;
         }
         out.extend_from_slice(b"\r\n");
     }
+}
 
-    /// `transfer-encoding: chunked`, in the configured case: as the message was received, if it was chunked.
-    fn chunked_header(&self, headers: &HeaderMap, out: &mut Vec<u8>) {
-        if let Some(name) = headers.get(Known::ChunkedSpelling)
-            && let HeaderCase::Preserve { .. } = self.settings.header_case
-        {
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": chunked\r\n");
-            return;
-        }
-        out.extend_from_slice(match self.settings.header_case {
-            HeaderCase::Lower
-            | HeaderCase::Preserve {
-                proper_own: false, ..
-            } => b"transfer-encoding: chunked\r\n",
-            HeaderCase::ProperWords | HeaderCase::Preserve { .. } => {
-                b"Transfer-Encoding: chunked\r\n"
-            }
-        });
+/// Writes a header of the encoder's own.
+fn write_own(headers: &HeaderMap, names: Names, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    match names {
+        Names::Lower => out.extend_from_slice(name),
+        Names::Proper => write_proper_case(name, out),
+        Names::Received { proper_own } => write_received(headers, name, proper_own, out),
     }
+    write_value(value, out);
+}
 
-    /// `content-length: 0`, in the configured case.
-    fn zero_length_header(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(match self.settings.header_case {
-            HeaderCase::Lower
-            | HeaderCase::Preserve {
-                proper_own: false, ..
-            } => b"content-length: 0\r\n",
-            HeaderCase::ProperWords | HeaderCase::Preserve { .. } => b"Content-Length: 0\r\n",
-        });
-    }
+/// `transfer-encoding: chunked`.
+fn write_chunked(headers: &HeaderMap, names: Names, out: &mut Vec<u8>) {
+    write_own(headers, names, b"transfer-encoding", b"chunked", out);
+}
+
+/// `content-length: 0`.
+fn write_zero_length(headers: &HeaderMap, names: Names, out: &mut Vec<u8>) {
+    write_own(headers, names, b"content-length", b"0", out);
 }
 
 /// Writes responses: the server side.
@@ -125,7 +132,7 @@ impl ServerEncoder {
     ) {
         let out = out.writer(head_room(headers));
         self.status_line(request, headers, out);
-        write_headers(headers, self.body.settings.header_case, out);
+        write_headers(headers, Names::of(headers, &self.body.settings), out);
         out.extend_from_slice(b"\r\n");
     }
 
@@ -143,7 +150,8 @@ impl ServerEncoder {
         let out = out.writer(head_room(headers));
         let status = self.status_line(request, headers, out);
         let start = out.len();
-        write_headers(headers, self.body.settings.header_case, out);
+        let names = Names::of(headers, &self.body.settings);
+        write_headers(headers, names, out);
 
         let has_length = headers.contains(Known::ContentLength);
         let is_tunnel = status == 101 || (request.is_connect && (200..300).contains(&status));
@@ -155,13 +163,13 @@ impl ServerEncoder {
             Framing::Plain
         } else if end_stream && !request.is_head {
             if !has_length && !bodiless {
-                self.body.zero_length_header(out);
+                write_zero_length(headers, names, out);
             }
             Framing::Without
         } else {
             if !silent {
                 // Also for HEAD: what a GET would probably have got.
-                self.body.chunked_header(headers, out);
+                write_chunked(headers, names, out);
             }
             match (bodiless, silent) {
                 (true, _) => Framing::Without,
@@ -288,21 +296,22 @@ impl ClientEncoder {
         out.extend_from_slice(target);
         out.extend_from_slice(b" HTTP/1.1\r\n");
         let start = out.len();
-        write_host(headers, self.body.settings.header_case, out);
-        write_headers(headers, self.body.settings.header_case, out);
+        let names = Names::of(headers, &self.body.settings);
+        write_host(headers, names, out);
+        write_headers(headers, names, out);
 
         let has_length = headers.contains(Known::ContentLength);
         self.body.framing = if kind.is_connect || kind.is_upgrade {
             Framing::Plain
         } else if end_stream {
             if !has_length && !method::is_bodiless(method) {
-                self.body.zero_length_header(out);
+                write_zero_length(headers, names, out);
             }
             Framing::Without
         } else if has_length {
             Framing::Plain
         } else {
-            self.body.chunked_header(headers, out);
+            write_chunked(headers, names, out);
             Framing::Chunked
         };
         self.body.header_bytes = out.len() - start;
@@ -348,21 +357,15 @@ fn write_chunk_size(mut size: usize, out: &mut Buffer) {
 }
 
 /// Writes `:authority` as `host`, in front of all other headers as Envoy does.
-fn write_host(headers: &HeaderMap, case: HeaderCase, out: &mut Vec<u8>) {
+fn write_host(headers: &HeaderMap, names: Names, out: &mut Vec<u8>) {
     let Some(authority) = headers.authority() else {
         return;
     };
-    match case {
-        HeaderCase::Lower => out.extend_from_slice(b"host: "),
-        HeaderCase::ProperWords => out.extend_from_slice(b"Host: "),
-        HeaderCase::Preserve { proper_own, .. } => {
-            let spelt = headers
-                .iter_spelt()
-                .find(|(known, ..)| *known == Some(Known::Authority));
-            match spelt {
-                Some((_, Spelling::Received(name), _)) => out.extend_from_slice(name),
-                _ => out.extend_from_slice(if proper_own { b"Host" } else { b"host" }),
-            }
+    match names {
+        Names::Lower => out.extend_from_slice(b"host: "),
+        Names::Proper => out.extend_from_slice(b"Host: "),
+        Names::Received { proper_own } => {
+            write_received(headers, b"host", proper_own, out);
             out.extend_from_slice(b": ");
         }
     }
@@ -371,9 +374,9 @@ fn write_host(headers: &HeaderMap, case: HeaderCase, out: &mut Vec<u8>) {
 }
 
 /// Writes all headers but pseudo headers and `transfer-encoding`.
-fn write_headers(headers: &HeaderMap, case: HeaderCase, out: &mut Vec<u8>) {
-    match case {
-        HeaderCase::Lower => {
+fn write_headers(headers: &HeaderMap, names: Names, out: &mut Vec<u8>) {
+    match names {
+        Names::Lower => {
             for (known, name, value) in headers.iter_known() {
                 match known {
                     _ if is_ours(known) => continue,
@@ -387,7 +390,7 @@ fn write_headers(headers: &HeaderMap, case: HeaderCase, out: &mut Vec<u8>) {
                 out.extend_from_slice(b"\r\n");
             }
         }
-        HeaderCase::ProperWords => {
+        Names::Proper => {
             for (known, name, value) in headers.iter_known() {
                 if !is_ours(known) {
                     write_proper_case(name, out);
@@ -395,19 +398,12 @@ fn write_headers(headers: &HeaderMap, case: HeaderCase, out: &mut Vec<u8>) {
                 }
             }
         }
-        HeaderCase::Preserve { proper_own, .. } => {
-            for (known, spelling, value) in headers.iter_spelt() {
-                if is_ours(known) {
-                    continue;
+        Names::Received { proper_own } => {
+            for (known, name, value) in headers.iter_known() {
+                if !is_ours(known) {
+                    write_received(headers, name, proper_own, out);
+                    write_value(value, out);
                 }
-                match spelling {
-                    Spelling::Received(name) => {
-                        out.extend_from_slice(first_spelling(headers, name))
-                    }
-                    Spelling::Lower(name) if proper_own => write_proper_case(name, out),
-                    Spelling::Lower(name) => out.extend_from_slice(name),
-                }
-                write_value(value, out);
             }
         }
     }
@@ -424,15 +420,13 @@ fn write_value(value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Envoy remembers one spelling per name: the first.
-fn first_spelling<'a>(headers: &'a HeaderMap, name: &'a [u8]) -> &'a [u8] {
-    headers
-        .iter_spelt()
-        .find_map(|(_, spelling, _)| match spelling {
-            Spelling::Received(first) if first.eq_ignore_ascii_case(name) => Some(first),
-            _ => None,
-        })
-        .unwrap_or(name)
+/// A name as it was received, or as one that was added.
+fn write_received(headers: &HeaderMap, name: &[u8], proper_own: bool, out: &mut Vec<u8>) {
+    match headers.received_spelling(name) {
+        Some(received) => out.extend_from_slice(received),
+        None if proper_own => write_proper_case(name, out),
+        None => out.extend_from_slice(name),
+    }
 }
 
 fn write_proper_case(name: &[u8], out: &mut Vec<u8>) {

@@ -30,7 +30,7 @@ pub use settings::{BytesPredicate, H1Settings, HeaderCase, UnderscoreAction, Upg
 
 pub(crate) use target::{is_host, split_authority, split_port};
 
-use crate::{HeaderMap, Known};
+use crate::{HeaderMap, Known, NameCase};
 
 /// The two versions of this protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,9 +52,22 @@ impl Version {
     }
 }
 
+/// How the names of what is received are written later on, as these settings say.
+fn name_case(settings: &H1Settings) -> NameCase {
+    match settings.header_case {
+        HeaderCase::Lower | HeaderCase::ProperWords => NameCase::Encoder,
+        HeaderCase::Preserve {
+            proper_own: false, ..
+        } => NameCase::Received,
+        HeaderCase::Preserve {
+            proper_own: true, ..
+        } => NameCase::ReceivedOrProper,
+    }
+}
+
 /// Whether received spellings of header names are to be kept.
 fn keeps_case(settings: &H1Settings) -> bool {
-    matches!(settings.header_case, HeaderCase::Preserve { .. })
+    name_case(settings) != NameCase::Encoder
 }
 
 /// Whether the sender of a message lets the connection be used again.

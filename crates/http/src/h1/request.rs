@@ -12,7 +12,7 @@ use super::judge::SeenRequest;
 use super::settings::{H1Settings, UnderscoreAction};
 use super::target;
 use super::usual::{Side, UsualHead};
-use super::{Version, keeps_case, lengths::Lengths};
+use super::{Version, keeps_case, lengths::Lengths, name_case};
 use crate::headers::{Receive, WholeHead};
 use crate::{Event, HeaderMap, Known, Message, method, validate};
 
@@ -277,6 +277,7 @@ impl ServerDecoder {
         }
         target::check(url, is_connect)?;
 
+        headers.set_name_case(name_case(settings));
         headers.append(Known::Method, method);
         let path_at_end = is_connect || (settings.allow_absolute_url && url.first() != Some(&b'/'));
         if !path_at_end {
@@ -285,11 +286,9 @@ impl ServerDecoder {
         let pseudo = headers.len();
         let rules = Receive {
             joined: joined::REQUEST,
-            keep_case: keeps_case(settings),
             host_is_authority: true,
         };
         let mut lengths = Lengths::default();
-        let mut chunked_spelling = None;
         let mut hosts = 0;
         self.header_bytes = 0;
         for header in request.headers.iter() {
@@ -304,20 +303,13 @@ impl ServerDecoder {
             }
             match headers.append_received(name, header.value, rules) {
                 Some(Known::ContentLength) => lengths.content_length(header.value)?,
-                Some(Known::TransferEncoding) => {
-                    lengths.transfer_encoding(header.value);
-                    chunked_spelling = rules.keep_case.then_some(name);
-                }
+                Some(Known::TransferEncoding) => lengths.transfer_encoding(header.value),
                 Some(Known::Authority) => hosts += 1,
                 _ => {}
             }
             if headers.len() - pseudo > settings.max_headers {
                 return Err(error::TOO_MANY_HEADERS);
             }
-        }
-
-        if let Some(name) = chunked_spelling {
-            headers.append(Known::ChunkedSpelling, name);
         }
 
         self.judged = Version::from_minor(request.version);

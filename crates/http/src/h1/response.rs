@@ -12,7 +12,7 @@ use super::joined;
 use super::lengths::Lengths;
 use super::settings::{H1Settings, HeaderCase};
 use super::usual::{Side, UsualHead};
-use super::{Version, keeps_alive, keeps_case};
+use super::{Version, keeps_alive, keeps_case, name_case};
 use crate::headers::{Receive, WholeHead};
 use crate::{Event, HeaderMap, Known, Message};
 
@@ -241,6 +241,7 @@ impl ClientDecoder {
         if status < 100 {
             return Err(CodecError::syntax("invalid status code"));
         }
+        headers.set_name_case(name_case(settings));
         headers.set_status(status);
         if let HeaderCase::Preserve {
             forward_reason: true,
@@ -255,27 +256,19 @@ impl ClientDecoder {
         let pseudo = headers.len();
         let rules = Receive {
             joined: joined::RESPONSE,
-            keep_case: keeps_case(settings),
             host_is_authority: false,
         };
         let mut lengths = Lengths::default();
-        let mut chunked_spelling = None;
         for header in response.headers.iter() {
             let name = header.name.as_bytes();
             match headers.append_received(name, header.value, rules) {
                 Some(Known::ContentLength) => lengths.content_length(header.value)?,
-                Some(Known::TransferEncoding) => {
-                    lengths.transfer_encoding(header.value);
-                    chunked_spelling = rules.keep_case.then_some(name);
-                }
+                Some(Known::TransferEncoding) => lengths.transfer_encoding(header.value),
                 _ => {}
             }
             if headers.len() - pseudo > settings.max_headers {
                 return Err(error::TOO_MANY_HEADERS);
             }
-        }
-        if let Some(name) = chunked_spelling {
-            headers.append(Known::ChunkedSpelling, name);
         }
         let version = Version::from_minor(response.version);
         self.judge(status, version, lengths, headers)

@@ -84,7 +84,8 @@ pub enum HeaderCase {
     Lower,
     /// `proper_case_words`: the first letter, and each after a byte that is no letter or digit, is upper case.
     ProperWords,
-    /// The `preserve_case` formatter: as received; decoders then keep the received spelling.
+    /// The `preserve_case` formatter: what a decoder with it receives is written as received, wherever it goes (see
+    /// [`NameCase`](crate::NameCase)). An encoder with it writes what came from elsewhere in lower case.
     Preserve {
         /// `formatter_type_on_envoy_headers: PROPER_CASE`: headers that were not received are written in proper case.
         proper_own: bool,

@@ -2,16 +2,14 @@
 
 use super::{Known, NameRef};
 
-/// One header. Its bytes lie together in the arena: the name as it was spelt (if kept), then the
-/// lower-case name (if not known), then a gap that belongs to nobody, then the value.
+/// One header. Its bytes lie together in the arena: the lower-case name (if not known), then a gap that belongs to
+/// nobody, then the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) value_at: u32,
     pub(super) value_len: u32,
     pub(super) name_len: u32,
     pub(super) known: Option<Known>,
-    /// Whether the original spelling lies in front.
-    pub(super) spelt: bool,
     /// Bytes between name and value: the colon of a head that was copied whole.
     pub(super) gap: u8,
 }
@@ -19,8 +17,11 @@ pub(super) struct Entry {
 impl Entry {
     /// Where its bytes begin.
     pub(super) fn start(self) -> usize {
-        let names = usize::from(self.spelt) + usize::from(self.known.is_none());
-        self.value_at as usize - usize::from(self.gap) - names * self.name_len as usize
+        let name = match self.known {
+            Some(_) => 0,
+            None => self.name_len as usize,
+        };
+        self.value_at as usize - usize::from(self.gap) - name
     }
 
     pub(super) fn end(self) -> usize {
@@ -38,12 +39,6 @@ impl Entry {
     fn other_name(self, arena: &[u8]) -> &[u8] {
         let end = self.value_at as usize - usize::from(self.gap);
         &arena[end - self.name_len as usize..end]
-    }
-
-    /// The name as it was received, if that was kept.
-    pub(super) fn spelling(self, arena: &[u8]) -> Option<&[u8]> {
-        let at = self.start();
-        self.spelt.then(|| &arena[at..at + self.name_len as usize])
     }
 
     #[inline]

@@ -3,15 +3,6 @@
 use super::NameRef;
 use super::entry::Entry;
 
-/// A header name with the spelling that [`HeaderMap::iter_spelt`](super::HeaderMap::iter_spelt) knows for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spelling<'a> {
-    /// As the peer wrote it.
-    Received(&'a [u8]),
-    /// Lower case: added by this proxy, or no spelling was kept.
-    Lower(&'a [u8]),
-}
-
 /// Iterator over all headers: [`HeaderMap::iter`](super::HeaderMap::iter).
 #[derive(Clone)]
 pub struct Iter<'a> {

@@ -84,7 +84,6 @@ known! {
     Status = ":status",
     Protocol = ":protocol",
     ReasonPhrase = ":reason-phrase",
-    ChunkedSpelling = ":chunked-spelling",
     Host = "host",
     Connection = "connection",
     ContentLength = "content-length",
@@ -388,7 +387,7 @@ impl Known {
     #[inline]
     #[must_use]
     pub const fn is_pseudo(self) -> bool {
-        (self as u8) <= Self::ChunkedSpelling as u8
+        (self as u8) <= Self::ReasonPhrase as u8
     }
 
     /// Which word of a set holds the name's bit.

@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::entry::Entry;
 use super::lower::make_lower;
-use super::{GetAll, Iter, Known, KnownSet, NameRef, Spelling};
+use super::spelling::{NameCase, Spellings};
+use super::{GetAll, Iter, Known, KnownSet, NameRef};
 
 /// Bytes of garbage that are tolerated in the arena before it may be compacted.
 const MIN_GARBAGE: usize = 1024;
@@ -14,8 +15,6 @@ const MIN_GARBAGE: usize = 1024;
 pub(crate) struct Receive {
     /// Names whose repetitions are joined: their values are put behind the first one, after a comma.
     pub(crate) joined: KnownSet,
-    /// Remember how the name was spelt.
-    pub(crate) keep_case: bool,
     /// Store `host` as `:authority`.
     pub(crate) host_is_authority: bool,
 }
@@ -32,6 +31,7 @@ pub struct HeaderMap {
     pub(super) bytes: usize,
     /// Bytes of the arena that no entry refers to.
     pub(super) garbage: usize,
+    spellings: Spellings,
 }
 
 impl HeaderMap {
@@ -44,7 +44,26 @@ impl HeaderMap {
             present: KnownSet::EMPTY,
             bytes: 0,
             garbage: 0,
+            spellings: Spellings::new(),
         }
+    }
+
+    /// How HTTP/1 shall write the names.
+    #[inline]
+    #[must_use]
+    pub fn name_case(&self) -> NameCase {
+        self.spellings.case
+    }
+
+    /// Says how HTTP/1 shall write the names, until the map is cleared.
+    pub fn set_name_case(&mut self, case: NameCase) {
+        self.spellings.case = case;
+    }
+
+    /// A name as it was received first, if [`NameCase`] keeps that; also when the header was removed since.
+    #[must_use]
+    pub fn received_spelling(&self, name: &[u8]) -> Option<&[u8]> {
+        self.spellings.get(name)
     }
 
     /// Number of headers, duplicates and pseudo headers counted.
@@ -87,6 +106,7 @@ impl HeaderMap {
             present,
             bytes,
             garbage,
+            spellings,
         } = other;
         self.arena.clear();
         self.arena.extend_from_slice(arena);
@@ -95,6 +115,7 @@ impl HeaderMap {
         self.present = *present;
         self.bytes = *bytes;
         self.garbage = *garbage;
+        self.spellings.copy_from(spellings);
     }
 
     /// Whether both are the same byte for byte, so that they surely hold the same headers. Equal maps need not be.
@@ -110,6 +131,7 @@ impl HeaderMap {
         self.present = KnownSet::EMPTY;
         self.bytes = 0;
         self.garbage = 0;
+        self.spellings.clear();
     }
 
     /// The first value of a known name.
@@ -180,7 +202,9 @@ impl HeaderMap {
     pub fn append<'n>(&mut self, name: impl Into<NameRef<'n>>, value: &[u8]) {
         match name.into() {
             NameRef::Known(known) => self.append_known(known, value),
-            NameRef::Other(name) => self.append_text(name, value, false),
+            NameRef::Other(name) => {
+                self.append_any_case(name, value, Receive::default());
+            }
         }
     }
 
@@ -191,7 +215,7 @@ impl HeaderMap {
             Some(known) => self.present.insert(known),
             None => self.arena.extend_from_slice(name),
         }
-        self.push(name.len(), known, false, value);
+        self.push(name.len(), known, value);
     }
 
     /// Whether no pseudo header stands behind another header.
@@ -200,16 +224,9 @@ impl HeaderMap {
         self.entries.is_sorted_by_key(|entry| !is_pseudo(entry))
     }
 
-    /// Adds a header whose name is spelt in any case, as received; `keep_case` also remembers that spelling.
-    pub fn append_text(&mut self, name: &[u8], value: &[u8], keep_case: bool) {
-        self.append_received(
-            name,
-            value,
-            Receive {
-                keep_case,
-                ..Receive::default()
-            },
-        );
+    /// Adds a header whose name is spelt in any case, as received.
+    pub fn append_text(&mut self, name: &[u8], value: &[u8]) {
+        self.append_received(name, value, Receive::default());
     }
 
     /// Adds a received header as `rules` say. Returns the known name under which it is found now.
@@ -219,14 +236,17 @@ impl HeaderMap {
         value: &[u8],
         rules: Receive,
     ) -> Option<Known> {
+        self.spellings.remember(name);
+        self.append_any_case(name, value, rules)
+    }
+
+    fn append_any_case(&mut self, name: &[u8], value: &[u8], rules: Receive) -> Option<Known> {
         let mut known = Known::from_any_case(name);
         let mut name_len = name.len();
         if let Some(known) = &mut known {
             if rules.host_is_authority && *known == Known::Host {
                 *known = Known::Authority;
-                if !rules.keep_case {
-                    name_len = Known::Authority.as_bytes().len();
-                }
+                name_len = Known::Authority.as_bytes().len();
             }
             let known = *known;
             if self.present.contains(known) && rules.joined.contains(known) {
@@ -235,27 +255,24 @@ impl HeaderMap {
             }
             self.present.insert(known);
         }
-        if rules.keep_case {
-            self.arena.extend_from_slice(name);
-        }
         if known.is_none() {
             let lower = self.arena.len();
             self.arena.extend_from_slice(name);
             make_lower(&mut self.arena[lower..]);
         }
-        self.push(name_len, known, rules.keep_case, value);
+        self.push(name_len, known, value);
         known
     }
 
     #[inline]
     fn append_known(&mut self, known: Known, value: &[u8]) {
         self.present.insert(known);
-        self.push(known.as_bytes().len(), Some(known), false, value);
+        self.push(known.as_bytes().len(), Some(known), value);
     }
 
-    /// Adds an entry whose names lie at the arena's end already.
+    /// Adds an entry whose name lies at the arena's end already.
     #[inline]
-    fn push(&mut self, name_len: usize, known: Option<Known>, spelt: bool, value: &[u8]) {
+    fn push(&mut self, name_len: usize, known: Option<Known>, value: &[u8]) {
         let value_at = self.arena.len();
         self.arena.extend_from_slice(value);
         // Codecs limit a map to a few MiB; offsets of 32 bits keep an entry at 16 bytes.
@@ -269,7 +286,6 @@ impl HeaderMap {
             value_len: value.len() as u32,
             name_len: name_len as u32,
             known,
-            spelt,
             gap: 0,
         });
     }
@@ -384,6 +400,7 @@ impl HeaderMap {
             present,
             bytes,
             garbage,
+            spellings: _,
         } = self;
         *present = KnownSet::EMPTY;
         entries.retain(|entry| {
@@ -418,19 +435,6 @@ impl HeaderMap {
                 entry.name(&self.arena),
                 entry.value(&self.arena),
             )
-        })
-    }
-
-    /// All headers in order, as (known name, name as it was received if that was kept, value).
-    pub fn iter_spelt(
-        &self,
-    ) -> impl DoubleEndedIterator<Item = (Option<Known>, Spelling<'_>, &[u8])> {
-        self.entries.iter().map(|entry| {
-            let spelling = match entry.spelling(&self.arena) {
-                Some(name) => Spelling::Received(name),
-                None => Spelling::Lower(entry.name(&self.arena)),
-            };
-            (entry.known, spelling, entry.value(&self.arena))
         })
     }
 

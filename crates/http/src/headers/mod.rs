@@ -11,14 +11,16 @@ mod lower;
 mod map;
 mod name;
 mod received;
+mod spelling;
 mod usual;
 
-pub use iter::{GetAll, Iter, Spelling};
+pub use iter::{GetAll, Iter};
 pub use known::{Known, KnownSet};
 pub use map::HeaderMap;
 pub(crate) use map::Receive;
 pub use name::NameRef;
 pub(crate) use received::{Line, WholeHead};
+pub use spelling::NameCase;
 
 #[cfg(test)]
 mod tests;

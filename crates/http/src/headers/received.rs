@@ -69,7 +69,6 @@ impl<'m> WholeHead<'m> {
             value_len: value.len() as u32,
             name_len: known.as_bytes().len() as u32,
             known: Some(known),
-            spelt: false,
             gap: 0,
         });
     }
@@ -88,7 +87,6 @@ impl<'m> WholeHead<'m> {
             value_len: (line.value_end - line.value_start) as u32,
             name_len: (line.name_end - line.start) as u32,
             known: None,
-            spelt: false,
             gap,
         });
         true

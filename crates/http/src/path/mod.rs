@@ -5,7 +5,7 @@ mod query;
 mod slashes;
 
 pub use normalize::normalize;
-pub use query::{QueryParams, percent_decode, query_params};
+pub use query::{QueryParams, percent_decode, percent_encode, query_params};
 pub use slashes::{escaped_slashes, merge_slashes};
 
 use memchr::memchr;

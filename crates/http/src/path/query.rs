@@ -68,9 +68,29 @@ pub fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(decoded)
 }
 
+/// Appends `text`, with everything percent-encoded that is not unreserved in URLs (RFC 3986, section 2.3).
+pub fn percent_encode(text: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in text {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(byte);
+        } else {
+            let digit = |half: u8| DIGITS[usize::from(half)];
+            out.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn encoding() {
+        let mut out = Vec::new();
+        percent_encode(b"aZ0-._~ /&=%\xff\r", &mut out);
+        assert_eq!(out, b"aZ0-._~%20%2F%26%3D%25%FF%0D");
+    }
 
     #[test]
     fn parameters() {

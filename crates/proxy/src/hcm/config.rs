@@ -5,7 +5,7 @@ mod http1;
 mod no_filters;
 mod timeouts;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -398,10 +398,26 @@ fn log_options(config: &HttpConnectionManager) -> Result<proto::HcmAccessLogOpti
     Ok(*options)
 }
 
+/// What an `internal_address_config` without ranges means: private addresses (RFC 1918, RFC 4193) and loopback.
+fn usual_internal_addresses() -> Vec<IpRange> {
+    let v4 = |a, b, length| IpRange::new(Ipv4Addr::new(a, b, 0, 0).into(), length);
+    vec![
+        v4(10, 0, 8),
+        v4(172, 16, 12),
+        v4(192, 168, 16),
+        IpRange::new(Ipv4Addr::LOCALHOST.into(), 32),
+        IpRange::new(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0).into(), 8),
+        IpRange::new(Ipv6Addr::LOCALHOST.into(), 128),
+    ]
+}
+
 fn internal_addresses(config: &HttpConnectionManager) -> Result<Vec<IpRange>, ConfigError> {
     let Some(internal) = &config.internal_address_config else {
         return Ok(Vec::new());
     };
+    if internal.cidr_ranges.is_empty() {
+        return Ok(usual_internal_addresses());
+    }
     let ranges = internal
         .cidr_ranges
         .iter()

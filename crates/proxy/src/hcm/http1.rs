@@ -559,11 +559,11 @@ impl ServerConnection {
             stream.request.headers.clear();
         }
         stream.out.close = true;
-        stream.send_local_reply(
-            LocalReply::new(error.status, error.body(), error.details)
-                .flags(ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR)
-                .close(),
-        );
+        stream.send_local_reply(LocalReply::new(error.status, error.body(), error.details).close());
+        // The flag comes after the reply: `local_reply_config` does not see it.
+        stream
+            .info
+            .set_flag(ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR);
         self.down.read.clear();
     }
 }

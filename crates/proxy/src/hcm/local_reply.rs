@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nuncio_access_log::{Filter, Format};
 use nuncio_config::api::hcm::{self, ResponseMapper};
 use nuncio_config::{ConfigError, Within, convert};
-use nuncio_http::HeaderMap;
+use nuncio_http::{HeaderMap, Known};
 use nuncio_route::HeaderMutations;
 use nuncio_sdk::{AccessLogType, FactoryContext, LocalReply, LogContext, StreamInfo};
 
@@ -14,7 +14,7 @@ use nuncio_sdk::{AccessLogType, FactoryContext, LocalReply, LogContext, StreamIn
 struct Mapper {
     filter: Filter,
     status: Option<u16>,
-    body: Option<Arc<str>>,
+    body: Option<Arc<[u8]>>,
     format: Option<Format>,
     headers: HeaderMutations,
 }
@@ -26,10 +26,41 @@ pub(crate) struct LocalReplyConfig {
     format: Option<Format>,
 }
 
-/// A body that a format has made.
-pub(crate) struct Formatted {
-    pub(crate) body: Vec<u8>,
-    pub(crate) content_type: String,
+/// What became of a reply's body.
+#[derive(Default)]
+pub(crate) struct Rewritten<'a> {
+    /// The body that a format has made, and its content type.
+    formatted: Option<(Vec<u8>, &'a str)>,
+    /// Whether the body's content type replaces one that is there: the body is another one than before, and no mapper
+    /// has set a content type.
+    pub(crate) decides_content_type: bool,
+}
+
+impl Rewritten<'_> {
+    /// The body to send, where `unformatted` is the reply's own.
+    pub(crate) fn body<'b>(&'b self, unformatted: &'b [u8]) -> &'b [u8] {
+        match &self.formatted {
+            Some((body, _)) => body,
+            None => unformatted,
+        }
+    }
+
+    /// The body as a gRPC message: without the line end that ends a JSON body.
+    pub(crate) fn grpc_message<'b>(&'b self, unformatted: &'b [u8]) -> &'b [u8] {
+        let body = self.body(unformatted);
+        match self.content_type() {
+            b"application/json" => body.strip_suffix(b"\n").unwrap_or(body),
+            _ => body,
+        }
+    }
+
+    /// The content type that goes with the body.
+    pub(crate) fn content_type(&self) -> &[u8] {
+        match &self.formatted {
+            Some((_, content_type)) => content_type.as_bytes(),
+            None => b"text/plain",
+        }
+    }
 }
 
 impl LocalReplyConfig {
@@ -65,19 +96,20 @@ impl LocalReplyConfig {
     }
 
     /// Rewrites a reply: the first mapper whose filter matches may change status, body and headers, and choose the
-    /// format; otherwise the general format applies. Returns the body if a format made one.
+    /// format; otherwise the general format applies.
     pub(crate) fn rewrite(
         &self,
         reply: &mut LocalReply,
         request_headers: &HeaderMap,
         headers: &mut HeaderMap,
         info: &mut StreamInfo,
-    ) -> Option<Formatted> {
+    ) -> Rewritten<'_> {
         if self.mappers.is_empty() && self.format.is_none() {
-            return None;
+            return Rewritten::default();
         }
+        let content_type = headers.get(Known::ContentType).map(<[u8]>::to_vec);
+        let original = reply.body.clone();
         info.response_code = Some(reply.status);
-        info.local_reply_body = text(&reply.body);
         let none = HeaderMap::new();
         let mapper = self.mappers.iter().find(|mapper| {
             mapper
@@ -85,31 +117,40 @@ impl LocalReplyConfig {
                 .passes(&log_context(request_headers, headers, &none, info))
         });
         if let Some(mapper) = mapper {
+            if let Some(body) = &mapper.body {
+                reply.body = Cow::Owned(body.to_vec());
+            }
+            // Headers are computed while the old status is in force.
+            mapper
+                .headers
+                .apply_to_response(headers, request_headers, info);
             if let Some(status) = mapper.status {
                 reply.status = status;
                 headers.set_status(status);
                 info.response_code = Some(status);
             }
-            if let Some(body) = &mapper.body {
-                reply.body = Cow::Owned(body.as_bytes().to_vec());
-                info.local_reply_body = text(&reply.body);
-            }
-            mapper
-                .headers
-                .apply_to_response(headers, request_headers, info);
         }
         let format = mapper
             .and_then(|mapper| mapper.format.as_ref())
-            .or(self.format.as_ref())?;
-        let mut body = Vec::new();
-        format.formatter.format(
-            &log_context(request_headers, headers, &none, info),
-            &mut body,
-        );
-        Some(Formatted {
-            body,
-            content_type: format.content_type.clone(),
-        })
+            .or(self.format.as_ref());
+        let formatted = format.map(|format| {
+            // Only the format sees the text: in headers and in the access log it is empty, as in Envoy.
+            info.local_reply_body = text(&reply.body);
+            let mut body = Vec::new();
+            format.formatter.format(
+                &log_context(request_headers, headers, &none, info),
+                &mut body,
+            );
+            info.local_reply_body = Cow::Borrowed("");
+            (body, &*format.content_type)
+        });
+        let mut rewritten = Rewritten {
+            formatted,
+            decides_content_type: false,
+        };
+        rewritten.decides_content_type = rewritten.body(&reply.body) != &*original
+            && headers.get(Known::ContentType) == content_type.as_deref();
+        rewritten
     }
 }
 
@@ -146,7 +187,7 @@ fn compile(mapper: &ResponseMapper, cx: &FactoryContext<'_>) -> Result<Mapper, C
         .map(convert::data_source)
         .transpose()
         .within("body")?;
-    let body = body.map(|bytes| Arc::from(String::from_utf8_lossy(&bytes)));
+    let body = body.map(Arc::from);
     Ok(Mapper {
         filter: Filter::new(filter, cx).within("filter")?,
         status: mapper

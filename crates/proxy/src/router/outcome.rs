@@ -337,7 +337,7 @@ impl Stream {
             return;
         };
         self.note_budget(cluster, now.saturating_duration_since(complete));
-        if self.hcm.chain(self.chain).router.dynamic_stats {
+        if self.hcm.chain(self.chain).router.dynamic_stats && !self.info.health_check {
             let took = now.saturating_duration_since(complete);
             let host = self.router.host.as_deref();
             cluster.on_response_time(took, self.code_context(), host);
@@ -398,6 +398,7 @@ impl Stream {
     pub(super) fn charge_code(&self, status: u16) {
         if let Some(cluster) = &self.router.cluster
             && self.hcm.chain(self.chain).router.dynamic_stats
+            && !self.info.health_check
         {
             let host = self.router.host.as_deref();
             cluster.on_response_code(status, self.code_context(), host);

@@ -123,9 +123,7 @@ impl Stream {
         };
         self.router.cluster = Some(cluster.clone());
         self.router.groups = hcm.route_stats.of(route, &self.request.headers);
-        if let Some(virtual_cluster) = &self.router.groups.virtual_cluster {
-            self.info.virtual_cluster_name = Some(virtual_cluster.name.clone());
-        }
+        self.info.virtual_cluster_name = self.router.groups.virtual_cluster_name.clone();
         strict_check(config, &self.request.headers)?;
         self.note_special(forward);
         self.router.timeout = timeout(forward, config, &mut self.request.headers);

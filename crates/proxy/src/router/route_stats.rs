@@ -35,7 +35,7 @@ const OTHER: &str = "other";
 /// One virtual cluster or stat prefix on one worker.
 pub(crate) struct RouteGroup {
     /// The last part of its name.
-    pub(crate) name: Rc<str>,
+    name: Rc<str>,
     local: LocalGroup,
     /// Keeps the stats alive.
     _group: Arc<Group>,
@@ -44,7 +44,9 @@ pub(crate) struct RouteGroup {
 /// What a request counts for beside its cluster.
 #[derive(Clone, Default)]
 pub(crate) struct RouteGroups {
-    pub(crate) virtual_cluster: Option<Rc<RouteGroup>>,
+    virtual_cluster: Option<Rc<RouteGroup>>,
+    /// Of the virtual cluster, unless it is the one of all other requests: that one has no name (`%VIRTUAL_CLUSTER_NAME%`).
+    pub(super) virtual_cluster_name: Option<Rc<str>>,
     by_prefix: Option<Rc<RouteGroup>>,
 }
 
@@ -116,11 +118,18 @@ impl RouteStatsCache {
     /// What a request on this route counts for; nearly always nothing.
     pub(super) fn of(&self, route: &RouteEntry, headers: &HeaderMap) -> RouteGroups {
         let virtual_host = route.virtual_host_name();
+        let found = route.virtual_cluster(headers);
+        let virtual_cluster = found.map(|cluster| {
+            let name = cluster.map_or(OTHER, |cluster| cluster.name());
+            self.group(virtual_host, "vcluster", name)
+        });
+        let virtual_cluster_name = match (found, &virtual_cluster) {
+            (Some(Some(_)), Some(group)) => Some(group.name.clone()),
+            _ => None,
+        };
         RouteGroups {
-            virtual_cluster: route.virtual_cluster(headers).map(|cluster| {
-                let name = cluster.map_or(OTHER, |cluster| cluster.name());
-                self.group(virtual_host, "vcluster", name)
-            }),
+            virtual_cluster,
+            virtual_cluster_name,
             by_prefix: route
                 .stat_prefix()
                 .map(|prefix| self.group(virtual_host, "route", prefix)),

@@ -565,8 +565,11 @@ impl Stream {
         self.out.end = true;
     }
 
-    /// Counts a response by the class of its status; a status beyond 599 has none.
+    /// Counts a response by the class of its status; a status beyond 599 has none. Answers to health checks are not counted.
     fn charge_response(&self, status: u16) {
+        if self.info.health_check {
+            return;
+        }
         let class = match status / 100 {
             1 => Some((
                 HttpStats::DOWNSTREAM_RQ_1XX,

@@ -114,7 +114,7 @@ impl Stream {
         self.info.response_code = Some(reply.status);
         let headers = &mut self.response.headers;
         let hcm = self.hcm.clone();
-        let formatted = hcm.config.local_reply.rewrite(
+        let rewritten = hcm.config.local_reply.rewrite(
             &mut reply,
             &self.request.headers,
             headers,
@@ -134,10 +134,10 @@ impl Stream {
             };
             headers.set_status(200);
             headers.set(Known::ContentType, grpc::CONTENT_TYPE);
-            headers.set_number(Known::GrpcStatus, status.0);
-            let text = formatted
-                .as_ref()
-                .map_or(&*reply.body, |formatted| &formatted.body);
+            if !headers.contains(Known::GrpcStatus) {
+                headers.set_number(Known::GrpcStatus, status.0);
+            }
+            let text = rewritten.grpc_message(&reply.body);
             if !text.is_empty() && !self.is_head {
                 let mut message = Vec::new();
                 grpc::encode_message(text, &mut message);
@@ -146,14 +146,12 @@ impl Stream {
             headers.remove(Known::ContentLength);
             return body;
         }
-        let (text, content_type): (&[u8], &[u8]) = match &formatted {
-            Some(formatted) => (&formatted.body, formatted.content_type.as_bytes()),
-            None => (&*reply.body, b"text/plain"),
-        };
+        let text = rewritten.body(&reply.body);
         if !text.is_empty() {
             headers.set_number(Known::ContentLength, text.len() as u64);
-            if !headers.contains(Known::ContentType) {
-                headers.set(Known::ContentType, content_type);
+            // A body of another make is of the type that goes with it, unless a mapper said which.
+            if !headers.contains(Known::ContentType) || rewritten.decides_content_type {
+                headers.set(Known::ContentType, rewritten.content_type());
             }
             if !self.is_head {
                 body.append_slice(text);

@@ -34,8 +34,6 @@ pub static FAULT: FaultFactory = FaultFactory;
 /// Makes fault filters.
 pub struct FaultFactory;
 
-/// Namespace of `filter_metadata`.
-const METADATA_NAMESPACE: &str = "envoy.filters.http.fault";
 /// Names of downstream clusters come from a request header: no more of them than this get stats of their own.
 const MOST_CLUSTERS: u32 = 1000;
 
@@ -406,7 +404,7 @@ impl State {
         for (key, value) in &self.fault.metadata {
             cx.info
                 .metadata_mut()
-                .set(METADATA_NAMESPACE, key, value.clone());
+                .set(cx.filter_name, key, value.clone());
         }
     }
 }

@@ -252,5 +252,5 @@ fn write_string(text: &[u8], huffman: bool, out: &mut Vec<u8>) {
 }
 /// Whether that is no header, but what a head of HTTP/1 said beside its headers.
 fn is_of_http1(known: Option<Known>) -> bool {
-    matches!(known, Some(Known::ReasonPhrase | Known::ChunkedSpelling))
+    known == Some(Known::ReasonPhrase)
 }
