@@ -66,6 +66,7 @@ pub use extensions::load_balancing_policies::wrr_locality::v3 as wrr_locality;
 pub use extensions::network::dns_resolver::cares::v3 as cares_resolver;
 pub use extensions::network::dns_resolver::getaddrinfo::v3 as getaddrinfo_resolver;
 pub use extensions::network::dns_resolver::hickory::v3 as hickory_resolver;
+pub use extensions::request_id::uuid::v3 as uuid_request_id;
 pub use extensions::retry::host::omit_host_metadata::v3 as omit_host_metadata;
 pub use extensions::retry::priority::previous_priorities::v3 as previous_priorities;
 pub use extensions::transport_sockets::raw_buffer::v3 as raw_buffer;

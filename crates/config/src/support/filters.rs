@@ -46,10 +46,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("suppress_envoy_headers", Implemented),
             ("strict_check_headers", Implemented),
             ("respect_expected_rq_timeout", Implemented),
-            (
-                "reject_connect_request_early_data",
-                Harmless("CONNECT requests are not forwarded yet"),
-            ),
+            ("reject_connect_request_early_data", Implemented),
         ],
     ),
     message(

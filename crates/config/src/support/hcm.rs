@@ -258,10 +258,7 @@ pub(super) const MESSAGES: &[Entry] = &[
     message(
         UUID_REQUEST_ID,
         &[
-            (
-                "pack_trace_reason",
-                Harmless("there is no tracing yet: every id says that it is not traced"),
-            ),
+            ("pack_trace_reason", Implemented),
             (
                 "use_request_id_for_trace_sampling",
                 Harmless("there is no tracing yet"),

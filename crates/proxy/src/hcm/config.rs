@@ -15,7 +15,8 @@ use nuncio_config::api::core;
 use nuncio_config::api::hcm::HttpConnectionManager;
 use nuncio_config::api::hcm::http_connection_manager as proto;
 use nuncio_config::api::hcm::http_connection_manager::RouteSpecifier as proto_routes;
-use nuncio_config::{ConfigError, Within, convert};
+use nuncio_config::api::uuid_request_id::UuidRequestIdConfig;
+use nuncio_config::{ConfigError, Within, any, convert};
 use nuncio_http::h1::H1Settings;
 use nuncio_http::h2::H2Settings;
 use nuncio_net::IpRange;
@@ -31,6 +32,7 @@ pub(crate) use timeouts::Timeouts;
 
 use super::local_reply::LocalReplyConfig;
 use super::path::{EscapedSlashes, PathRules};
+use super::request_id::RequestIds;
 use super::stats::{CodecStats, HttpStats, ListenerHttpStats};
 
 /// `codec_type`
@@ -85,8 +87,8 @@ pub(crate) struct HcmConfig {
     pub(crate) append_x_forwarded_port: bool,
     pub(crate) ipv4_as_mapped_ipv6: bool,
     pub(crate) forward_client_cert: ForwardClientCert,
-    pub(crate) generate_request_id: bool,
-    pub(crate) preserve_external_request_id: bool,
+    /// Absent: requests get no ids.
+    pub(crate) request_ids: Option<RequestIds>,
     pub(crate) always_set_request_id_in_response: bool,
     /// `add_user_agent`: the service cluster.
     pub(crate) user_agent: Option<Box<str>>,
@@ -141,6 +143,7 @@ impl HcmConfig {
             .and_then(|h1| keep_one(&mut errors, h2_options(&config, h1)));
         let scheme_to_set = keep_one(&mut errors, scheme(&config));
         let internal_addresses = keep_one(&mut errors, internal_addresses(&config));
+        let request_ids = keep_one(&mut errors, request_ids(&config));
         let log_options = keep_one(&mut errors, log_options(&config));
         let log_interval = log_options.as_ref().and_then(|options| {
             let interval = convert::opt_duration(options.access_log_flush_interval.as_ref());
@@ -160,6 +163,7 @@ impl HcmConfig {
             Some(h2),
             Some(scheme_to_set),
             Some(internal_addresses),
+            Some(request_ids),
             Some(log_interval),
         ) = (
             chain,
@@ -172,6 +176,7 @@ impl HcmConfig {
             h2,
             scheme_to_set,
             internal_addresses,
+            request_ids,
             log_interval,
         )
         else {
@@ -241,8 +246,7 @@ impl HcmConfig {
                 }
                 _ => ForwardClientCert::Remove,
             },
-            generate_request_id: convert::bool_or(config.generate_request_id.as_ref(), true),
-            preserve_external_request_id: config.preserve_external_request_id,
+            request_ids,
             always_set_request_id_in_response: config.always_set_request_id_in_response,
             user_agent: convert::bool_or(config.add_user_agent.as_ref(), false)
                 .then(|| server.local_info.cluster.as_str().into()),
@@ -396,6 +400,27 @@ fn log_options(config: &HttpConnectionManager) -> Result<proto::HcmAccessLogOpti
         }
     }
     Ok(*options)
+}
+
+fn request_ids(config: &HttpConnectionManager) -> Result<Option<RequestIds>, ConfigError> {
+    let extension = match &config.request_id_extension {
+        Some(extension) => match &extension.typed_config {
+            Some(typed) => any::unpack(typed).within("request_id_extension.typed_config")?,
+            None => UuidRequestIdConfig::default(),
+        },
+        None => UuidRequestIdConfig::default(),
+    };
+    let UuidRequestIdConfig {
+        pack_trace_reason,
+        // There is no tracing yet.
+        use_request_id_for_trace_sampling: _,
+    } = extension;
+    let ids = RequestIds {
+        preserve_external: config.preserve_external_request_id,
+        pack_trace_reason: convert::bool_or(pack_trace_reason.as_ref(), true),
+    };
+    let wanted = convert::bool_or(config.generate_request_id.as_ref(), true);
+    Ok(wanted.then_some(ids))
 }
 
 /// What an `internal_address_config` without ranges means: private addresses (RFC 1918, RFC 4193) and loopback.

@@ -12,7 +12,6 @@ use nuncio_sdk::{ConnectionInfo, StreamInfo};
 
 use super::config::{ForwardClientCert, HcmConfig};
 use super::forwarded::{self, ForwardedClient};
-use super::request_id;
 
 /// Headers that only requests from inside may carry.
 const INTERNAL_ONLY: KnownSet = KnownSet::of(&[
@@ -119,8 +118,8 @@ pub(crate) fn prepare(
             info.remote_address = Rc::new(Address::Ip(SocketAddr::new(client.address, 0)));
         }
     }
-    if config.generate_request_id {
-        request_id::ensure(headers, edge, config.preserve_external_request_id);
+    if let Some(request_ids) = config.request_ids {
+        request_ids.ensure(headers, edge);
     }
     // Client certificates arrive with TLS; a connection without one may pass the header on only if told always to.
     if config.forward_client_cert != ForwardClientCert::AlwaysForwardOnly {

@@ -31,10 +31,32 @@ pub(crate) fn uuid_v4() -> [u8; 36] {
     text
 }
 
-/// Gives the request an id, unless it has one that may stay. `edge`: the request comes from outside.
-pub(crate) fn ensure(headers: &mut HeaderMap, edge: bool, preserve_external: bool) {
-    if (edge && !preserve_external) || !headers.contains(Known::XRequestId) {
-        headers.set(Known::XRequestId, &uuid_v4());
+/// What happens to ids that requests bring with them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestIds {
+    /// Those from outside may stay.
+    pub(crate) preserve_external: bool,
+    /// The id tells why a request is traced: in the first digit of its third group.
+    pub(crate) pack_trace_reason: bool,
+}
+
+impl RequestIds {
+    /// Gives the request an id, unless it has one that may stay. `edge`: the request comes from outside.
+    pub(crate) fn ensure(self, headers: &mut HeaderMap, edge: bool) {
+        match headers.get(Known::XRequestId) {
+            None | Some(b"") => headers.set(Known::XRequestId, &uuid_v4()),
+            Some(_) if edge && !self.preserve_external => {
+                headers.set(Known::XRequestId, &uuid_v4());
+            }
+            // Nobody outside may have a request traced.
+            Some(id) if edge && self.pack_trace_reason => {
+                if let Ok(mut id) = <[u8; 36]>::try_from(id) {
+                    id[14] = b'4';
+                    headers.set(Known::XRequestId, &id);
+                }
+            }
+            Some(_) => {}
+        }
     }
 }
 
@@ -56,13 +78,37 @@ mod tests {
 
     #[test]
     fn an_id_from_outside_is_replaced_unless_preserved() {
+        let ids = |preserve_external, pack_trace_reason| RequestIds {
+            preserve_external,
+            pack_trace_reason,
+        };
         let mut headers = HeaderMap::new();
         headers.append(Known::XRequestId, b"mine");
-        ensure(&mut headers, true, true);
+        ids(true, true).ensure(&mut headers, true);
         assert_eq!(headers.get(Known::XRequestId), Some(&b"mine"[..]));
-        ensure(&mut headers, false, false);
+        ids(false, true).ensure(&mut headers, false);
         assert_eq!(headers.get(Known::XRequestId), Some(&b"mine"[..]));
-        ensure(&mut headers, true, false);
+        ids(false, true).ensure(&mut headers, true);
         assert_eq!(headers.get(Known::XRequestId).map(<[u8]>::len), Some(36));
+        headers.set(Known::XRequestId, b"");
+        ids(true, true).ensure(&mut headers, false);
+        assert_eq!(headers.get(Known::XRequestId).map(<[u8]>::len), Some(36));
+    }
+
+    #[test]
+    fn an_id_from_outside_does_not_say_that_it_is_traced() {
+        let id = b"7d2f4dd4-0f2e-9b6c-a1b2-0123456789ab";
+        for (edge, pack_trace_reason, digit) in
+            [(true, true, b'4'), (false, true, b'9'), (true, false, b'9')]
+        {
+            let mut headers = HeaderMap::new();
+            headers.append(Known::XRequestId, id);
+            let ids = RequestIds {
+                preserve_external: true,
+                pack_trace_reason,
+            };
+            ids.ensure(&mut headers, edge);
+            assert_eq!(headers.get(Known::XRequestId).unwrap()[14], digit);
+        }
     }
 }

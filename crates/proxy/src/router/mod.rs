@@ -40,7 +40,7 @@ use std::time::Duration;
 use nuncio_buffer::Buffer;
 use nuncio_config::api::protobuf::Any;
 use nuncio_config::api::router::Router;
-use nuncio_config::{ConfigError, any};
+use nuncio_config::{ConfigError, any, convert};
 use nuncio_http::Known;
 use nuncio_route::{Forward, RouteEntry};
 use nuncio_sdk::runtime::RuntimeInteger;
@@ -72,6 +72,8 @@ pub(crate) struct RouterConfig {
     strict_check_headers: Vec<Known>,
     /// `x-envoy-expected-rq-timeout-ms` of the request is its timeout.
     respect_expected_rq_timeout: bool,
+    /// What a client sends behind CONNECT must wait for the answer.
+    reject_connect_early_data: bool,
     /// `upstream.use_retry` of the runtime: percent of the retries that are made.
     use_retry: RuntimeInteger,
     /// `upstream.base_retry_backoff_ms`: the first wait before a retry, where a route does not say.
@@ -129,6 +131,10 @@ impl RouterConfig {
             suppress_envoy_headers: config.suppress_envoy_headers,
             strict_check_headers: strict.collect(),
             respect_expected_rq_timeout: config.respect_expected_rq_timeout,
+            reject_connect_early_data: convert::bool_or(
+                config.reject_connect_request_early_data.as_ref(),
+                false,
+            ),
             use_retry: runtime.integer("upstream.use_retry", 100),
             retry_base_ms: runtime.integer("upstream.base_retry_backoff_ms", 25),
         }

@@ -366,6 +366,10 @@ impl Stream {
 
     /// A piece of the request's body has passed all filters.
     pub(crate) fn router_data(&mut self, data: &mut Buffer, end: bool) {
+        if self.is_connect && !data.is_empty() && self.rejects_early_data() {
+            data.clear();
+            return self.router_reply(LocalReply::new(400, "", "early_connect_data"));
+        }
         self.note_router_end(end, false);
         if self.router.special.is_some() {
             self.copy_data(data, end);
@@ -388,6 +392,11 @@ impl Stream {
             }
             Upstream::Done => data.clear(),
         }
+    }
+
+    /// Whether the tunnel that was asked for must be there before anything is sent through it.
+    fn rejects_early_data(&self) -> bool {
+        !self.response_has_begun() && self.hcm.chain(self.chain).router.reject_connect_early_data
     }
 
     /// The request's trailers have passed all filters.

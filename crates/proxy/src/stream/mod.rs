@@ -565,6 +565,11 @@ impl Stream {
         self.out.end = true;
     }
 
+    /// Whether a response is in the filter chain or beyond it.
+    pub(crate) fn response_has_begun(&self) -> bool {
+        self.response_state != ResponseState::None
+    }
+
     /// Counts a response by the class of its status; a status beyond 599 has none. Answers to health checks are not counted.
     fn charge_response(&self, status: u16) {
         if self.info.health_check {

@@ -185,6 +185,11 @@ impl Stream {
         }
     }
 
+    /// How long nothing may move.
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        self.timers.idle_timeout
+    }
+
     fn on_idle(&mut self) {
         self.hcm.stats.inc(HttpStats::DOWNSTREAM_RQ_IDLE_TIMEOUT);
         let reply = LocalReply::new(

@@ -12,6 +12,9 @@ use crate::hcm::accepted::Ended;
 use crate::hcm::stats::HttpStats;
 use crate::stream::earliest;
 
+/// Details of a stream whose client takes nothing.
+const IDLE: &str = "stream_idle_timeout";
+
 /// Whether the connection is being drained: then responses tell the peer to close it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Drain {
@@ -48,10 +51,14 @@ impl ServerConnection {
 
     pub(super) fn linger(&mut self, cx: &mut Context<'_>) -> bool {
         let now = clock::now();
-        if !self.is_flushed() {
-            return self.flush(cx, now);
-        }
         let delay = self.hcm.config.timeouts.delayed_close;
+        if !self.is_flushed() {
+            let moved = self.flush(cx, now);
+            if moved || self.close_at.is_none() {
+                self.close_at = delay.map(|delay| now + delay);
+            }
+            return moved;
+        }
         let Some(delay) = delay.filter(|_| !self.close_at_once) else {
             self.phase = Phase::Closed;
             return true;
@@ -77,25 +84,39 @@ impl ServerConnection {
                 Ended::Locally => HttpStats::DOWNSTREAM_CX_DESTROY_LOCAL_ACTIVE_RQ,
                 Ended::ByPeer => HttpStats::DOWNSTREAM_CX_DESTROY_REMOTE_ACTIVE_RQ,
             });
-            stream.on_downstream_gone(ResponseFlags::DOWNSTREAM_CONNECTION_TERMINATION, details);
+            let flag = match details {
+                IDLE => ResponseFlags::STREAM_IDLE_TIMEOUT,
+                _ => ResponseFlags::DOWNSTREAM_CONNECTION_TERMINATION,
+            };
+            stream.on_downstream_gone(flag, details);
             self.finish_stream(clock::now());
         }
         self.counted.ended = ended;
         self.phase = Phase::Closed;
     }
 
+    /// Until when the client must have taken something of what waits for it: while there is more of the response to come,
+    /// within the stream's idle timeout.
+    fn flush_deadline(&self) -> Option<Instant> {
+        let limit = match &self.stream {
+            Some(stream) => stream.idle_timeout(),
+            None => self.flush_timeout,
+        };
+        Some(self.flush_since? + limit?)
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         let timeouts = &self.hcm.config.timeouts;
-        let flush = match (self.flush_since, self.flush_timeout) {
-            (Some(since), Some(limit)) => Some(since + limit),
-            _ => None,
-        };
         let of_phase = match (&self.stream, self.phase) {
             (_, Phase::Closing | Phase::Closed) => self.close_at,
             (Some(stream), Phase::Open) => stream.deadline(),
             (None, Phase::Open) => self.idle_deadline(timeouts.idle),
         };
-        let others = [flush, self.drain.end(), self.max_duration_at];
+        let others = [
+            self.flush_deadline(),
+            self.drain.end(),
+            self.max_duration_at,
+        ];
         others.into_iter().fold(of_phase, earliest)
     }
 
@@ -117,13 +138,12 @@ impl ServerConnection {
             self.phase = Phase::Closed;
             return;
         }
-        if passed(
-            self.flush_since
-                .zip(self.flush_timeout)
-                .map(|(since, limit)| since + limit),
-        ) {
+        if passed(self.flush_deadline()) {
             // The client does not read: nothing can be told to it any more.
-            return self.close_now(Ended::Locally, "stream_idle_timeout");
+            if self.stream.is_some() {
+                stats.inc(HttpStats::DOWNSTREAM_RQ_IDLE_TIMEOUT);
+            }
+            return self.close_now(Ended::Locally, IDLE);
         }
         if passed(self.drain.end()) {
             // A request in progress is answered first.
