@@ -25,6 +25,10 @@ pub struct GrpcStream {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a stream is open nearly all its life"
+)]
 enum State {
     Open(HttpCall),
     /// Over, and how.

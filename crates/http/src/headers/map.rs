@@ -31,7 +31,8 @@ pub struct HeaderMap {
     pub(super) bytes: usize,
     /// Bytes of the arena that no entry refers to.
     pub(super) garbage: usize,
-    spellings: Spellings,
+    /// Only of messages whose names are written as they were received.
+    spellings: Option<Box<Spellings>>,
 }
 
 impl HeaderMap {
@@ -44,7 +45,7 @@ impl HeaderMap {
             present: KnownSet::EMPTY,
             bytes: 0,
             garbage: 0,
-            spellings: Spellings::new(),
+            spellings: None,
         }
     }
 
@@ -52,18 +53,21 @@ impl HeaderMap {
     #[inline]
     #[must_use]
     pub fn name_case(&self) -> NameCase {
-        self.spellings.case
+        (self.spellings.as_ref()).map_or(NameCase::Encoder, |spellings| spellings.case)
     }
 
     /// Says how HTTP/1 shall write the names, until the map is cleared.
     pub fn set_name_case(&mut self, case: NameCase) {
-        self.spellings.case = case;
+        self.spellings = match case {
+            NameCase::Encoder => None,
+            case => Some(Box::new(Spellings::new(case))),
+        };
     }
 
     /// A name as it was received first, if [`NameCase`] keeps that; also when the header was removed since.
     #[must_use]
     pub fn received_spelling(&self, name: &[u8]) -> Option<&[u8]> {
-        self.spellings.get(name)
+        self.spellings.as_ref()?.get(name)
     }
 
     /// Number of headers, duplicates and pseudo headers counted.
@@ -115,7 +119,7 @@ impl HeaderMap {
         self.present = *present;
         self.bytes = *bytes;
         self.garbage = *garbage;
-        self.spellings.copy_from(spellings);
+        self.spellings.clone_from(spellings);
     }
 
     /// Whether both are the same byte for byte, so that they surely hold the same headers. Equal maps need not be.
@@ -131,7 +135,7 @@ impl HeaderMap {
         self.present = KnownSet::EMPTY;
         self.bytes = 0;
         self.garbage = 0;
-        self.spellings.clear();
+        self.spellings = None;
     }
 
     /// The first value of a known name.
@@ -236,7 +240,9 @@ impl HeaderMap {
         value: &[u8],
         rules: Receive,
     ) -> Option<Known> {
-        self.spellings.remember(name);
+        if let Some(spellings) = &mut self.spellings {
+            spellings.remember(name);
+        }
         self.append_any_case(name, value, rules)
     }
 

@@ -13,8 +13,8 @@ pub enum NameCase {
     ReceivedOrProper,
 }
 
-/// The spellings of one map; nothing unless they are wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The spellings of one map.
+#[derive(Clone, Debug)]
 pub(super) struct Spellings {
     pub(super) case: NameCase,
     /// Names as received, each with a colon behind it.
@@ -22,20 +22,17 @@ pub(super) struct Spellings {
 }
 
 impl Spellings {
-    pub(super) const fn new() -> Spellings {
+    pub(super) fn new(case: NameCase) -> Spellings {
         Spellings {
-            case: NameCase::Encoder,
+            case,
             names: Vec::new(),
         }
     }
 
     /// Notes a name that was received.
-    #[inline]
     pub(super) fn remember(&mut self, name: &[u8]) {
-        if self.case != NameCase::Encoder {
-            self.names.extend_from_slice(name);
-            self.names.push(b':');
-        }
+        self.names.extend_from_slice(name);
+        self.names.push(b':');
     }
 
     /// The first spelling of a name.
@@ -43,16 +40,5 @@ impl Spellings {
         self.names
             .split(|&byte| byte == b':')
             .find(|spelt| spelt.eq_ignore_ascii_case(name))
-    }
-
-    #[inline]
-    pub(super) fn clear(&mut self) {
-        self.case = NameCase::Encoder;
-        self.names.clear();
-    }
-
-    pub(super) fn copy_from(&mut self, other: &Spellings) {
-        self.case = other.case;
-        self.names.clone_from(&other.names);
     }
 }
