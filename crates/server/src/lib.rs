@@ -14,6 +14,7 @@ mod options;
 mod stats_config;
 mod watchdogs;
 
+use std::panic::resume_unwind;
 use std::process::ExitCode;
 
 use nuncio_config::{Diagnostic, Judgement, Sources, judge_bootstrap};
@@ -61,7 +62,7 @@ pub fn run_with(options: Options, mut extensions: Extensions) -> ExitCode {
         allow_unknown: options.allow_unknown_static_fields,
         extension_types: extension_types(&extensions),
     };
-    let loaded = match judge_bootstrap(&sources) {
+    let loaded = match judge_apart(&sources) {
         Judgement {
             errors,
             loaded: Some(loaded),
@@ -91,6 +92,20 @@ pub fn run_with(options: Options, mut extensions: Extensions) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// [`judge_bootstrap`] on a thread of its own, as deep as the main one: text and trees of a large configuration lie apart from what
+/// is made of them, so that their memory goes back whole when they have gone.
+fn judge_apart(sources: &Sources) -> Judgement {
+    const STACK: usize = 8 << 20;
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        match thread.spawn_scoped(scope, || judge_bootstrap(sources)) {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            // No thread to be had: what follows will say so.
+            Err(_) => judge_bootstrap(sources),
+        }
+    })
 }
 
 /// Every type of configuration that some extension takes.

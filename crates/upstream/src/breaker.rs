@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
+    AtomicU16, AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
 };
 use std::time::Duration;
 
@@ -171,8 +171,6 @@ const RESOURCES: [Resource; 5] = [
 struct Budget {
     used: AtomicU32,
     max: AtomicU32,
-    /// What the `…_open` gauge shows.
-    open: AtomicBool,
 }
 
 /// No [`RetryBudget`]. None looks like this: 100 % is far less.
@@ -197,8 +195,17 @@ pub struct Breakers {
     budgets: [[Budget; 5]; 2],
     /// [`RetryBudget`]s, as [`pack`] makes them.
     retry_budgets: [AtomicU64; 2],
-    /// Few clusters have one.
-    recent: Option<Box<[Option<RequestWindow>; 2]>>,
+    /// What the `…_open` gauges show, a bit for each budget.
+    open: AtomicU16,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few clusters have, of each priority.
+#[derive(Default)]
+struct Rare {
+    /// With a `budget_interval`.
+    recent: [Option<RequestWindow>; 2],
+    /// With `track_remaining`.
     remaining: [Option<Arc<Group>>; 2],
 }
 
@@ -241,10 +248,10 @@ pub struct WorkerGauges {
 impl WorkerGauges {
     /// The calling thread's gauges of a cluster.
     pub fn new(cluster: LocalGroup, breakers: &Breakers) -> Self {
-        let local = |group: &Option<Arc<Group>>| group.as_ref().map(|group| group.local());
+        let local = |priority| breakers.remaining(priority).map(|group| group.local());
         Self {
             cluster,
-            remaining: [local(&breakers.remaining[0]), local(&breakers.remaining[1])],
+            remaining: Priority::ALL.map(local),
         }
     }
 }
@@ -283,16 +290,11 @@ impl Breakers {
                 RESOURCES.map(|resource| Budget {
                     used: AtomicU32::new(0),
                     max: AtomicU32::new(limits.of(resource)),
-                    open: AtomicBool::new(false),
                 })
             }),
             retry_budgets: thresholds.map(|limits| AtomicU64::new(pack(limits.retry_budget))),
-            recent: windows(thresholds),
-            remaining: Priority::ALL.map(|priority| {
-                thresholds[priority.index()]
-                    .track_remaining
-                    .then(|| remaining(priority))
-            }),
+            open: AtomicU16::new(0),
+            rare: rare(thresholds, remaining),
         };
         breakers.set_thresholds(thresholds, gauges);
         breakers
@@ -303,7 +305,7 @@ impl Breakers {
         Priority::ALL.iter().all(|&priority| {
             let limits = &thresholds[priority.index()];
             let interval = self.recent(priority).map(RequestWindow::interval);
-            limits.track_remaining == self.remaining[priority.index()].is_some()
+            limits.track_remaining == self.remaining(priority).is_some()
                 && limits.budget_interval == interval.unwrap_or_default()
         })
     }
@@ -318,7 +320,7 @@ impl Breakers {
                     .max
                     .store(limits.of(resource), Relaxed);
                 self.show(priority, resource, gauges);
-                if let Some(group) = &self.remaining[priority.index()] {
+                if let Some(group) = self.remaining(priority) {
                     group.gauge_set(remaining_gauge(resource), limits.shown(resource));
                 }
             }
@@ -355,7 +357,11 @@ impl Breakers {
     }
 
     fn recent(&self, priority: Priority) -> Option<&RequestWindow> {
-        self.recent.as_ref()?[priority.index()].as_ref()
+        self.rare.as_ref()?.recent[priority.index()].as_ref()
+    }
+
+    fn remaining(&self, priority: Priority) -> Option<&Arc<Group>> {
+        self.rare.as_ref()?.remaining[priority.index()].as_ref()
     }
 
     /// A request begins, or is tried again: counted where a `budget_interval` wants to know.
@@ -462,9 +468,14 @@ impl Breakers {
     fn show(&self, priority: Priority, resource: Resource, gauges: &impl BreakerGauges) {
         let budget = self.budget(priority, resource);
         let is_open = || budget.used.load(Acquire) >= budget.max.load(Relaxed);
+        let bit = 1 << (priority.index() * RESOURCES.len() + resource as usize);
         loop {
             let open = is_open();
-            if budget.open.swap(open, AcqRel) != open {
+            let before = match open {
+                true => self.open.fetch_or(bit, AcqRel),
+                false => self.open.fetch_and(!bit, AcqRel),
+            };
+            if (before & bit != 0) != open {
                 gauges.add(open_gauge(priority, resource), if open { 1 } else { -1 });
             }
             if is_open() == open {
@@ -474,13 +485,23 @@ impl Breakers {
     }
 }
 
-fn windows(thresholds: &[Thresholds; 2]) -> Option<Box<[Option<RequestWindow>; 2]>> {
-    let windows = thresholds.map(|limits| {
-        let interval = limits.budget_interval;
-        (!interval.is_zero()).then(|| RequestWindow::new(interval, clock::now()))
-    });
-    let any = windows.iter().any(Option::is_some);
-    any.then(|| Box::new(windows))
+fn rare(
+    thresholds: &[Thresholds; 2],
+    remaining: impl Fn(Priority) -> Arc<Group>,
+) -> Option<Box<Rare>> {
+    let is_rare = |limits: &Thresholds| limits.track_remaining || !limits.budget_interval.is_zero();
+    thresholds.iter().any(is_rare).then(|| {
+        Box::new(Rare {
+            recent: thresholds.map(|limits| {
+                let interval = limits.budget_interval;
+                (!interval.is_zero()).then(|| RequestWindow::new(interval, clock::now()))
+            }),
+            remaining: Priority::ALL.map(|priority| {
+                let tracked = thresholds[priority.index()].track_remaining;
+                tracked.then(|| remaining(priority))
+            }),
+        })
+    })
 }
 
 /// One unit of a budget, given back when dropped. For holders that live on one thread and are not on the hot path.
