@@ -1,7 +1,7 @@
 //! Files that hold what xDS would answer: a `DiscoveryResponse` as YAML, JSON or binary protobuf
 //! (`ConfigSource.path_config_source`).
 
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 use prost::{Message, Name};
 
@@ -15,18 +15,36 @@ use crate::{
     load::Loader,
     normalise::normalise,
     schema::MessageType,
+    wire::{self, WireValue},
 };
+
+/// A file that was read; what is in it is for [`Self::plain`] or [`Self::resources`] to say.
+#[derive(Debug)]
+pub struct DiscoveryFile {
+    /// Fields that nobody knows: dynamic configuration may have them, as in Envoy.
+    pub unknown_fields: usize,
+    wire: Vec<u8>,
+    /// `wire` is not in normal form.
+    rough: bool,
+    document: Document,
+}
 
 /// The resources of a file.
 #[derive(Debug)]
-pub struct DiscoveryFile {
+pub struct Resources {
     /// `version_info`
     pub version_info: String,
     /// `resources`, each out of its `Resource` wrapper.
     pub resources: Vec<Any>,
-    /// Fields that nobody knows: dynamic configuration may have them, as in Envoy.
-    pub unknown_fields: usize,
-    document: Document,
+}
+
+/// The one resource of a file, encoded and not checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlainResource<'a> {
+    /// `version_info`
+    pub version_info: &'a str,
+    /// What the `Any` holds.
+    pub value: &'a [u8],
 }
 
 /// Why a file gives no resources. Envoy counts the two apart.
@@ -48,56 +66,94 @@ impl DiscoveryFileError {
 }
 
 impl DiscoveryFile {
-    /// Reads and checks a file: `.yaml` and `.yml` are YAML, `.pb` is binary, anything else is JSON.
+    /// Reads a file: `.yaml` and `.yml` are YAML, `.pb` is binary, anything else is JSON.
     ///
     /// # Errors
-    /// [`DiscoveryFileError`], with everything that is wrong.
+    /// [`DiscoveryFileError::Unreadable`], with everything that is wrong.
     pub fn read(path: &Path) -> Result<Self, DiscoveryFileError> {
-        let message = MessageType::find(&DiscoveryResponse::full_name());
         let mut loader = Loader::default();
-        loader.message = message;
+        loader.message = response_type();
         loader.allow_unknown = true;
         loader.file(path);
         if !loader.errors.is_empty() {
             return Err(DiscoveryFileError::Unreadable(loader.errors));
         }
-        let Some(message) = message else {
-            return Err(DiscoveryFileError::Unreadable(Vec::new()));
+        Ok(Self {
+            unknown_fields: loader.unknown_fields,
+            wire: loader.wire,
+            rough: loader.rough,
+            document: loader.document,
+        })
+    }
+
+    /// The resource of a file that has one `M` and says nothing unusual around it: for those who can judge it themselves.
+    pub fn plain<M: Name>(&self) -> Option<PlainResource<'_>> {
+        let (mut version_info, mut resource) = (None, None);
+        for field in wire::fields(&self.wire) {
+            let field = field.ok()?;
+            let place = match field.number {
+                1 => &mut version_info,
+                2 => &mut resource,
+                _ => return None,
+            };
+            once(place, field.value)?;
+        }
+        let (mut url, mut value) = (None, None);
+        for field in wire::fields(resource?) {
+            let field = field.ok()?;
+            let place = match field.number {
+                1 => &mut url,
+                2 => &mut value,
+                _ => return None,
+            };
+            once(place, field.value)?;
+        }
+        let url = std::str::from_utf8(url?).ok()?;
+        (any::type_name(url) == M::full_name()).then_some(())?;
+        Some(PlainResource {
+            version_info: std::str::from_utf8(version_info.unwrap_or_default()).ok()?,
+            value: value.unwrap_or_default(),
+        })
+    }
+
+    /// Checks the whole.
+    ///
+    /// # Errors
+    /// [`DiscoveryFileError`], with everything that is wrong.
+    pub fn resources(&self) -> Result<Resources, DiscoveryFileError> {
+        let unreadable = |errors: &[ConfigError]| {
+            DiscoveryFileError::Unreadable(self.document.diagnose_all(errors))
         };
-        if loader.rough {
-            let (normal, errors) = normalise(message, &loader.wire, &[]);
+        let rejected = |errors: &[ConfigError]| {
+            DiscoveryFileError::Rejected(self.document.diagnose_all(errors))
+        };
+        let message = response_type().ok_or_else(|| unreadable(&[]))?;
+        let mut wire = Cow::Borrowed(&self.wire);
+        if self.rough {
+            let (normal, errors) = normalise(message, &wire, &[]);
             if !errors.is_empty() {
-                let errors = loader.document.diagnose_all(&errors);
-                return Err(DiscoveryFileError::Unreadable(errors));
+                return Err(unreadable(&errors));
             }
-            loader.wire = normal;
+            wire = Cow::Owned(normal);
         }
-        let rejected = |document: &Document, errors: &[ConfigError]| {
-            DiscoveryFileError::Rejected(document.diagnose_all(errors))
-        };
-        let findings = check(message, &loader.wire);
+        let findings = check(message, &wire);
         if !findings.errors.is_empty() {
-            return Err(rejected(&loader.document, &findings.errors));
+            return Err(rejected(&findings.errors));
         }
-        let response = DiscoveryResponse::decode(loader.wire.as_slice()).map_err(|error| {
-            let error = ConfigError::new("", error.to_string());
-            DiscoveryFileError::Unreadable(loader.document.diagnose_all(&[error]))
-        })?;
+        let response = DiscoveryResponse::decode(wire.as_slice())
+            .map_err(|error| unreadable(&[ConfigError::new("", error.to_string())]))?;
         let mut resources = response.resources;
         for (index, resource) in resources.iter_mut().enumerate() {
             if any::is::<Resource>(resource) {
                 let wrapped = any::unpack::<Resource>(resource).map_err(|error| {
-                    let error = error.within(format_args!("resources[{index}]"));
-                    rejected(&loader.document, &[error])
+                    rejected(&[error.within(format_args!("resources[{index}]"))])
                 })?;
                 *resource = wrapped.resource.unwrap_or_default();
             }
         }
-        Ok(Self {
+        Ok(Resources {
             version_info: response.version_info,
             resources,
-            unknown_fields: loader.unknown_fields,
-            document: loader.document,
         })
     }
 
@@ -107,22 +163,39 @@ impl DiscoveryFile {
     }
 }
 
+fn response_type() -> Option<MessageType> {
+    MessageType::find(&DiscoveryResponse::full_name())
+}
+
+/// A length-delimited field that is not there yet.
+fn once<'a>(place: &mut Option<&'a [u8]>, value: WireValue<'a>) -> Option<()> {
+    match (&place, value) {
+        (None, WireValue::Bytes(bytes)) => *place = Some(bytes),
+        _ => return None,
+    }
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::api::endpoint::ClusterLoadAssignment;
 
-    fn read(name: &str, text: &str) -> Result<DiscoveryFile, DiscoveryFileError> {
+    fn open(name: &str, text: impl AsRef<[u8]>) -> Result<DiscoveryFile, DiscoveryFileError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         DiscoveryFile::read(&path)
     }
 
+    fn read(name: &str, text: &str) -> Result<Resources, DiscoveryFileError> {
+        open(name, text)?.resources()
+    }
+
     const TYPE: &str =
         r#""@type": type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"#;
 
-    fn names(file: &DiscoveryFile) -> Vec<String> {
+    fn names(file: &Resources) -> Vec<String> {
         let unpack = |any| any::unpack::<ClusterLoadAssignment>(any).unwrap();
         let names = file.resources.iter().map(unpack);
         names.map(|assignment| assignment.cluster_name).collect()
@@ -137,15 +210,48 @@ mod tests {
         let json = r#"{"resources": [{"@type": "x/envoy.service.discovery.v3.Resource", "name": "b",
             "resource": {"@type": "x/envoy.config.endpoint.v3.ClusterLoadAssignment", "clusterName": "b"}}]}"#;
         assert_eq!(names(&read("a.json", json).unwrap()), ["b"]);
-        let file = read(
-            "a.yaml",
-            &format!("resources:\n- {TYPE}\n  nonsense: 1\n  cluster_name: c\nmore: 1"),
-        )
-        .unwrap();
+        let text = format!("resources:\n- {TYPE}\n  nonsense: 1\n  cluster_name: c\nmore: 1");
+        let file = open("a.yaml", text).unwrap();
+        let resources = file.resources().unwrap();
         assert_eq!(
-            (names(&file), file.unknown_fields),
+            (names(&resources), file.unknown_fields),
             (vec!["c".to_owned()], 2)
         );
+    }
+
+    #[test]
+    fn one_resource_is_found_without_decoding() {
+        let assignment = any::pack(&ClusterLoadAssignment {
+            cluster_name: "a".into(),
+            ..Default::default()
+        });
+        let response = DiscoveryResponse {
+            version_info: "v1".into(),
+            resources: vec![assignment.clone()],
+            ..Default::default()
+        };
+        let plain = |response: &DiscoveryResponse| {
+            let file = open("a.pb", response.encode_to_vec()).unwrap();
+            let plain = file.plain::<ClusterLoadAssignment>();
+            plain.map(|plain| (plain.version_info.to_owned(), plain.value.to_vec()))
+        };
+        let expected = ("v1".to_owned(), assignment.value.clone());
+        assert_eq!(plain(&response), Some(expected));
+        let yaml = format!("version_info: v1\nresources:\n- {TYPE}\n  cluster_name: a\n");
+        let file = open("a.yaml", yaml).unwrap();
+        let value = file.plain::<ClusterLoadAssignment>().unwrap().value;
+        assert_eq!(value, assignment.value);
+        assert_eq!(file.plain::<Resource>(), None);
+        let several = DiscoveryResponse {
+            resources: vec![assignment.clone(), assignment.clone()],
+            ..response.clone()
+        };
+        let unusual = DiscoveryResponse {
+            nonce: "n".into(),
+            ..response
+        };
+        assert_eq!((plain(&several), plain(&unusual)), (None, None));
+        assert_eq!(plain(&DiscoveryResponse::default()), None);
     }
 
     #[test]

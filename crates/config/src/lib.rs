@@ -24,6 +24,7 @@
 
 pub mod any;
 pub mod api;
+pub mod assignment;
 mod check;
 mod check_name;
 mod compatibility;

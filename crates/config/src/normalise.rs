@@ -26,13 +26,31 @@ pub(crate) fn normalise(
     bytes: &[u8],
     extension_types: &[String],
 ) -> (Vec<u8>, Vec<ConfigError>) {
+    normalise_at(message, bytes, extension_types, 0)
+}
+
+/// The same of a message that lies `depth` deep in another one.
+pub(crate) fn normalise_inner(
+    message: MessageType,
+    bytes: &[u8],
+    depth: usize,
+) -> (Vec<u8>, Vec<ConfigError>) {
+    normalise_at(message, bytes, &[], depth)
+}
+
+fn normalise_at(
+    message: MessageType,
+    bytes: &[u8],
+    extension_types: &[String],
+    depth: usize,
+) -> (Vec<u8>, Vec<ConfigError>) {
     let mut normaliser = Normaliser {
         extension_types,
         path: Vec::new(),
         errors: Vec::new(),
     };
     let mut out = Vec::with_capacity(bytes.len());
-    normaliser.message(message, bytes, &mut Vec::new(), &mut out, 0);
+    normaliser.message(message, bytes, &mut Vec::new(), &mut out, depth);
     (out, normaliser.errors)
 }
 

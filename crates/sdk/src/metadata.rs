@@ -9,7 +9,7 @@ use nuncio_config::api::{
 };
 
 /// Per-stream metadata: namespace (usually a filter name) → struct (`envoy.config.core.v3.Metadata`).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DynamicMetadata(BTreeMap<String, Struct>);
 
 impl DynamicMetadata {

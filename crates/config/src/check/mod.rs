@@ -20,7 +20,8 @@ use crate::{
     wire::{self, WireValue},
 };
 
-use plan::{FieldPlan, Plan, Plans};
+pub(crate) use plan::Plans;
+use plan::{FieldPlan, Plan};
 
 /// Types of extensions whose validation rules Envoy does not apply, and whose values are all put to some use. (There are more
 /// that it does not check; of those a value that breaks the rules would break Envoy, too.)
@@ -43,7 +44,12 @@ pub(crate) struct Findings {
 
 /// Checks an encoded message of type `message`.
 pub(crate) fn check(message: MessageType, bytes: &[u8]) -> Findings {
-    let mut checker = Checker::new();
+    check_with(&mut Plans::default(), message, bytes)
+}
+
+/// The same for those who check many: `plans` are kept for the next one.
+pub(crate) fn check_with(plans: &mut Plans, message: MessageType, bytes: &[u8]) -> Findings {
+    let mut checker = Checker::new(std::mem::take(plans));
     checker.message(
         message,
         bytes,
@@ -52,6 +58,7 @@ pub(crate) fn check(message: MessageType, bytes: &[u8]) -> Findings {
             support: true,
         },
     );
+    *plans = checker.plans;
     checker.findings
 }
 
@@ -91,12 +98,12 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn new() -> Self {
+    fn new(plans: Plans) -> Self {
         Self {
             frames: Vec::new(),
             root: 0,
             present: Vec::new(),
-            plans: Plans::default(),
+            plans,
             regexes: HashMap::new(),
             findings: Findings::default(),
         }

@@ -15,7 +15,7 @@ use crate::{
 
 /// The plans of the types that were met.
 #[derive(Default)]
-pub(super) struct Plans(Vec<Option<Rc<Plan>>>);
+pub(crate) struct Plans(Vec<Option<Rc<Plan>>>);
 
 pub(super) struct Plan {
     pub(super) message: MessageType,
@@ -297,7 +297,7 @@ mod tests {
                         continue;
                     }
                     quick += 1;
-                    let mut checker = Checker::new();
+                    let mut checker = Checker::new(Plans::default());
                     let frame = Frame {
                         message,
                         field: field.field,

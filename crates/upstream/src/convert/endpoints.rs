@@ -61,45 +61,6 @@ pub(crate) struct AssignmentOptions {
     pub(crate) stale_after: Option<Duration>,
 }
 
-/// What EDS tells of a cluster.
-#[derive(Debug)]
-pub(crate) struct Assignment {
-    pub(crate) localities: Vec<LocalitySpec>,
-    pub(crate) options: AssignmentOptions,
-}
-
-/// Checks and compiles what EDS tells; `priorities` are those of the cluster, of which the assignment's policy has its own.
-///
-/// # Errors
-/// Everything that is wrong, with paths relative to the message.
-pub(crate) fn assignment(
-    message: ClusterLoadAssignment,
-    priorities: PriorityOptions,
-) -> Result<Assignment, Vec<ConfigError>> {
-    let mut errors = Errors::default();
-    let PriorityOptions {
-        overprovisioning_factor,
-        weighted_priority_health,
-        ..
-    } = PriorityOptions::default();
-    let mut options = AssignmentOptions {
-        priorities: PriorityOptions {
-            overprovisioning_factor,
-            weighted_priority_health,
-            ..priorities
-        },
-        drop_overload: None,
-        stale_after: None,
-    };
-    let kind = Some(ClusterKind::Eds);
-    let localities = localities(message, kind, &mut options, &mut errors);
-    errors.finish()?;
-    Ok(Assignment {
-        localities,
-        options,
-    })
-}
-
 /// The most priorities that Envoy allows (PGV: `priority` at most 128).
 const MAX_PRIORITY: u32 = 128;
 
@@ -121,11 +82,7 @@ pub(super) fn localities(
         errors.nested("policy", |errors| read_policy(policy, options, errors));
     }
     let names = matches!(kind, Some(ClusterKind::StrictDns | ClusterKind::LogicalDns));
-    // One object for all of a cluster's endpoints without a name, and for localities of the same place.
-    let mut shared = Shared {
-        no_name: Arc::from(""),
-        places: Vec::new(),
-    };
+    let mut shared = Shared::default();
     endpoints
         .into_iter()
         .enumerate()
@@ -150,13 +107,14 @@ pub(super) fn check_single(localities: &[LocalitySpec], errors: &mut Errors) {
     errors.push(ConfigError::new("load_assignment.endpoints", wrong).with_remedy(remedy));
 }
 
-struct Shared {
-    no_name: Arc<str>,
+/// One object for localities of the same place.
+#[derive(Default)]
+pub(super) struct Shared {
     places: Vec<Arc<Locality>>,
 }
 
 impl Shared {
-    fn locality(&mut self, message: Option<LocalityMessage>) -> Arc<Locality> {
+    pub(super) fn locality(&mut self, message: Option<LocalityMessage>) -> Arc<Locality> {
         let LocalityMessage {
             region,
             zone,
@@ -187,7 +145,14 @@ fn nowhere() -> Arc<Locality> {
     NOWHERE.clone()
 }
 
-fn read_policy(message: Policy, options: &mut AssignmentOptions, errors: &mut Errors) {
+/// The one empty name of the process, for the same reason.
+pub(super) fn no_name() -> Arc<str> {
+    use std::sync::LazyLock;
+    static NO_NAME: LazyLock<Arc<str>> = LazyLock::new(Arc::default);
+    NO_NAME.clone()
+}
+
+pub(super) fn read_policy(message: Policy, options: &mut AssignmentOptions, errors: &mut Errors) {
     let Policy {
         drop_overloads,
         overprovisioning_factor,
@@ -292,7 +257,7 @@ fn locality(
         .enumerate()
         .filter_map(|(index, message)| {
             errors.nested(format_args!("lb_endpoints[{index}]"), |errors| {
-                endpoint(message, names, shared, errors)
+                endpoint(message, names, errors)
             })
         })
         .collect();
@@ -304,10 +269,9 @@ fn locality(
     }
 }
 
-fn endpoint(
+pub(super) fn endpoint(
     message: LbEndpoint,
     names: bool,
-    shared: &Shared,
     errors: &mut Errors,
 ) -> Option<EndpointSpec> {
     let LbEndpoint {
@@ -323,23 +287,13 @@ fn endpoint(
             "value must be greater than or equal to 1",
         ));
     }
-    let health = match HealthStatus::try_from(health_status) {
-        Ok(HealthStatus::Unknown) => HealthFlags::NONE,
-        Ok(HealthStatus::Healthy) => HealthFlags::EDS_SAYS_HEALTHY,
-        Ok(HealthStatus::Unhealthy) => HealthFlags::FAILED_EDS_HEALTH,
-        Ok(HealthStatus::Timeout) => {
-            HealthFlags::FAILED_EDS_HEALTH.with(HealthFlags::EDS_SAYS_TIMEOUT)
-        }
-        Ok(HealthStatus::Draining) => HealthFlags::EDS_STATUS_DRAINING,
-        Ok(HealthStatus::Degraded) => HealthFlags::DEGRADED_EDS_HEALTH,
-        Err(_) => {
-            errors.push(ConfigError::new(
-                "health_status",
-                format!("unknown enum value {health_status}"),
-            ));
-            HealthFlags::NONE
-        }
-    };
+    let health = health_flags(health_status).unwrap_or_else(|| {
+        errors.push(ConfigError::new(
+            "health_status",
+            format!("unknown enum value {health_status}"),
+        ));
+        HealthFlags::NONE
+    });
     let metadata = errors.nested("metadata", |errors| util::metadata(metadata, errors));
     let endpoint = match host_identifier {
         Some(HostIdentifier::Endpoint(endpoint)) => endpoint,
@@ -376,7 +330,7 @@ fn endpoint(
             ));
         }
         let hostname = if hostname.is_empty() {
-            shared.no_name.clone()
+            no_name()
         } else {
             hostname.into()
         };
@@ -389,6 +343,20 @@ fn endpoint(
             health,
             health_check: health_check.map(Arc::new),
         })
+    })
+}
+
+/// What a `HealthStatus` says; `None` when it is no such number.
+pub(super) fn health_flags(status: i32) -> Option<HealthFlags> {
+    Some(match HealthStatus::try_from(status).ok()? {
+        HealthStatus::Unknown => HealthFlags::NONE,
+        HealthStatus::Healthy => HealthFlags::EDS_SAYS_HEALTHY,
+        HealthStatus::Unhealthy => HealthFlags::FAILED_EDS_HEALTH,
+        HealthStatus::Timeout => {
+            HealthFlags::FAILED_EDS_HEALTH.with(HealthFlags::EDS_SAYS_TIMEOUT)
+        }
+        HealthStatus::Draining => HealthFlags::EDS_STATUS_DRAINING,
+        HealthStatus::Degraded => HealthFlags::DEGRADED_EDS_HEALTH,
     })
 }
 

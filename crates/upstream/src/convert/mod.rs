@@ -1,6 +1,7 @@
 //! From an Envoy `Cluster` message to a [`ClusterSpec`]: everything is checked, every field is used, refused or explained
 //! here, and no message is seen behind this module.
 
+mod assignment;
 mod balancing;
 mod bind;
 mod connection;
@@ -52,10 +53,10 @@ use crate::lb::{LbPolicy, OverrideStatuses};
 use crate::orca::MetricNames;
 use crate::outlier::Settings;
 
+pub(crate) use assignment::{Assignment, assignment, encoded_assignment};
 pub(crate) use bind::BootstrapBind;
 pub(crate) use discovery::EdsSource;
 pub(crate) use dns::{DnsOptions, DnsSpec, failure_refresh_rate, lookup_family};
-pub(crate) use endpoints::{Assignment, assignment};
 pub(crate) use endpoints::{EndpointAddress, EndpointSpec, LocalitySpec};
 pub use resolver::{bootstrap_resolver, resolver_config};
 pub(crate) use util::Errors;

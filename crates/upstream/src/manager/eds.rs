@@ -1,15 +1,16 @@
-//! Clusters whose endpoints are discovered (Envoy's `EdsClusterImpl`), and the files from which they are.
+//! Clusters whose endpoints are discovered (Envoy's `EdsClusterImpl`).
 //!
-//! Whoever subscribes hands assignments to [`ClusterManager::add_or_update_assignment`]; for files that is this module.
+//! Whoever subscribes hands assignments to [`ClusterManager::add_or_update_assignment`]; for files that is [`file`].
+
+mod file;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use nuncio_config::ConfigError;
 use nuncio_config::api::endpoint::ClusterLoadAssignment;
-use nuncio_config::discovery::{DiscoveryFile, DiscoveryFileError};
-use nuncio_config::{ConfigError, Diagnostic, any};
 use nuncio_event::{FileWatcher, Watch};
 use nuncio_sdk::ClusterId;
 use nuncio_stats::{Group, TextReadout};
@@ -21,6 +22,7 @@ use super::version::Version;
 use super::{Change, ClusterManager, Entry, State};
 use crate::convert::{self, Assignment, EdsSource};
 use crate::host::Host;
+use crate::host_set::PriorityOptions;
 use crate::info::ClusterInfo;
 use crate::stats::{ClusterStats as S, SubscriptionStats};
 
@@ -171,76 +173,6 @@ impl ClusterManager {
             .map_err(|Refused(errors)| errors)
     }
 
-    /// Reads the file of a version: when it is added, and when the file is replaced.
-    pub(super) fn read_assignment(&self, id: ClusterId, serial: u64) {
-        let begun = self.with_eds(id, serial, |version, eds| {
-            version.stats.inc(S::UPDATE_ATTEMPT);
-            (eds.path.clone(), version.clone())
-        });
-        let Some((path, info)) = begun else {
-            return;
-        };
-        let file = match DiscoveryFile::read(&path) {
-            Ok(file) => file,
-            Err(DiscoveryFileError::Unreadable(errors)) => {
-                info.stats.inc(S::UPDATE_FAILURE);
-                self.not_taken(id, serial, "Filesystem config update failure", &errors);
-                return;
-            }
-            Err(DiscoveryFileError::Rejected(errors)) => {
-                self.rejected(id, serial, &errors);
-                return;
-            }
-        };
-        let result = match file.resources.as_slice() {
-            [] => {
-                info.stats.inc(S::UPDATE_EMPTY);
-                self.take_assignment(id, serial, None)
-            }
-            [resource] => any::unpack::<ClusterLoadAssignment>(resource)
-                .map_err(|error| Refused(vec![error]))
-                .and_then(|assignment| self.take_assignment(id, serial, Some(assignment)))
-                .map_err(|Refused(errors)| {
-                    let within = |error: ConfigError| error.within("resources[0]");
-                    Refused(errors.into_iter().map(within).collect())
-                }),
-            several => Err(Refused::because(
-                "resources",
-                format!("Unexpected EDS resource length: {}", several.len()),
-            )),
-        };
-        if let Err(Refused(errors)) = result {
-            self.rejected(id, serial, &file.diagnose(&errors));
-            return;
-        }
-        info.stats.inc(S::UPDATE_SUCCESS);
-        let version = twox_hash::XxHash64::oneshot(0, file.version_info.as_bytes());
-        info.stats.gauge_set(S::VERSION, version);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.unwrap_or_default().as_millis() as u64;
-        self.with_eds(id, serial, |_, eds| {
-            eds.stats.gauge_set(SubscriptionStats::UPDATE_TIME, now);
-            eds.version_text.set(&file.version_info);
-        });
-        log::debug!(target: "config", "{}: '{}' taken", info.name, path.display());
-    }
-
-    fn rejected(&self, id: ClusterId, serial: u64, errors: &[Diagnostic]) {
-        self.with_eds(id, serial, |_, eds| {
-            eds.stats.inc(SubscriptionStats::UPDATE_REJECTED);
-        });
-        self.not_taken(id, serial, "Filesystem config update rejected", errors);
-    }
-
-    /// The endpoints stay as they are; who waits for the cluster waits no longer.
-    fn not_taken(&self, id: ClusterId, serial: u64, what: &str, errors: &[Diagnostic]) {
-        for error in errors {
-            log::warn!(target: "config", "{what}: {error}");
-        }
-        // Nothing to be refused.
-        let _ = self.take_assignment(id, serial, None);
-    }
-
     fn with_eds<T>(
         &self,
         id: ClusterId,
@@ -253,6 +185,13 @@ impl ClusterManager {
         Some(call(&info, version.eds.as_mut()?))
     }
 
+    /// What the assignment is called, and how the cluster's priorities share the load.
+    fn wanted(&self, id: ClusterId, serial: u64) -> Option<(Arc<str>, PriorityOptions)> {
+        self.with_eds(id, serial, |info, eds| {
+            (eds.service_name.clone(), info.priorities)
+        })
+    }
+
     /// Takes over an assignment; without one, only that there was an answer.
     fn take_assignment(
         &self,
@@ -260,10 +199,7 @@ impl ClusterManager {
         serial: u64,
         message: Option<ClusterLoadAssignment>,
     ) -> Result<(), Refused> {
-        let wanted = self.with_eds(id, serial, |info, eds| {
-            (eds.service_name.clone(), info.priorities)
-        });
-        let Some((service_name, priorities)) = wanted else {
+        let Some((service_name, priorities)) = self.wanted(id, serial) else {
             return Ok(());
         };
         let assignment = match message {
