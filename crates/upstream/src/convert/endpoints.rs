@@ -352,9 +352,7 @@ pub(super) fn health_flags(status: i32) -> Option<HealthFlags> {
         HealthStatus::Unknown => HealthFlags::NONE,
         HealthStatus::Healthy => HealthFlags::EDS_SAYS_HEALTHY,
         HealthStatus::Unhealthy => HealthFlags::FAILED_EDS_HEALTH,
-        HealthStatus::Timeout => {
-            HealthFlags::FAILED_EDS_HEALTH.with(HealthFlags::EDS_SAYS_TIMEOUT)
-        }
+        HealthStatus::Timeout => HealthFlags::FAILED_EDS_HEALTH.with(HealthFlags::EDS_SAYS_TIMEOUT),
         HealthStatus::Draining => HealthFlags::EDS_STATUS_DRAINING,
         HealthStatus::Degraded => HealthFlags::DEGRADED_EDS_HEALTH,
     })
