@@ -320,7 +320,7 @@ fn unknown_fields_can_be_allowed() {
 
 #[test]
 fn every_error_comes_with_its_place_in_file_order() {
-    let text = "static_resources:\n  clusters:\n  - name: a\n    connect_timeout: 0s\n    track_timeout_budgets: true\n  - name: ''\n";
+    let text = "static_resources:\n  clusters:\n  - name: a\n    connect_timeout: 0s\n    upstream_http_protocol_options: {}\n  - name: ''\n";
     let errors = load("x.yaml", text).unwrap_err();
     let places: Vec<_> = errors
         .iter()
@@ -330,7 +330,11 @@ fn every_error_comes_with_its_place_in_file_order() {
         places,
         [
             (4, 22, "static_resources.clusters[0].connect_timeout"),
-            (5, 28, "static_resources.clusters[0].track_timeout_budgets"),
+            (
+                5,
+                5,
+                "static_resources.clusters[0].upstream_http_protocol_options"
+            ),
             (6, 11, "static_resources.clusters[1].name"),
         ]
     );
@@ -338,7 +342,7 @@ fn every_error_comes_with_its_place_in_file_order() {
         errors[1].to_string().contains("  5 |")
             || errors[1]
                 .to_string()
-                .contains("5 |     track_timeout_budgets: true\n  |                            ^"),
+                .contains("5 |     upstream_http_protocol_options: {}\n  |     ^"),
         "{}",
         errors[1]
     );

@@ -148,14 +148,14 @@ fn an_any_is_a_root_of_its_own() {
 fn what_is_not_supported_is_refused_with_its_path() {
     assert_eq!(
         errors(&cluster(
-            "type: STATIC, track_timeout_budgets: true, lb_policy: ROUND_ROBIN"
+            "type: STATIC, upstream_http_protocol_options: {}, lb_policy: ROUND_ROBIN"
         )),
         [
-            "static_resources.clusters[0].track_timeout_budgets: unsupported: Cluster.track_timeout_budgets is not supported yet (remove the field)"
+            "static_resources.clusters[0].upstream_http_protocol_options: unsupported: Cluster.upstream_http_protocol_options is not supported yet (remove the field)"
         ]
     );
     // The default value of a plain field is no setting.
-    assert!(errors(&cluster("track_timeout_budgets: false")).is_empty());
+    assert!(errors("flags_path: ''").is_empty());
     let tls = "transport_socket: {name: x, typed_config: {'@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: x}}";
     let all = errors(&cluster(tls));
     assert_eq!(all.len(), 1);
