@@ -188,7 +188,8 @@ impl H2Client {
     /// Sends a whole body, reading what comes in the meantime, windows among it.
     #[track_caller]
     pub fn send_all(&mut self, key: StreamKey, bytes: &[u8], end: bool) {
-        let mut sent = 0;
+        // Also where there are none: the end is to be sent.
+        let mut sent = self.send(key, bytes, end);
         while sent < bytes.len() {
             let moved = self.send(key, &bytes[sent..], end);
             sent += moved;

@@ -49,6 +49,18 @@ impl H2Origin {
         serve: impl Fn(&mut H2Peer, usize) -> io::Result<()> + Send + Sync + 'static,
     ) -> H2Origin {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        H2Origin::on(listener, settings, serve)
+    }
+
+    /// The same on a listener of the test's own.
+    ///
+    /// # Panics
+    /// When the listener is none.
+    pub fn on(
+        listener: TcpListener,
+        settings: H2Settings,
+        serve: impl Fn(&mut H2Peer, usize) -> io::Result<()> + Send + Sync + 'static,
+    ) -> H2Origin {
         let address = listener.local_addr().expect("a bound socket");
         let seen = Arc::new(Seen::default());
         let origin = H2Origin {

@@ -197,6 +197,8 @@ pub struct Breakers {
     retry_budgets: [AtomicU64; 2],
     /// What the `…_open` gauges show, a bit for each budget.
     open: AtomicU16,
+    /// Requests that were refused, for load reports; begins anew after as many as it can hold.
+    dropped: AtomicU32,
     rare: Option<Box<Rare>>,
 }
 
@@ -295,6 +297,7 @@ impl Breakers {
             retry_budgets: thresholds.map(|limits| AtomicU64::new(pack(limits.retry_budget))),
             open: AtomicU16::new(0),
             rare: rare(thresholds, remaining),
+            dropped: AtomicU32::new(0),
         };
         breakers.set_thresholds(thresholds, gauges);
         breakers
@@ -370,6 +373,16 @@ impl Breakers {
         if let Some(recent) = self.recent(priority) {
             recent.note(clock::now());
         }
+    }
+
+    /// A request is refused because a budget, or something else of the cluster, is used up.
+    pub fn note_dropped(&self) {
+        self.dropped.fetch_add(1, Relaxed);
+    }
+
+    /// Requests that were refused up to now; begins anew after as many as it can hold.
+    pub fn dropped(&self) -> u32 {
+        self.dropped.load(Relaxed)
     }
 
     fn retry_budget(&self, priority: Priority) -> Option<RetryBudget> {

@@ -41,14 +41,16 @@ pub use info::{
     ClusterInfo, ClusterKind, DEFAULT_IDLE_TIMEOUT, DropOverload, HttpOptions, Percent,
     TrackedStats, UpstreamProtocol,
 };
-pub use load_stats::{ClusterLoad, LoadStats, LocalityLoad};
+pub use load_stats::{ClusterLoad, Load, LoadStats, LocalityLoad};
 pub use manager::{
-    ClusterManager, ClusterStatus, ConfigDump, DumpedCluster, HostStatus, InitPhase, InitStage,
-    Origin,
+    AppliedClusters, ClusterManager, ClusterResource, ClusterStatus, ClusterUpdate, ConfigDump,
+    Discovery, DumpedCluster, HostStatus, InitPhase, InitStage, Origin, Subscription,
 };
 pub use pool::{
     Acquire, ClientConnection, ClosedBy, ConnectFailure, FailureKind, Lease, PendingConnection,
     PooledConnection, PooledStream, Received, StreamBytes, StreamReset,
 };
 pub use random::Random;
-pub use worker::{Chosen, CodeContext, HostCluster, WorkerCluster, WorkerClusters, WorkerHost};
+pub use worker::{
+    BackOff, Chosen, CodeContext, HostCluster, WorkerCluster, WorkerClusters, WorkerHost,
+};

@@ -145,15 +145,19 @@ pub(crate) fn port(host: &Host) -> u16 {
 
 /// Runs a simulation with so many seeds, or only with that of the variable `NUNCIO_SEED`. What fails names its seed.
 pub(crate) fn seeded(runs: u64, mut simulate: impl FnMut(Random, u64)) {
-    let wanted = std::env::var("NUNCIO_SEED").ok();
-    let wanted = wanted.map(|text| text.parse().expect("NUNCIO_SEED is a number"));
-    let seeds = match wanted {
-        Some(seed) => seed..=seed,
-        None => 1..=runs,
-    };
-    for seed in seeds {
+    for seed in seeds(runs) {
         // Neighbours would begin with numbers that look alike.
         simulate(Random::seeded(Random::seeded(seed).next()), seed);
+    }
+}
+
+/// The numbers of so many runs, or only that of the variable `NUNCIO_SEED`.
+pub(crate) fn seeds(runs: u64) -> std::ops::RangeInclusive<u64> {
+    let wanted = std::env::var("NUNCIO_SEED").ok();
+    let wanted = wanted.map(|text| text.parse().expect("NUNCIO_SEED is a number"));
+    match wanted {
+        Some(seed) => seed..=seed,
+        None => 1..=runs,
     }
 }
 

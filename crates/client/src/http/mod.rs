@@ -304,6 +304,7 @@ impl HttpCall {
             let status = CallError::Timeout.status();
             let host = Some(&*self.host);
             self.cluster.on_response_code(status, self.codes, host);
+            self.cluster.on_host_error(&self.host);
             self.owner()
                 .put_outlier_outcome(&self.host, Outcome::Timeout, None);
         }
@@ -322,7 +323,9 @@ impl HttpCall {
                 .on_response_code(error.status(), self.codes, host);
         }
         if matches!(error, CallError::Connect(_) | CallError::Reset(_)) {
-            self.cluster.on_host_error(&self.host);
+            if !self.started {
+                self.cluster.on_host_error(&self.host);
+            }
             self.owner()
                 .put_outlier_outcome(&self.host, Outcome::ConnectFailed, None);
         }

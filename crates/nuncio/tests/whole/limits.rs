@@ -157,7 +157,8 @@ fn round_robin_takes_turns() {
     }
 }
 
-fn http_options(fields: &str) -> String {
+/// Options of a cluster's HTTP/1.1 connections.
+pub(crate) fn http_options(fields: &str) -> String {
     format!(
         "typed_extension_protocol_options: {{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {{\
          '@type': type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, \

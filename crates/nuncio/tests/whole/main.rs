@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod balancing;
+mod breakers;
 mod clients;
 mod descriptors;
 mod dns;

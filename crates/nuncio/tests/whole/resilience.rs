@@ -1,5 +1,6 @@
 //! Upstreams that die, hang and come back: what retries, health checks and outlier detection make of it.
 
+mod beside;
 mod chaos;
 mod health;
 mod retries;
@@ -17,10 +18,16 @@ fn mortals(names: &[&'static str], fields: &str) -> (Vec<Mortal>, Cluster) {
 /// Sends this body and reads the whole response.
 #[track_caller]
 fn post(client: &mut Client, body: &str) -> Message {
+    post_to(client, "/", body)
+}
+
+/// The same to another path.
+#[track_caller]
+fn post_to(client: &mut Client, path: &str, body: &str) -> Message {
     let length = body.len();
     client
         .send(format!(
-            "POST / HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n{body}"
+            "POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n{body}"
         ))
         .unwrap();
     client.message(Body::Response).unwrap()

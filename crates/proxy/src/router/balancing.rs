@@ -209,6 +209,7 @@ impl Stream {
         };
         overload.dropped.fetch_add(1, Relaxed);
         self.charge_code(503);
+        self.note_dropped();
         let reply = LocalReply::new(503, text, details).flags(flag);
         Some(match config.suppress_envoy_headers {
             true => reply,

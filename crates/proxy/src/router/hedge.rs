@@ -123,7 +123,7 @@ impl Stream {
             retry.is_some_and(|retry| retry.wants_after_answer(status, &hedged.response.headers));
         if is_bad && self.awaits_more() {
             if let Some((host, cluster)) = hedged.host_and_cluster(self.router.cluster.as_ref()) {
-                cluster.on_host_response(host, status);
+                cluster.on_host_error(host);
                 note_answer(cluster, host, &hedged.response.headers, self.is_grpc);
             }
             self.note_wire(&hedged.exchange);
@@ -198,7 +198,10 @@ impl Stream {
                 cluster.on_timeout(hedged.host.as_deref());
             }
             self.router.groups.count_timeout();
-            self.charge_code(self.timeout_status());
+            self.charge_abort(
+                self.timeout_status(),
+                hedged.host_and_cluster(self.router.cluster.as_ref()),
+            );
         }
     }
 
@@ -214,7 +217,7 @@ impl Stream {
         }
         if is_bad {
             if let Some((host, cluster)) = self.router.host_and_cluster() {
-                cluster.on_host_response(host, status);
+                cluster.on_host_error(host);
                 note_answer(cluster, host, &self.response.headers, self.is_grpc);
             }
             self.abandon_try();

@@ -6,6 +6,7 @@
 //! - [`exchange`]: drives the borrowed upstream connection;
 //! - [`outcome`]: what failures mean to the client and to the stats;
 //! - [`tracked`]: what `track_cluster_stats` wants to know of a try;
+//! - [`judge`]: what is counted of hosts;
 //! - [`watch`]: how long an exchange lasts, and which side is slow;
 //! - [`retry`]: when a request is tried again;
 //! - [`try_time`]: how long one try may take;
@@ -18,6 +19,7 @@
 mod balancing;
 mod exchange;
 mod hedge;
+mod judge;
 mod outcome;
 mod redirect;
 mod request;
@@ -198,6 +200,8 @@ pub(crate) struct RouterState {
     informed: bool,
     /// A load report has come; only the first of a request counts.
     reported: bool,
+    /// The host has answered a gRPC request, and whether well will be said at the end.
+    judged_at_end: bool,
     /// Cookies that the hash policy has made, for the response of the upstream.
     set_cookies: Vec<String>,
     /// The local reply in the making is the router's: the route's header mutations apply to it.
@@ -229,6 +233,7 @@ impl RouterState {
             watch,
             informed,
             reported,
+            judged_at_end,
             set_cookies,
             answers,
         } = self;
@@ -254,6 +259,7 @@ impl RouterState {
         *watch = Watch::default();
         *informed = false;
         *reported = false;
+        *judged_at_end = false;
         set_cookies.clear();
         *answers = false;
     }

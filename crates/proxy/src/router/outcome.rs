@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use super::Upstream;
 use super::retry::Failure;
-use crate::hcm::stats::HttpStats;
 use crate::stream::Stream;
 
 /// Why an exchange ended before its response did (Envoy's `StreamResetReason`).
@@ -124,7 +123,11 @@ impl Stream {
 
     /// A circuit breaker is open.
     pub(super) fn overflow(&mut self) -> LocalReply {
-        self.charge_code(503);
+        // What waits for a connection has no host yet.
+        let has_host = self.info.upstream.host.is_some();
+        let host = self.router.host_and_cluster().filter(|_| has_host);
+        self.charge_abort(503, host);
+        self.note_dropped();
         reset_reply(
             503,
             self.info.upstream.attempt_count,
@@ -184,8 +187,13 @@ impl Stream {
         };
         let attempts = self.info.upstream.attempt_count;
         let (reason, details) = reset.text();
+        if started {
+            self.note_cut_off();
+        }
         if let Some((host, cluster)) = self.router.host_and_cluster() {
-            cluster.on_host_error(host);
+            if !started {
+                cluster.on_host_error(host);
+            }
             cluster.put_outlier_outcome(host, Outcome::ConnectFailed, None);
             // A shared connection counts its own errors.
             if owned && reset == Reset::ProtocolError {
@@ -205,12 +213,6 @@ impl Stream {
         }
         self.router.deadline = None;
         if started {
-            // Envoy counts this for gRPC only.
-            if self.is_grpc {
-                self.hcm
-                    .stats
-                    .inc(HttpStats::RQ_RESET_AFTER_DOWNSTREAM_RESPONSE_STARTED);
-            }
             // Seen by a client only if a filter has held the response back.
             let mut reply = reset_reply(502, attempts, reason, details, reset.flag());
             reply.details = after_start(details);
@@ -237,7 +239,7 @@ impl Stream {
     }
 
     /// The response's final headers have come.
-    pub(super) fn on_upstream_headers(&mut self, now: Instant) {
+    pub(super) fn on_upstream_headers(&mut self, end: bool, now: Instant) {
         let hcm = self.hcm.clone();
         let config = &hcm.chain(self.chain).router;
         self.info.timing.first_upstream_rx = Some(now);
@@ -258,12 +260,12 @@ impl Stream {
         let status = self.response.headers.status().unwrap_or(0);
         self.charge_code(status);
         if let Some((host, cluster)) = self.router.host_and_cluster() {
-            cluster.on_host_response(host, status);
             note_answer(cluster, host, &self.response.headers, self.is_grpc);
             if self.response.headers.contains(Known::XEnvoyDegraded) {
                 cluster.put_degraded(host);
             }
         }
+        self.judge_headers(status, end);
         self.tell_answer(now);
         self.info.response_code = Some(status);
         self.finalize_response();
@@ -363,14 +365,17 @@ impl Stream {
                 (false, false)
             }
         };
+        // What waits for a connection has no host yet.
+        let is_connected = matches!(self.router.upstream, Upstream::Active(_));
         if in_flight {
             if let Some(cluster) = &self.router.cluster {
-                cluster.on_timeout(self.router.host.as_deref());
+                cluster.on_timeout(self.router.host.as_deref().filter(|_| is_connected));
             }
             self.router.groups.count_timeout();
         }
         if in_flight && !started {
-            self.charge_code(self.timeout_status());
+            let host = self.router.host_and_cluster();
+            self.charge_abort(self.timeout_status(), host.filter(|_| is_connected));
             if let Some((host, cluster)) = self.router.host_and_cluster() {
                 cluster.put_outlier_outcome(host, Outcome::Timeout, None);
             }
@@ -397,12 +402,15 @@ impl Stream {
     /// Counts an answer by its code, whoever gave it.
     pub(super) fn charge_code(&self, status: u16) {
         if let Some(cluster) = &self.router.cluster
-            && self.hcm.chain(self.chain).router.dynamic_stats
-            && !self.info.health_check
+            && self.counts_codes()
         {
             let host = self.router.host.as_deref();
             cluster.on_response_code(status, self.code_context(), host);
             self.router.groups.count_code(status);
         }
+    }
+    /// Whether answers are counted by their codes: `dynamic_stats`, and not for health checks of others.
+    pub(super) fn counts_codes(&self) -> bool {
+        self.hcm.chain(self.chain).router.dynamic_stats && !self.info.health_check
     }
 }

@@ -10,6 +10,7 @@ use nuncio_upstream::lb::Answered;
 use nuncio_upstream::outlier::Outcome;
 use tokio::time::Instant;
 
+use super::judge::count_error;
 use super::retry::Failure;
 use super::{Upstream, number};
 use crate::stream::Stream;
@@ -68,6 +69,12 @@ impl TryTime {
         self.idle_ends = self.idle.and_then(|timeout| now.checked_add(timeout));
     }
 
+    /// What is over by now, which is told once: the time without anything, the time in all.
+    fn fire(&mut self, now: Instant) -> (bool, bool) {
+        let is_over = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        (is_over(&mut self.idle_ends), is_over(&mut self.whole_ends))
+    }
+
     /// The try is over.
     pub(super) fn disarm(&mut self) {
         self.whole_ends = None;
@@ -81,9 +88,7 @@ impl Stream {
         let Some(time) = &mut self.router.try_time else {
             return;
         };
-        let is_over = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
-        let idle = is_over(&mut time.idle_ends);
-        let whole = is_over(&mut time.whole_ends);
+        let (idle, whole) = time.fire(now);
         let Upstream::Active(exchange) = &self.router.upstream else {
             return;
         };
@@ -110,10 +115,14 @@ impl Stream {
         self.abandon_try();
         if !started {
             self.tell_latency(Answered::No, self.now);
+            let failed = self.failing_host();
             if self.retry_after(Failure::Timeout) {
+                count_error(failed);
                 return self.note_timeout_retry();
             }
-            self.charge_code(self.timeout_status());
+            self.charge_abort(self.timeout_status(), self.router.host_and_cluster());
+        } else {
+            self.note_cut_off();
         }
         let details = match idle {
             true => "upstream_per_try_idle_timeout",
@@ -140,6 +149,65 @@ impl Stream {
     pub(super) fn note_timeout_retry(&mut self) {
         if let Some(retry) = &mut self.router.retry {
             retry.after_timeout = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nuncio_upstream::Random;
+
+    /// Tries of random length with answers that come bit by bit: the timers fire exactly when a model, which looks at every
+    /// millisecond, says so. `NUNCIO_SEED` chooses one run, which a failure names.
+    #[test]
+    fn a_try_ends_when_its_time_is_over() {
+        let wanted = std::env::var("NUNCIO_SEED").ok();
+        let wanted = wanted.map(|text| text.parse().expect("NUNCIO_SEED is a number"));
+        let seeds: std::ops::RangeInclusive<u64> = wanted.map_or(1..=2000, |seed| seed..=seed);
+        for seed in seeds {
+            let random = Random::seeded(Random::seeded(seed).next());
+            let below = |limit: u64| random.next() % limit;
+            let some = |limit| (below(3) != 0).then(|| 1 + below(limit));
+            let (whole, idle) = (some(60), some(30));
+            let mut time = TryTime {
+                whole: whole.map(Duration::from_millis),
+                idle: idle.map(Duration::from_millis),
+                whole_ends: None,
+                idle_ends: None,
+            };
+            let begun = Instant::now();
+            let at = |ms: u64| begun + Duration::from_millis(ms);
+            for _ in 0..3 {
+                // The connection is there at 0, the whole request has left at `sent`, and something moves at each of `alive`.
+                let sent = below(20);
+                let alive: Vec<u64> = (0..below(6)).map(|_| below(80)).collect();
+                time.disarm();
+                let mut last = 0;
+                time.touch(at(0));
+                for now in 0..100 {
+                    if now == sent {
+                        time.arm(at(now));
+                    }
+                    let whole_is_over =
+                        now >= sent && whole.is_some_and(|whole| now >= sent + whole);
+                    let idle_is_over = idle.is_some_and(|idle| now >= last + idle);
+                    let what =
+                        format!("seed {seed}, {now} ms: {whole:?} {idle:?}, {sent}, {alive:?}");
+                    let fires = time.deadline().is_some_and(|deadline| deadline <= at(now));
+                    assert_eq!(fires, whole_is_over || idle_is_over, "{what}");
+                    if fires {
+                        assert_eq!(time.fire(at(now)), (idle_is_over, whole_is_over), "{what}");
+                        break;
+                    }
+                    if alive.contains(&now) {
+                        time.touch(at(now));
+                        last = now;
+                    }
+                }
+            }
+            time.disarm();
+            assert_eq!(time.deadline(), None, "seed {seed}");
         }
     }
 }

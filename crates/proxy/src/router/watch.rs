@@ -9,6 +9,7 @@ use nuncio_upstream::WorkerCluster;
 use tokio::time::Instant;
 
 use super::Upstream;
+use super::judge::count_error;
 use super::retry::Failure;
 use crate::stream::Stream;
 
@@ -90,7 +91,9 @@ impl Stream {
             cluster.on_max_stream_duration();
         }
         self.abandon_try();
+        let failed = self.failing_host();
         if !started && self.retry_after(Failure::Timeout) {
+            count_error(failed);
             return;
         }
         let status = if self.request_end { 504 } else { 408 };

@@ -279,3 +279,185 @@ fn a_budget_may_be_a_share_of_the_requests_of_late() {
     assert!(!breakers.can_take_over(&Default::default()));
     drop(store);
 }
+
+/// Threads take and give back everything of both priorities, some of it beyond its limit, while the limits change: no budget is
+/// exceeded, nothing leaks, and the gauges end where they began. `NUNCIO_SEED` chooses one run.
+#[test]
+fn threads_share_every_budget_of_both_priorities() {
+    const LIMITS: [u32; 5] = [3, 5, 7, 2, 4];
+    let all = Thresholds {
+        max_connections: LIMITS[0],
+        max_pending_requests: LIMITS[1],
+        max_requests: LIMITS[2],
+        max_retries: LIMITS[3],
+        max_connection_pools: LIMITS[4],
+        track_remaining: true,
+        ..Thresholds::default()
+    };
+    let store = Store::new(1);
+    let group = store.group("cluster.x", ClusterStats::SCHEMA);
+    let remaining: [Arc<Group>; 2] = Priority::ALL.map(|priority| {
+        let prefix = format!("cluster.x.circuit_breakers.{}", priority.as_str());
+        store.group(prefix, RemainingStats::SCHEMA)
+    });
+    seeded(3, |random, seed| {
+        let breakers = Breakers::new(&[all, all], &*group, |priority| {
+            remaining[priority.index()].clone()
+        });
+        let in_use: [[Counter; 5]; 2] = Default::default();
+        let seeds: Vec<u64> = (0..6).map(|_| random.next()).collect();
+        thread::scope(|scope| {
+            for own_seed in seeds {
+                let (breakers, group, in_use) = (&breakers, &group, &in_use);
+                scope.spawn(move || {
+                    let random = crate::random::Random::seeded(own_seed);
+                    let gauges = gauges(group, breakers);
+                    let mut held: Vec<(Priority, Resource)> = Vec::new();
+                    for _ in 0..4_000 {
+                        let priority = Priority::ALL[below(&random, 2) as usize];
+                        let resource = RESOURCES[below(&random, 5) as usize];
+                        let count = &in_use[priority.index()][resource as usize];
+                        if below(&random, 2) == 0 {
+                            if breakers.try_take(priority, resource, &gauges) {
+                                let now = count.fetch_add(1, AcqRel) + 1;
+                                let limit = LIMITS[resource as usize];
+                                assert!(now <= limit, "seed {seed}: {now} {resource:?} of {limit}");
+                                held.push((priority, resource));
+                            }
+                        } else if !held.is_empty() {
+                            let at = below(&random, held.len() as u64) as usize;
+                            let (priority, resource) = held.swap_remove(at);
+                            let count = &in_use[priority.index()][resource as usize];
+                            count.fetch_sub(1, AcqRel);
+                            breakers.give_back(priority, resource, &gauges);
+                        }
+                    }
+                    for (priority, resource) in held {
+                        in_use[priority.index()][resource as usize].fetch_sub(1, AcqRel);
+                        breakers.give_back(priority, resource, &gauges);
+                    }
+                });
+            }
+        });
+        let gauges = gauges(&group, &breakers);
+        for priority in Priority::ALL {
+            for resource in RESOURCES {
+                let what = format!("seed {seed}: {priority:?} {resource:?}");
+                let limit = LIMITS[resource as usize];
+                let shown = || remaining[priority.index()].gauge(remaining_gauge(resource));
+                assert_eq!(breakers.used(priority, resource), 0, "{what}");
+                assert_eq!(group.gauge(open_gauge(priority, resource)), 0, "{what}");
+                assert_eq!(shown(), u64::from(limit), "{what}");
+                // All of it can be used, and no more.
+                for left in (0..limit).rev() {
+                    assert!(breakers.try_take(priority, resource, &gauges), "{what}");
+                    assert_eq!(shown(), u64::from(left), "{what}");
+                }
+                assert!(!breakers.try_take(priority, resource, &gauges), "{what}");
+                assert_eq!(group.gauge(open_gauge(priority, resource)), 1, "{what}");
+                for _ in 0..limit {
+                    breakers.give_back(priority, resource, &gauges);
+                }
+                assert_eq!(group.gauge(open_gauge(priority, resource)), 0, "{what}");
+            }
+        }
+    });
+}
+
+/// A retry budget that many share is no more exceeded than one with a fixed limit; here the requests do not change meanwhile.
+#[test]
+fn threads_never_exceed_a_retry_budget() {
+    let (_store, group, breakers) = breakers(Thresholds {
+        retry_budget: Some(RetryBudget {
+            budget: 25 * RetryBudget::PERCENT,
+            min_concurrency: 1,
+        }),
+        ..Thresholds::default()
+    });
+    let own = gauges(&group, &breakers);
+    for _ in 0..24 {
+        assert!(breakers.try_take(P, R, &own));
+    }
+    let in_use = Counter::new(0);
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let gauges = gauges(&group, &breakers);
+                for _ in 0..3_000 {
+                    if let Some(taken) = Taken::try_take(&breakers, &gauges, P, Resource::Retries) {
+                        let now = in_use.fetch_add(1, AcqRel) + 1;
+                        assert!(now <= 6, "{now} in use");
+                        in_use.fetch_sub(1, AcqRel);
+                        drop(taken);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(breakers.used(P, Resource::Retries), 0);
+}
+
+/// Requests begin, wait and end as time passes, and retries ask for their share of those that began within the interval: more
+/// than 0.9 of it counts for sure, less than the whole may. `NUNCIO_SEED` chooses one run, which a failure names.
+#[test]
+fn retries_stay_within_the_budget_of_an_interval() {
+    crate::testing::run_paused(async {
+        for seed in crate::testing::seeds(40) {
+            let random = crate::random::Random::seeded(seed);
+            let percent = 1 + below(&random, 100);
+            let least = below(&random, 4);
+            let interval = Duration::from_millis(10 + below(&random, 2000));
+            let (_store, group, breakers) = breakers(Thresholds {
+                max_retries: 3,
+                retry_budget: Some(RetryBudget {
+                    budget: percent as u32 * RetryBudget::PERCENT,
+                    min_concurrency: least as u32,
+                }),
+                budget_interval: interval,
+                ..Thresholds::default()
+            });
+            let gauges = gauges(&group, &breakers);
+            let mut begun: Vec<tokio::time::Instant> = Vec::new();
+            let mut retries = 0;
+            for step in 0..400 {
+                let now = tokio::time::Instant::now();
+                let since = |part: f64| {
+                    let young = begun
+                        .iter()
+                        .filter(|at| now - **at < interval.mul_f64(part));
+                    young.count() as u64
+                };
+                let limit = |requests: u64| (requests * percent / 100).max(least) as u32;
+                let (low, high) = (limit(since(0.9)), limit(since(1.0)));
+                let found = breakers.max(P, Resource::Retries);
+                assert!(
+                    (low..=high).contains(&found),
+                    "seed {seed}, step {step}: {found}, not {low} to {high}"
+                );
+                match below(&random, 4) {
+                    0 => {
+                        breakers.note_request(P);
+                        begun.push(now);
+                    }
+                    1 => {
+                        let taken = breakers.try_take(P, Resource::Retries, &gauges);
+                        assert_eq!(taken, retries < found, "seed {seed}, step {step}");
+                        retries += u32::from(taken);
+                    }
+                    2 if retries > 0 => {
+                        breakers.give_back(P, Resource::Retries, &gauges);
+                        retries -= 1;
+                    }
+                    _ => {
+                        let wait = interval.mul_f64(below(&random, 40) as f64 / 100.0);
+                        tokio::time::advance(wait).await;
+                    }
+                }
+            }
+            for _ in 0..retries {
+                breakers.give_back(P, Resource::Retries, &gauges);
+            }
+            assert_eq!(group.gauge(ClusterStats::DEFAULT_RQ_RETRY_OPEN), 0);
+        }
+    });
+}

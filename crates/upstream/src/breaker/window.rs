@@ -34,8 +34,8 @@ impl RequestWindow {
     fn part(&self, now: Instant) -> u64 {
         let passed = now.saturating_duration_since(self.begun).as_nanos();
         let parts = passed * u128::from(PARTS) / self.interval.as_nanos().max(1);
-        // A part that comes 2^32 parts later looks like this one; its requests are long forgotten by then.
-        (parts as u64 & u64::from(u32::MAX)).max(1)
+        // A part that comes some 2^32 parts later looks like this one; its requests are long forgotten by then.
+        (parts % u128::from(u32::MAX)) as u64 + 1
     }
 
     /// A request begins.
@@ -84,6 +84,16 @@ mod tests {
         assert_eq!(window.count(at(5000)), 0);
         window.note(at(5000));
         assert_eq!(window.count(at(5000)), 1, "places are used again");
+    }
+
+    #[test]
+    fn the_first_part_is_forgotten_as_soon_as_any_other() {
+        let begun = Instant::now();
+        let at = |ms| begun + Duration::from_millis(ms);
+        let window = RequestWindow::new(Duration::from_secs(1), begun);
+        window.note(at(10));
+        assert_eq!(window.count(at(999)), 1);
+        assert_eq!(window.count(at(1000)), 0);
     }
 
     #[test]

@@ -11,13 +11,33 @@ use nuncio_config::{ConfigError, Within, convert as value};
 
 use super::util::Errors;
 use crate::info::ClusterKind;
+use crate::manager::{Discovery, is_discovered};
 
 /// Where the assignment of an EDS cluster comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct EdsSource {
     /// The name of the assignment: `service_name`, else the cluster's.
     pub(crate) service_name: Arc<str>,
-    pub(crate) file: FileSource,
+    pub(crate) from: EdsFrom,
+}
+
+impl EdsSource {
+    /// The file, if it is one.
+    pub(crate) fn file(&self) -> Option<&FileSource> {
+        match &self.from {
+            EdsFrom::File(file) => Some(file),
+            EdsFrom::Discovered(_) => None,
+        }
+    }
+}
+
+/// Who tells the assignment.
+#[derive(Clone, Debug)]
+pub(crate) enum EdsFrom {
+    /// A file.
+    File(FileSource),
+    /// Whoever [discovers](Discovery).
+    Discovered(Arc<ConfigSource>),
 }
 
 /// A file that holds a `DiscoveryResponse`.
@@ -32,6 +52,7 @@ pub(super) fn eds(
     message: Option<EdsClusterConfig>,
     cluster: &str,
     kind: Option<ClusterKind>,
+    discovery: Option<&Arc<dyn Discovery>>,
     errors: &mut Errors,
 ) -> Option<EdsSource> {
     let Some(EdsClusterConfig {
@@ -55,18 +76,24 @@ pub(super) fn eds(
         return None;
     }
     errors.nested("eds_cluster_config", |errors| {
-        let file = errors.nested("eds_config", |errors| source(eds_config, errors))?;
+        let from = errors.nested("eds_config", |errors| match (eds_config, discovery) {
+            (Some(source), Some(discovery)) if is_discovered(&source) => {
+                errors.take(discovery.check_source(&source))?;
+                Some(EdsFrom::Discovered(Arc::new(source)))
+            }
+            (message, _) => source(message, errors).map(EdsFrom::File),
+        })?;
         Some(EdsSource {
             service_name: match service_name.as_str() {
                 "" => cluster.into(),
                 name => name.into(),
             },
-            file,
+            from,
         })
     })
 }
 
-/// A source of configuration; files only.
+/// A file; where nobody discovers, there is no other source.
 #[expect(deprecated, reason = "`path` is still read, as Envoy reads it")]
 fn source(message: Option<ConfigSource>, errors: &mut Errors) -> Option<FileSource> {
     let Some(ConfigSource {

@@ -50,12 +50,13 @@ use crate::lb::forward_proxy::ForwardProxy;
 use crate::lb::original_dst::OriginalDst;
 use crate::lb::round_robin::RoundRobin;
 use crate::lb::{LbPolicy, OverrideStatuses};
+use crate::manager::Discovery;
 use crate::orca::MetricNames;
 use crate::outlier::Settings;
 
 pub(crate) use assignment::{Assignment, assignment, encoded_assignment};
 pub(crate) use bind::BootstrapBind;
-pub(crate) use discovery::EdsSource;
+pub(crate) use discovery::{EdsFrom, EdsSource, FileSource};
 pub(crate) use dns::{DnsOptions, DnsSpec, failure_refresh_rate, lookup_family};
 pub(crate) use endpoints::{EndpointAddress, EndpointSpec, LocalitySpec};
 pub use resolver::{bootstrap_resolver, resolver_config};
@@ -120,6 +121,8 @@ pub(crate) struct SharedParts {
     /// For logs of health check events; without it (tests) none is written.
     pub(crate) logs: Option<Arc<AccessLogManager>>,
     pub(crate) runtime: Arc<Runtime>,
+    /// Whoever knows endpoints that do not stand in files.
+    pub(crate) discovery: OnceLock<Arc<dyn Discovery>>,
 }
 
 /// Checks and compiles a cluster.
@@ -410,7 +413,13 @@ pub(crate) fn compile(
             None
         }
     };
-    let eds = discovery::eds(eds_cluster_config, &name, kind, &mut errors);
+    let eds = discovery::eds(
+        eds_cluster_config,
+        &name,
+        kind,
+        parts.discovery.get(),
+        &mut errors,
+    );
     if kind == Some(ClusterKind::Eds) && load_assignment.is_some() {
         errors.refuse_if(true, "load_assignment");
     }

@@ -26,6 +26,8 @@ mod override_host;
 pub mod peak_ewma;
 mod previous_priorities;
 pub mod priority;
+#[cfg(test)]
+mod properties;
 pub mod random;
 pub mod round_robin;
 mod sources;

@@ -93,8 +93,10 @@ impl PreviousPriorities {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::HealthFlags;
     use crate::host::HostConfig;
     use crate::host_set::{LocalityGroup, PriorityOptions};
+    use crate::testing::host;
     use nuncio_net::Address;
 
     fn priorities(count: u32) -> PrioritySet {
@@ -165,5 +167,113 @@ mod tests {
             previous.on_host_attempted(&hosts.sets()[priority].all[0]);
         }
         assert_eq!(seen, [0, 0, 1, 1, 2, 2]);
+    }
+
+    /// Envoy's `PreviousPrioritiesRetryPriority` in other words: which priorities were tried, and what is left.
+    #[derive(Default)]
+    struct Model {
+        tried: Vec<usize>,
+        excluded: std::collections::BTreeSet<usize>,
+        /// The priorities that may be chosen next, after a time when some were excluded.
+        left: Option<Vec<bool>>,
+    }
+
+    impl Model {
+        /// Which priorities may get the next try; `None`: as any request. `health`: percent of each priority that is available.
+        fn next(&mut self, frequency: usize, health: &[usize]) -> Option<Vec<bool>> {
+            if self.tried.len() < frequency {
+                return None;
+            }
+            if self.tried.len().is_multiple_of(frequency) {
+                self.excluded.extend(&self.tried);
+                let left = |excluded: &std::collections::BTreeSet<usize>| -> Vec<usize> {
+                    let each = health.iter().enumerate();
+                    each.map(|(at, health)| match excluded.contains(&at) {
+                        true => 0,
+                        false => *health,
+                    })
+                    .collect()
+                };
+                let mut health = left(&self.excluded);
+                if health.iter().sum::<usize>() == 0 {
+                    self.excluded.clear();
+                    self.tried.clear();
+                    health = left(&self.excluded);
+                }
+                let total = health.iter().sum::<usize>().min(100);
+                // The first ones take what they can, the next what is left over.
+                let mut room = 100;
+                let takes = health.into_iter().map(|health| {
+                    let load = (health * 100).checked_div(total).unwrap_or(0).min(room);
+                    room -= load;
+                    load > 0
+                });
+                self.left = (total > 0).then(|| takes.collect());
+            }
+            self.left.clone()
+        }
+    }
+
+    /// Requests that are tried again and again while hosts fall ill and recover. `NUNCIO_SEED` chooses one run, which a failure
+    /// names.
+    #[test]
+    fn priorities_are_tried_by_envoys_rules() {
+        crate::testing::seeded(300, |random, seed| {
+            let below = |limit| crate::testing::below(&random, limit);
+            let priorities = 1 + below(4) as usize;
+            let frequency = 1 + below(3) as usize;
+            let group = |priority: usize| LocalityGroup {
+                locality: Arc::default(),
+                weight: None,
+                priority: priority as u32,
+                hosts: (0..1 + below(4))
+                    .map(|number| {
+                        let port = priority as u16 * 100 + number as u16;
+                        host(port, 1, HealthFlags::NONE)
+                    })
+                    .collect(),
+            };
+            let groups: Vec<_> = (0..priorities).map(group).collect();
+            let mut previous = PreviousPriorities::new(frequency as u32);
+            let mut model = Model::default();
+            for attempt in 0..12 {
+                for it in groups.iter().flat_map(|group| &group.hosts) {
+                    match below(4) {
+                        0 => it.set_health_flags(HealthFlags::FAILED_ACTIVE_HC),
+                        1 => {}
+                        _ => it.clear_health_flags(HealthFlags::FAILED_ACTIVE_HC),
+                    }
+                }
+                // Without panic, so that what is told apart is priorities only.
+                let options = PriorityOptions {
+                    panic_threshold: 0,
+                    ..PriorityOptions::default()
+                };
+                let hosts = PrioritySet::build(&groups, options);
+                let health: Vec<usize> = groups
+                    .iter()
+                    .map(|group| {
+                        let all = group.hosts.len();
+                        let well = group.hosts.iter();
+                        let well = well.filter(|it| it.health_flags() == HealthFlags::NONE);
+                        (140 * well.count() / all).min(100)
+                    })
+                    .collect();
+                let what = format!("seed {seed}, attempt {attempt}: {health:?}");
+                let wanted = model.next(frequency, &health);
+                let found = previous.loads(&hosts, Numbering::ByPlace).cloned();
+                let shown = found.as_ref().map(|loads| -> Vec<bool> {
+                    let shares = (0..priorities).map(|at| loads.share(at).healthy > 0);
+                    shares.collect()
+                });
+                assert_eq!(shown, wanted, "{what}");
+                let loads = found.as_ref().unwrap_or_else(|| hosts.loads());
+                let (priority, _) = loads.choose(|| below(1000));
+                let of_priority = &groups[priority].hosts;
+                let chosen = &of_priority[below(of_priority.len() as u64) as usize];
+                previous.on_host_attempted(chosen);
+                model.tried.push(priority);
+            }
+        });
     }
 }

@@ -193,4 +193,76 @@ mod tests {
             assert_eq!(host.healthy_for(Instant::now()), Duration::ZERO);
         });
     }
+
+    /// Hosts that come, fall ill and recover at random times: their shares at each moment are what Envoy's formula says, and
+    /// never less than the least. `NUNCIO_SEED` chooses one run, which a failure names.
+    #[test]
+    fn shares_follow_the_ramp() {
+        run_paused(async {
+            // Time passes in each run, whose seed comes from the one before only by its number.
+            for seed in crate::testing::seeds(30) {
+                let random = crate::random::Random::seeded(seed);
+                let below = |limit| crate::testing::below(&random, limit);
+                let slow = SlowStart {
+                    window: Duration::from_secs(1 + below(100)),
+                    aggression: [0.5, 1.0, 2.0][below(3) as usize],
+                    min_weight: below(50) as f64 / 100.0,
+                };
+                let mut since = Vec::new();
+                let mut hosts: Vec<Arc<Host>> = Vec::new();
+                let env = crate::lb::testing::env(seed);
+                let mut newcomers = Newcomers::new(Some(slow));
+                let mut schedules = Schedules::default();
+                for step in 0..12 {
+                    match below(3) {
+                        0 if hosts.len() > 1 => {
+                            let again = below(hosts.len() as u64) as usize;
+                            hosts[again].set_healthy_since(Instant::now());
+                            since[again] = Instant::now();
+                        }
+                        _ => {
+                            let weight = 1 + below(5) as u32;
+                            hosts.push(host(hosts.len() as u16, weight, HealthFlags::NONE));
+                            since.push(Instant::now());
+                        }
+                    }
+                    let wait = below(slow.window.as_millis() as u64 / 2);
+                    tokio::time::advance(Duration::from_millis(wait)).await;
+                    let set = crate::lb::testing::one_priority(hosts.iter().cloned());
+                    let list = &set.sets()[0].all;
+                    let growing = newcomers.now(&set);
+                    let factor = |host: &Host| growing.map_or(1.0, |growing| growing.factor(host));
+                    let wanted: Vec<f64> = hosts
+                        .iter()
+                        .zip(&since)
+                        .map(|(host, since)| {
+                            let passed = since.elapsed().as_millis().max(1) as f64;
+                            let part = passed / slow.window.as_millis() as f64;
+                            let grown = match part < 1.0 {
+                                true => part.powf(1.0 / slow.aggression).max(slow.min_weight),
+                                false => 1.0,
+                            };
+                            f64::from(host.weight()) * grown
+                        })
+                        .collect();
+                    let what = format!("seed {seed}, step {step}: {slow:?}");
+                    let total: f64 = wanted.iter().sum();
+                    let picks = 2000;
+                    let mut counts = vec![0.0; hosts.len()];
+                    for _ in 0..picks {
+                        let weight = |host: &Host| f64::from(host.weight()) * factor(host);
+                        let host = schedules.pick(&set, list, &env, weight).unwrap();
+                        counts[usize::from(crate::testing::port(host))] += 1.0;
+                    }
+                    for (count, wanted) in counts.iter().zip(&wanted) {
+                        let wanted = wanted / total * f64::from(picks);
+                        assert!(
+                            (count - wanted).abs() <= 2.0 + wanted / 100.0,
+                            "{what}: {count} of {wanted}"
+                        );
+                    }
+                }
+            }
+        });
+    }
 }

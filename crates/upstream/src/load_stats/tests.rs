@@ -1,4 +1,6 @@
-use nuncio_config::api::cluster::cluster::DiscoveryType;
+use nuncio_config::api::cluster::{
+    CircuitBreakers, circuit_breakers::Thresholds, cluster::DiscoveryType,
+};
 
 use super::*;
 use crate::lb::LbContext;
@@ -42,14 +44,23 @@ fn each_report_holds_what_is_new() {
             panic!("{load:?}")
         };
         assert_eq!(&*zone.locality.zone, "z");
-        let counts = (zone.issued, zone.succeeded, zone.failed, zone.active);
+        let all = &zone.total;
+        let counts = (all.issued, all.succeeded, all.failed, all.active);
         assert_eq!(counts, (6, 2, 2, 2));
-        let metrics: Vec<_> = zone.metrics.iter().collect();
+        let metrics: Vec<_> = all.metrics.iter().collect();
         assert_eq!(metrics, [(&"named_metrics.q".into(), &(2, 5.0))]);
+        let mut sum = Load::default();
+        for (host, load) in &zone.endpoints {
+            assert!(hosts.hosts().any(|it| Arc::ptr_eq(it, host)));
+            assert_eq!((load.issued, load.active), (3, 1));
+            sum.add(load);
+        }
+        assert_eq!((zone.endpoints.len(), &sum), (2, all));
+        assert_eq!((load.total_dropped, load.service_name), (0, None));
 
         // Nothing new but what is still in flight.
         let load = stats.take(&manager, "x").unwrap();
-        let zone = &load.localities[0];
+        let zone = &load.localities[0].total;
         assert_eq!((zone.issued, zone.failed, zone.active), (0, 0, 2));
         assert!(zone.metrics.is_empty());
     });
@@ -74,7 +85,48 @@ fn what_hosts_did_before_they_went_is_reported() {
         }
         manager.add_or_update_cluster(of(&[1]), api).unwrap();
         let load = stats.take(&manager, "x").unwrap();
-        assert_eq!(load.localities[0].issued, 2);
+        assert_eq!(load.localities[0].total.issued, 2);
+        assert_eq!(load.localities[0].endpoints.len(), 2);
         assert!(stats.take(&manager, "x").unwrap().localities.is_empty());
+    });
+}
+
+#[test]
+fn what_was_before_is_not_reported_and_refused_requests_are() {
+    run_paused(async {
+        let manager = manager();
+        let mut stats = LoadStats::default();
+        let mut x = cluster("x", DiscoveryType::Static, vec![endpoint("127.0.0.1", 1)]);
+        manager.initialize([], false).unwrap();
+        let api = Origin::Api { version_info: "" };
+        manager.add_or_update_cluster(x.clone(), api).unwrap();
+        let worker = manager.on_this_thread().find("x").unwrap();
+        let host = manager.hosts("x").unwrap().hosts().next().unwrap().clone();
+        host.stats().rq_total.fetch_add(5, Relaxed);
+        worker.on_dropped();
+        stats.begin(&manager, "x");
+        worker.on_dropped();
+        host.stats().rq_total.fetch_add(2, Relaxed);
+        let load = stats.take(&manager, "x").unwrap();
+        assert_eq!(
+            (load.total_dropped, load.localities[0].total.issued),
+            (1, 2)
+        );
+        // Other breakers belong to the cluster now; nothing is lost, and nothing told twice.
+        worker.on_dropped();
+        x.circuit_breakers = Some(CircuitBreakers {
+            thresholds: vec![Thresholds {
+                track_remaining: true,
+                ..Thresholds::default()
+            }],
+            ..CircuitBreakers::default()
+        });
+        manager.add_or_update_cluster(x, api).unwrap();
+        manager.on_this_thread().find("x").unwrap().on_dropped();
+        let load = stats.take(&manager, "x").unwrap();
+        assert_eq!((load.total_dropped, load.localities.len()), (2, 0));
+        assert_eq!(stats.take(&manager, "x").unwrap().total_dropped, 0);
+        stats.end("x");
+        assert_eq!(stats.take(&manager, "x").unwrap().total_dropped, 1, "anew");
     });
 }

@@ -9,7 +9,7 @@ use nuncio_event::Watch;
 use nuncio_sdk::ClusterId;
 use prost::Message;
 
-use super::eds::Subscription;
+use super::eds::Begun;
 use super::merge::MergeWindow;
 use super::version::{self, Version};
 use super::{ClusterManager, Entry, Origin, Removal};
@@ -254,12 +254,12 @@ impl ClusterManager {
                 .map(|policy| self.start_sub_clusters(serial, policy, config.clone())),
         };
         let eds = spec.eds.filter(|_| self.resolvers.is_some()).map(|source| {
-            let subscription = Subscription {
+            let begun = Begun {
                 source,
                 watch,
                 serial,
             };
-            self.make_eds(&info, subscription)
+            self.make_eds(&info, begun)
         });
         let mut version = Version {
             on_demand,
@@ -276,9 +276,10 @@ impl ClusterManager {
             hosts: change.hosts,
             config,
             version_info: match origin {
-                Origin::Static => self.no_version.clone(),
+                Origin::Static | Origin::SubCluster => self.no_version.clone(),
                 Origin::Api { version_info } => version_info.into(),
             },
+            is_sub_cluster: origin == Origin::SubCluster,
             last_updated: SystemTime::now(),
             dns: if self.resolvers.is_some() { dns } else { None },
             wait_for_warm: spec.wait_for_warm,

@@ -1,6 +1,7 @@
 //! Clusters whose endpoints are discovered (Envoy's `EdsClusterImpl`).
 //!
-//! Whoever subscribes hands assignments to [`ClusterManager::add_or_update_assignment`]; for files that is [`file`].
+//! Whoever [discovers](super::Discovery) hands assignments to [`ClusterManager::add_or_update_assignment`]; for files that is
+//! [`file`].
 
 mod file;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuncio_config::ConfigError;
+use nuncio_config::api::core::ConfigSource;
 use nuncio_config::api::endpoint::ClusterLoadAssignment;
 use nuncio_event::{FileWatcher, Watch};
 use nuncio_sdk::ClusterId;
@@ -17,10 +19,11 @@ use nuncio_stats::{Group, TextReadout};
 use tokio::task::AbortHandle;
 
 use super::assign::assign;
+use super::discovery::Subscription;
 use super::merge::Update;
 use super::version::Version;
 use super::{Change, ClusterManager, Entry, State};
-use crate::convert::{self, Assignment, EdsSource};
+use crate::convert::{self, Assignment, EdsFrom, EdsSource, FileSource};
 use crate::host::Host;
 use crate::host_set::PriorityOptions;
 use crate::info::ClusterInfo;
@@ -29,16 +32,29 @@ use crate::stats::{ClusterStats as S, SubscriptionStats};
 /// The subscription of one version.
 pub(super) struct Eds {
     service_name: Arc<str>,
-    path: PathBuf,
+    feed: Feed,
     serial: u64,
     /// There was an answer, good or bad: as in Envoy, nothing waits for a better one.
     answered: bool,
     stats: Arc<Group>,
     version_text: TextReadout,
-    /// Reads the file again when it is replaced; ends with this.
-    _watch: Option<Watch>,
     /// Forgets the endpoints after `endpoint_stale_after`.
     stale: Option<AbortHandle>,
+}
+
+/// Where assignments come from.
+pub(super) enum Feed {
+    File {
+        path: PathBuf,
+        /// Reads the file again when it is replaced; ends with this.
+        _watch: Option<Watch>,
+    },
+    /// From whoever [discovers](super::Discovery).
+    Discovered {
+        source: Arc<ConfigSource>,
+        /// Once it may be asked for.
+        subscription: Option<Subscription>,
+    },
 }
 
 impl Drop for Eds {
@@ -52,6 +68,45 @@ impl Eds {
         &self.service_name
     }
 
+    pub(super) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Whether others than files tell.
+    pub(super) fn is_discovered(&self) -> bool {
+        matches!(self.feed, Feed::Discovered { .. })
+    }
+
+    /// Whether nobody was asked yet.
+    pub(super) fn is_unsubscribed(&self) -> bool {
+        matches!(
+            self.feed,
+            Feed::Discovered {
+                subscription: None,
+                ..
+            }
+        )
+    }
+
+    /// Whom to ask.
+    pub(super) fn source(&self) -> Option<&Arc<ConfigSource>> {
+        match &self.feed {
+            Feed::Discovered { source, .. } => Some(source),
+            Feed::File { .. } => None,
+        }
+    }
+
+    pub(super) fn feed_mut(&mut self) -> &mut Feed {
+        &mut self.feed
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        match &self.feed {
+            Feed::File { path, .. } => Some(path.clone()),
+            Feed::Discovered { .. } => None,
+        }
+    }
+
     pub(super) fn is_answered(&self) -> bool {
         self.answered
     }
@@ -63,15 +118,15 @@ impl Eds {
     }
 }
 
-/// What a subscription begins with.
-pub(super) struct Subscription {
+/// What the endpoints of a version begin with.
+pub(super) struct Begun {
     pub(super) source: EdsSource,
     pub(super) watch: Option<Watch>,
     pub(super) serial: u64,
 }
 
 /// An answer that is not taken.
-struct Refused(Vec<ConfigError>);
+pub(super) struct Refused(pub(super) Vec<ConfigError>);
 
 impl Refused {
     fn because(path: &str, message: String) -> Self {
@@ -95,7 +150,7 @@ impl ClusterManager {
     /// Watches the file of an EDS cluster.
     pub(super) fn watch_eds(
         &self,
-        source: &EdsSource,
+        file: &FileSource,
         id: ClusterId,
         serial: u64,
     ) -> Result<Watch, ConfigError> {
@@ -105,7 +160,6 @@ impl ClusterManager {
                 manager.read_assignment(id, serial);
             }
         };
-        let file = &source.file;
         let watch = || -> io::Result<Watch> {
             let files = self.files()?;
             match &file.watched_directory {
@@ -129,51 +183,40 @@ impl ClusterManager {
         Ok(self.files.get_or_init(|| files).clone())
     }
 
-    pub(super) fn make_eds(&self, info: &ClusterInfo, subscription: Subscription) -> Box<Eds> {
-        let Subscription {
+    pub(super) fn make_eds(&self, info: &ClusterInfo, begun: Begun) -> Box<Eds> {
+        let Begun {
             source,
             watch,
             serial,
-        } = subscription;
+        } = begun;
         let prefix = info.stats.prefix();
         Box::new(Eds {
             service_name: source.service_name,
-            path: source.file.path,
+            feed: match source.from {
+                EdsFrom::File(file) => Feed::File {
+                    path: file.path,
+                    _watch: watch,
+                },
+                EdsFrom::Discovered(source) => Feed::Discovered {
+                    source,
+                    subscription: None,
+                },
+            },
             serial,
             answered: false,
             stats: info.stats.beside(SubscriptionStats::SCHEMA),
             version_text: (self.server.stats).text_readout(&format!("{prefix}.version_text")),
-            _watch: watch,
             stale: None,
         })
     }
 
-    /// The assignment of an EDS cluster: its newest version takes it over. Hosts that it had stay the same, with their health
-    /// and their connections; the first assignment makes a cluster ready.
-    ///
-    /// # Errors
-    /// Everything that is wrong, with paths relative to the message; the cluster stays as it was, but does not wait any longer.
-    pub fn add_or_update_assignment(
-        &self,
-        cluster: &str,
-        assignment: ClusterLoadAssignment,
-    ) -> Result<(), Vec<ConfigError>> {
-        let unknown = || {
-            let message = format!("there is no EDS cluster '{cluster}'");
-            vec![ConfigError::new("cluster_name", message)]
-        };
-        let id = self.server.cluster_names.lookup(cluster);
-        let found = id.and_then(|id| {
-            let state = self.state();
-            let newest = state.clusters.get(&id)?.newest()?;
-            Some((id, newest.eds.as_ref()?.serial))
-        });
-        let (id, serial) = found.ok_or_else(unknown)?;
-        self.take_assignment(id, serial, Some(assignment))
-            .map_err(|Refused(errors)| errors)
+    /// There was an answer, but no assignment.
+    pub(super) fn no_assignment(&self, id: ClusterId, serial: u64) {
+        // Nothing to be refused.
+        let _ = self.take_assignment(id, serial, None);
     }
 
-    fn with_eds<T>(
+    pub(super) fn with_eds<T>(
         &self,
         id: ClusterId,
         serial: u64,
@@ -193,7 +236,7 @@ impl ClusterManager {
     }
 
     /// Takes over an assignment; without one, only that there was an answer.
-    fn take_assignment(
+    pub(super) fn take_assignment(
         &self,
         id: ClusterId,
         serial: u64,

@@ -3,6 +3,8 @@
 mod admin;
 mod assign;
 mod build;
+mod cds;
+mod discovery;
 mod eds;
 mod endpoint_stats;
 mod health;
@@ -43,6 +45,9 @@ use crate::stats::ManagerStats;
 use crate::worker::WorkerClusters;
 
 pub use admin::{ClusterStatus, ConfigDump, DumpedCluster, HostStatus};
+pub use cds::{AppliedClusters, ClusterResource, ClusterUpdate};
+pub(crate) use discovery::is_discovered;
+pub use discovery::{Discovery, Subscription};
 pub use init::{InitPhase, InitStage};
 pub(crate) use removal::Removal;
 pub(crate) use shared::{Change, Shared, Snapshot};
@@ -61,6 +66,8 @@ pub enum Origin<'a> {
         /// `version_info` of the discovery response.
         version_info: &'a str,
     },
+    /// A dynamic forward proxy, for a host that a request names: discovery neither tells of it nor takes it away.
+    SubCluster,
 }
 
 /// All clusters. Changed by the main thread only; read by the admin thread ([`Self::statuses`], [`Self::config_dump`]).
@@ -243,6 +250,14 @@ impl ClusterManager {
                 .hosts
                 .clone(),
         )
+    }
+
+    /// By which name EDS asks for the endpoints of a cluster; `None` if they are not discovered.
+    pub fn service_name(&self, name: &str) -> Option<Arc<str>> {
+        let id = self.server.cluster_names.lookup(name)?;
+        let state = self.state();
+        let active = state.clusters.get(&id)?.active.as_ref()?;
+        Some(active.eds.as_ref()?.service_name().clone())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

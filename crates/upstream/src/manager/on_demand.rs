@@ -4,10 +4,9 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
-use nuncio_config::api::cluster::Cluster;
+use nuncio_config::decode_cluster;
 use nuncio_event::MainDispatcher;
 use nuncio_sdk::ClusterId;
-use prost::Message;
 use tokio::task::AbortHandle;
 
 use super::merge::Update;
@@ -165,10 +164,9 @@ impl ClusterManager {
 
     fn add_sub_cluster(&self, policy: &SubClusters, parent: &[u8], new: &New) {
         // It was encoded here.
-        let parent = Cluster::decode(parent).unwrap_or_default();
+        let parent = decode_cluster(parent).unwrap_or_default();
         let cluster = policy.message(parent, new);
-        let origin = Origin::Api { version_info: "" };
-        if let Err(errors) = self.add_or_update_cluster(cluster, origin) {
+        if let Err(errors) = self.add_or_update_cluster(cluster, Origin::SubCluster) {
             for error in errors {
                 log::warn!("cluster {}: {error}", new.name);
             }
@@ -177,7 +175,7 @@ impl ClusterManager {
 
     fn remove_sub_clusters(&self, idle: Vec<(Box<str>, ClusterId)>) {
         for (name, id) in idle {
-            self.remove_cluster(&name);
+            self.remove_if(&name, |version| version.is_sub_cluster);
             // Discovery may have added another one of this name.
             if !self.has_cluster(&name) {
                 self.server.cluster_names.release(id);

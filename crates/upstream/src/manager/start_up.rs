@@ -6,6 +6,8 @@ use nuncio_config::ConfigError;
 use nuncio_config::api::cluster::Cluster;
 use nuncio_config::api::core::BindConfig;
 
+use super::discovery::is_secondary;
+use super::init::{Plan, Step};
 use super::{ClusterManager, InitStage, Origin, State};
 use crate::convert::BootstrapBind;
 
@@ -31,8 +33,8 @@ impl ClusterManager {
         Ok(())
     }
 
-    /// Adds the bootstrap's clusters, given with their index in `static_resources.clusters`, and begins to bring them up.
-    /// `cds`: there is a CDS whose first answer start-up waits for.
+    /// Adds the bootstrap's clusters, given with their index in `static_resources.clusters`, and begins to bring them up: first
+    /// those that discovery may need itself, then the others. `cds`: there is a CDS whose first answer start-up waits for.
     ///
     /// # Errors
     /// Everything that is wrong, with complete paths. Nothing of a wrong cluster is added.
@@ -42,6 +44,44 @@ impl ClusterManager {
         cds: bool,
     ) -> Result<(), Vec<ConfigError>> {
         let mut errors = Vec::new();
+        let discovery = self.discovery();
+        let (secondary, primary): (Vec<_>, Vec<_>) = clusters
+            .into_iter()
+            .partition(|(_, cluster)| discovery.is_some() && is_secondary(cluster));
+        self.load(primary, &mut errors);
+        if let Some(discovery) = discovery {
+            errors.extend(discovery.set_up(self).err().unwrap_or_default());
+        }
+        self.load(secondary, &mut errors);
+        if let Some(id) = self.shared.local_cluster()
+            && errors.is_empty()
+            && !self.state().clusters.contains_key(&id)
+        {
+            let name = self.server.cluster_names.name(id).unwrap_or_default();
+            errors.push(ConfigError::new(
+                "cluster_manager.local_cluster_name",
+                format!("local cluster '{name}' must be defined"),
+            ));
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let names = &self.server.cluster_names;
+        let plan = Plan {
+            cds,
+            asks_before_secondary: discovery.is_some(),
+            ads: discovery.map(|discovery| {
+                let carriers = discovery.ads_clusters().into_iter();
+                carriers.filter_map(|name| names.lookup(&name)).collect()
+            }),
+        };
+        let mut state = self.state();
+        state.init.static_clusters_loaded(plan);
+        self.advance(state);
+        Ok(())
+    }
+
+    fn load(&self, clusters: Vec<(usize, Cluster)>, errors: &mut Vec<ConfigError>) {
         for (index, cluster) in clusters {
             let path = format!("static_resources.clusters[{index}]");
             let duplicate = self.has_cluster(&cluster.name);
@@ -66,23 +106,6 @@ impl ClusterManager {
                 }
             }
         }
-        if let Some(id) = self.shared.local_cluster()
-            && errors.is_empty()
-            && !self.state().clusters.contains_key(&id)
-        {
-            let name = self.server.cluster_names.name(id).unwrap_or_default();
-            errors.push(ConfigError::new(
-                "cluster_manager.local_cluster_name",
-                format!("local cluster '{name}' must be defined"),
-            ));
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        let mut state = self.state();
-        state.init.static_clusters_loaded(cds);
-        self.advance(state);
-        Ok(())
     }
 
     /// The first answer of CDS was applied, or waiting for it is over.
@@ -117,15 +140,36 @@ impl ClusterManager {
         self.state().init.stage()
     }
 
-    /// Goes on with initialization, and calls who waits for its end, without the lock.
-    pub(super) fn advance(&self, mut state: MutexGuard<'_, State>) {
-        if state.init.advance() {
-            let waiting = std::mem::take(&mut state.waiting);
+    /// Goes on with initialization. What is to be done on the way is done without the lock.
+    pub(super) fn advance<'a>(&'a self, mut state: MutexGuard<'a, State>) {
+        while let Some(step) = state.init.advance() {
             drop(state);
-            log::info!("cm init: all clusters initialized");
-            for call in waiting {
-                call();
+            self.take(step);
+            state = self.state();
+        }
+    }
+
+    fn take(&self, step: Step) {
+        match (step, self.discovery()) {
+            (Step::StartAds, Some(discovery)) => discovery.start_ads(),
+            (Step::TellPrimaryReady, Some(discovery)) => discovery.on_primary_ready(self),
+            (Step::StartSecondary, Some(_)) => {
+                log::info!("cm init: initializing secondary clusters");
+                self.subscribe_all();
             }
+            (Step::StartCds, Some(discovery)) => {
+                log::info!("cm init: initializing cds");
+                discovery.start_cds();
+            }
+            (Step::Finish, _) => {
+                let waiting = std::mem::take(&mut self.state().waiting);
+                log::info!("cm init: all clusters initialized");
+                for call in waiting {
+                    call();
+                }
+            }
+            // Nothing is discovered.
+            _ => {}
         }
     }
 }

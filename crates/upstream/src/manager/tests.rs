@@ -1,5 +1,6 @@
 //! What the manager's tests share.
 
+mod discovery;
 mod eds;
 mod members;
 mod merge;
@@ -26,7 +27,7 @@ use crate::host::{HealthFlags, Host};
 use crate::lb::LbContext;
 use crate::stats::ClusterStats as S;
 use crate::testing::{
-    Script, cluster, endpoint, manager, manager_with, port, run_paused, static_cluster,
+    Script, cluster, endpoint, manager, manager_with, port, run_paused, static_cluster, until,
 };
 
 const API: Origin<'static> = Origin::Api { version_info: "v1" };

@@ -7,6 +7,7 @@ use nuncio_config::{ConfigError, decode_cluster, encode_cluster};
 use nuncio_sdk::ClusterId;
 
 use super::build::{Made, connection_hash};
+use super::version::Version;
 use super::{ClusterManager, Entry, InitPhase, InitStage, Origin, State};
 use crate::convert;
 use crate::stats::{ManagerStats, ThreadManagerStats};
@@ -54,7 +55,8 @@ impl ClusterManager {
         // Validation reads no file.
         let watched = spec.eds.as_ref().filter(|_| self.resolvers.is_some());
         let watch = watched
-            .map(|source| self.watch_eds(source, id, serial))
+            .and_then(|source| source.file())
+            .map(|file| self.watch_eds(file, id, serial))
             .transpose()
             .map_err(|error| vec![error])?;
         let mut state = self.state();
@@ -72,7 +74,11 @@ impl ClusterManager {
                 forward_proxy,
             },
         );
-        let is_discovered = version.eds.is_some();
+        let reads_file = version.eds.as_ref().is_some_and(|eds| !eds.is_discovered());
+        let phase = match &version.eds {
+            Some(eds) if eds.is_discovered() => InitPhase::Secondary,
+            _ => InitPhase::Primary,
+        };
         let (is_ready, wait) = (version.is_ready(), version.wait_for_warm);
         let is_new = entry.active.is_none();
         if is_new && state.init.stage() != InitStage::Done {
@@ -84,7 +90,7 @@ impl ClusterManager {
             if is_ready || !wait {
                 self.show(&state, id);
             } else {
-                state.init.add(id, InitPhase::Primary);
+                state.init.add(id, phase);
             }
         } else {
             self.stats.inc(if is_new {
@@ -101,21 +107,29 @@ impl ClusterManager {
         if let Some(entry) = state.clusters.get_mut(&id) {
             self.count(entry);
         }
+        let may_ask = phase == InitPhase::Secondary && state.init.secondary_has_started();
         self.advance(state);
-        if is_discovered {
+        if reads_file {
             self.read_assignment(id, serial);
+        } else if may_ask {
+            self.subscribe(id, serial);
         }
         Ok(true)
     }
 
     /// Removes a cluster that discovery has added. Returns whether there was one.
     pub fn remove_cluster(&self, name: &str) -> bool {
+        self.remove_if(name, Version::is_discovered)
+    }
+
+    /// Removes a cluster if its newest version is of a kind.
+    pub(super) fn remove_if(&self, name: &str, is_it: impl FnOnce(&Version) -> bool) -> bool {
         let Some(id) = self.server.cluster_names.lookup(name) else {
             return false;
         };
         let mut state = self.state();
         let newest = state.clusters.get(&id).and_then(|entry| entry.newest());
-        if !newest.is_some_and(|version| version.info.added_via_api) {
+        if !newest.is_some_and(is_it) {
             return false;
         }
         let Some(mut removed) = state.clusters.remove(&id) else {
@@ -166,6 +180,8 @@ impl ClusterManager {
         self.limit(&version.info);
         version.show_membership();
         entry.active = Some(*version);
+        // The version that start-up waited for may never have been ready.
+        state.init.remove(id);
         self.show(state, id);
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Version {
     /// The message as it came, in wire format.
     pub(super) config: Arc<[u8]>,
     pub(super) version_info: Arc<str>,
+    /// Made by a dynamic forward proxy for one host.
+    pub(super) is_sub_cluster: bool,
     pub(super) last_updated: SystemTime,
     /// Names that are resolved again and again; dropping it ends that.
     pub(super) dns: Option<Box<DnsHosts>>,
@@ -69,6 +71,11 @@ impl Version {
             info: self.info.clone(),
             hosts: self.hosts.clone(),
         }
+    }
+
+    /// Whether CDS has told of it.
+    pub(super) fn is_discovered(&self) -> bool {
+        self.info.added_via_api && !self.is_sub_cluster
     }
 
     /// Whether it can serve.

@@ -21,6 +21,17 @@ pub struct CodeContext {
     pub canary: bool,
 }
 
+/// What a request waits for before it is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackOff {
+    /// Nothing.
+    None,
+    /// A random time, whose bound doubles with each try.
+    Exponential,
+    /// What the answer has asked for (`rate_limited_retry_back_off`).
+    RateLimited,
+}
+
 impl WorkerCluster {
     /// An answer's status: from the upstream, or given locally in its place (then without a host, as Envoy's
     /// `chargeUpstreamCode`). Counts `[external.|internal.|canary.|zone.<own>.<host's>.]upstream_rq_<code>`.
@@ -62,15 +73,19 @@ impl WorkerCluster {
         }
     }
 
-    /// Response headers of status `code` from `host`: its `rq_success` or (5xx) `rq_error`.
+    /// Response headers of status `code` from `host`, for calls that are judged by nothing else: its `rq_success` or (5xx)
+    /// `rq_error`.
     pub fn on_host_response(&self, host: &WorkerHost, code: u16) {
-        let stats = host.host().stats();
-        let counter = if code >= 500 {
-            &stats.rq_error
-        } else {
-            &stats.rq_success
-        };
-        counter.fetch_add(1, Relaxed);
+        match code >= 500 {
+            true => self.on_host_error(host),
+            false => self.on_host_success(host),
+        }
+    }
+
+    /// `host` has answered well: its `rq_success`.
+    #[inline]
+    pub fn on_host_success(&self, host: &WorkerHost) {
+        host.host().stats().rq_success.fetch_add(1, Relaxed);
     }
 
     /// A status for outlier detection: that of an answer (for gRPC, the one that its `grpc-status` stands for).
@@ -106,13 +121,14 @@ impl WorkerCluster {
 
     /// A request is tried again; `code`: the answer that is not taken, if there was one. Counts `upstream_rq_retry` and
     /// `retry.upstream_rq_<code>`.
-    pub fn on_retry(&self, code: Option<u16>, rate_limited: bool) {
+    pub fn on_retry(&self, code: Option<u16>, back_off: BackOff) {
         let stats = self.stats();
         stats.inc(S::UPSTREAM_RQ_RETRY);
-        stats.inc(match rate_limited {
-            true => S::UPSTREAM_RQ_RETRY_BACKOFF_RATELIMITED,
-            false => S::UPSTREAM_RQ_RETRY_BACKOFF_EXPONENTIAL,
-        });
+        match back_off {
+            BackOff::None => {}
+            BackOff::Exponential => stats.inc(S::UPSTREAM_RQ_RETRY_BACKOFF_EXPONENTIAL),
+            BackOff::RateLimited => stats.inc(S::UPSTREAM_RQ_RETRY_BACKOFF_RATELIMITED),
+        }
         if let Some(code) = code {
             let counters = self.counters();
             let retry = counters.retry.of(&counters.group);
@@ -120,7 +136,8 @@ impl WorkerCluster {
         }
     }
 
-    /// A request that was tried again got an answer to be taken: `upstream_rq_retry_success`.
+    /// A request that was tried again needs no further try: `upstream_rq_retry_success`. As in Envoy, also after a failure that
+    /// the policy does not cover.
     pub fn on_retry_success(&self) {
         self.stats().inc(S::UPSTREAM_RQ_RETRY_SUCCESS);
     }
@@ -135,13 +152,18 @@ impl WorkerCluster {
         self.stats().inc(S::RETRY_OR_SHADOW_ABANDONED);
     }
 
+    /// The request was refused, by a circuit breaker or by `drop_overloads`: one of `total_dropped_requests` of load reports.
+    pub fn on_dropped(&self) {
+        self.info().breakers.note_dropped();
+    }
+
     /// A try's idle timeout is over: `upstream_rq_per_try_idle_timeout`, and the host's `rq_timeout`.
     pub fn on_per_try_idle_timeout(&self, host: Option<&WorkerHost>) {
         self.stats().inc(S::UPSTREAM_RQ_PER_TRY_IDLE_TIMEOUT);
         count_host_timeout(host);
     }
 
-    /// The exchange with `host` failed before it gave an answer: its `rq_error`.
+    /// The exchange with `host` failed before it gave an answer, or the answer is bad: its `rq_error`.
     pub fn on_host_error(&self, host: &WorkerHost) {
         host.host().stats().rq_error.fetch_add(1, Relaxed);
     }

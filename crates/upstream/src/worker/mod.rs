@@ -20,7 +20,7 @@ use table::Table;
 
 pub use by_authority::HostCluster;
 pub use cluster::{Chosen, WorkerCluster};
-pub use counting::CodeContext;
+pub use counting::{BackOff, CodeContext};
 pub use host::WorkerHost;
 
 /// The clusters of one worker, by number. A cluster is made here when the worker first uses it, from the snapshot that all

@@ -384,6 +384,7 @@ impl Stream {
             }
             Event::Trailers => {
                 self.tell_trailers(now);
+                self.judge_trailers();
                 self.on_upstream_end(now);
                 self.respond_trailers();
             }
@@ -407,7 +408,7 @@ impl Stream {
             self.router.timeout = None;
             self.router.try_time = None;
         }
-        self.on_upstream_headers(now);
+        self.on_upstream_headers(end, now);
         if end {
             self.on_upstream_end(now);
         }
@@ -426,6 +427,8 @@ impl Stream {
         self.note_wire(&exchange);
         self.router.try_time = None;
         exchange.finish(now);
+        // An answer to a gRPC request that ends without a status is none.
+        self.judge(false);
         self.on_upstream_complete(now);
     }
 

@@ -3,20 +3,20 @@
 mod state;
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use nuncio_event::clock;
 use nuncio_http::Known;
 use nuncio_route::Forward;
 use nuncio_sdk::ResponseFlags;
 use nuncio_upstream::lb::Numbering;
-use nuncio_upstream::{Chosen, ClosedBy, ClusterKind, WorkerCluster};
+use nuncio_upstream::{BackOff, Chosen, ClosedBy, ClusterKind, WorkerCluster};
 use tokio::time::Instant;
 
 use super::Upstream;
 use super::balancing::Avoid;
 use super::outcome::note_answer;
 use crate::stream::Stream;
-use state::Decision;
+use state::{Decision, Wait};
 pub(super) use state::{Failure, Retry};
 
 impl Stream {
@@ -73,40 +73,18 @@ impl Stream {
             priorities.loads(&hosts, Numbering::ByPlace).cloned()
         });
         let priorities = priorities.filter(|_| by_member);
-        let attempts = retry.policy.host_attempts;
-        let again = match retry.policy.avoid_previous_hosts {
-            true => attempts,
-            false => 0,
-        };
-        let avoid = Avoid {
-            attempted: &retry.tried,
-            max_reselections: again,
-            loads: loads.as_ref(),
-            priorities,
-        };
-        let mut chosen = self.choose_host(cluster, route, avoid)?;
-        // As in Envoy, the first try goes anywhere.
-        if retry.tried.is_empty() || !retry.avoids(chosen.host.host()) {
-            return Some(chosen);
-        }
-        let mut avoided = match retry.policy.avoid_previous_hosts {
-            true => retry.tried.clone(),
-            false => Vec::new(),
-        };
-        for _ in 0..attempts {
-            avoided.push(chosen.host.host().clone());
-            let avoid = Avoid {
-                attempted: &avoided,
-                max_reselections: attempts,
-                loads: loads.as_ref(),
-                priorities,
-            };
-            chosen = self.choose_host(cluster, route, avoid)?;
-            if !retry.avoids(chosen.host.host()) {
-                break;
-            }
-        }
-        Some(chosen)
+        retry.choose(
+            |chosen: &Chosen| chosen.host.host(),
+            |attempted, max_reselections| {
+                let avoid = Avoid {
+                    attempted,
+                    max_reselections,
+                    loads: loads.as_ref(),
+                    priorities,
+                };
+                self.choose_host(cluster, route, avoid)
+            },
+        )
     }
 
     /// The try has failed without an answer. Returns whether the request will be tried again.
@@ -118,7 +96,7 @@ impl Stream {
             return false;
         };
         let wants = retry.wants_after(failure);
-        self.retry_if(wants, None, None)
+        self.retry_if(wants, None, Wait::BackOff)
     }
 
     /// An answer has come. Returns whether it is dropped, and the request tried again.
@@ -128,12 +106,19 @@ impl Stream {
             return false;
         };
         let wants = retry.wants_after_answer(status, &self.response.headers);
-        let wait = wants.then(|| retry.reset_wait(&self.response.headers));
-        if !self.retry_if(wants, Some(status), wait.flatten()) {
+        let wait = match wants {
+            true => {
+                let now = clock::wall_time(now);
+                retry.wait_after_answer(status, &self.response.headers, now)
+            }
+            false => Wait::BackOff,
+        };
+        if !self.retry_if(wants, Some(status), wait) {
             return false;
         }
         if let Some((host, cluster)) = self.router.host_and_cluster() {
-            cluster.on_host_response(host, status);
+            // Whatever its status.
+            cluster.on_host_error(host);
             note_answer(cluster, host, &self.response.headers, self.is_grpc);
         }
         self.tell_answer(now);
@@ -153,12 +138,12 @@ impl Stream {
         true
     }
 
-    fn retry_if(&mut self, wants: bool, code: Option<u16>, reset: Option<Duration>) -> bool {
+    fn retry_if(&mut self, wants: bool, code: Option<u16>, wait: Wait) -> bool {
         match self.decide(wants) {
             Decision::Final => {
                 if let (Some(retry), Some(cluster)) = (&self.router.retry, &self.router.cluster)
                     && retry.taken.is_some()
-                    && code.is_some()
+                    && !wants
                 {
                     cluster.on_retry_success();
                     self.router.groups.count_retry_success();
@@ -179,7 +164,7 @@ impl Stream {
                 false
             }
             Decision::Again => {
-                self.plan_try(code, reset);
+                self.plan_try(code, wait);
                 if code.is_none() {
                     self.router.upstream = Upstream::Waiting;
                 }
@@ -195,14 +180,18 @@ impl Stream {
         }
     }
 
-    fn plan_try(&mut self, code: Option<u16>, reset: Option<Duration>) {
+    fn plan_try(&mut self, code: Option<u16>, wait: Wait) {
         let now = self.now;
         if let Some(retry) = &mut self.router.retry {
-            let wait = reset.unwrap_or_else(|| retry.backoff());
-            retry.next_try = Some(now + wait);
+            retry.next_try = Some(now + retry.time_of(wait));
         }
+        let back_off = match wait {
+            Wait::Not => BackOff::None,
+            Wait::BackOff => BackOff::Exponential,
+            Wait::Asked(_) => BackOff::RateLimited,
+        };
         if let Some(cluster) = &self.router.cluster {
-            cluster.on_retry(code, reset.is_some());
+            cluster.on_retry(code, back_off);
         }
         self.router.groups.count_retry();
     }
@@ -222,7 +211,7 @@ impl Stream {
                 false
             }
             Decision::Again => {
-                self.plan_try(None, None);
+                self.plan_try(None, Wait::BackOff);
                 self.note_timeout_retry();
                 true
             }

@@ -1,7 +1,10 @@
 //! The retry machine beside a model of Envoy's rules: random policies, failures and answers. `NUNCIO_SEED` chooses one run, which a
 //! failure names.
 
-use nuncio_upstream::Random;
+use nuncio_config::api::protobuf::{Value, value::Kind};
+use nuncio_route::ResetHeader;
+use nuncio_sdk::metadata::DynamicMetadata;
+use nuncio_upstream::{HealthFlags, HostConfig, Random};
 
 use super::*;
 
@@ -38,7 +41,9 @@ impl Simulation {
     fn new(random: Random) -> Self {
         let number = |limit| below(&random, limit);
         let asked: Vec<RetryOn> = REASONS.into_iter().filter(|_| number(3) == 0).collect();
-        let codes: Vec<u16> = (0..number(3)).map(|_| 400 + number(200) as u16).collect();
+        let codes: Vec<u16> = (0..number(3))
+            .map(|_| [425, 400 + number(200) as u16][number(2) as usize])
+            .collect();
         let base = Duration::from_millis(1 + number(100));
         let most = base * (1 + number(20) as u32);
         let retries = number(6) as u32;
@@ -61,6 +66,7 @@ impl Simulation {
             left: retries,
             priority: Priority::Default,
             body: Buffer::new(),
+            early: number(4) == 0,
             keeps_body: true,
             limit,
             begun: false,
@@ -82,6 +88,20 @@ impl Simulation {
             most,
             retries,
             limit,
+        }
+    }
+
+    /// What it was made with.
+    fn policy(&self) -> RetryPolicy {
+        let RetryPolicy { on, retries, .. } = *self.retry.policy;
+        RetryPolicy {
+            on,
+            retries,
+            status_codes: self.codes.clone().into(),
+            base_interval: self.base,
+            max_interval: self.most,
+            back_off_is_default: false,
+            ..RetryPolicy::default()
         }
     }
 
@@ -111,8 +131,9 @@ impl Simulation {
     /// Some answer, and whether it asks for another try.
     fn answer(&self) -> (u16, HeaderMap, bool) {
         let number = |limit| below(&self.random, limit);
-        let status =
-            [200, 204, 301, 404, 409, 429, 500, 501, 502, 503, 504, 599][number(12) as usize];
+        let status = [
+            200, 204, 301, 404, 409, 425, 429, 500, 501, 502, 503, 504, 599,
+        ][number(13) as usize];
         let mut headers: HeaderMap = [(":status", status.to_string())]
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
@@ -133,7 +154,7 @@ impl Simulation {
                 || is((502..505).contains(&status), RetryOn::GATEWAY_ERROR)
                 || is(status == 409, RetryOn::RETRIABLE_4XX)
                 || is(
-                    self.codes.contains(&status),
+                    self.codes.contains(&status) && !(status == 425 && self.retry.early),
                     RetryOn::RETRIABLE_STATUS_CODES,
                 )
                 || is(grpc == Some(14), RetryOn::GRPC_UNAVAILABLE)
@@ -191,18 +212,208 @@ impl Simulation {
     }
 }
 
-#[test]
-fn requests_are_tried_again_by_envoys_rules() {
+/// Runs a simulation with so many seeds, or only with that of `NUNCIO_SEED`.
+fn seeded(runs: u64, mut simulate: impl FnMut(Random, u64)) {
     let wanted = std::env::var("NUNCIO_SEED").ok();
     let wanted = wanted.map(|text| text.parse().expect("NUNCIO_SEED is a number"));
-    let seeds: std::ops::RangeInclusive<u64> = wanted.map_or(1..=5000, |seed| seed..=seed);
-    let mut most = 0;
+    let seeds: std::ops::RangeInclusive<u64> = wanted.map_or(1..=runs, |seed| seed..=seed);
     for seed in seeds {
-        let random = Random::seeded(Random::seeded(seed).next());
-        most = most.max(Simulation::new(random).run(seed));
+        simulate(Random::seeded(Random::seeded(seed).next()), seed);
     }
-    assert!(
-        wanted.is_some() || most > 3,
-        "some are tried again and again"
-    );
+}
+
+#[test]
+fn requests_are_tried_again_by_envoys_rules() {
+    let (mut most, mut runs) = (0, 0);
+    seeded(5000, |random, seed| {
+        most = most.max(Simulation::new(random).run(seed));
+        runs += 1;
+    });
+    assert!(runs == 1 || most > 3, "some are tried again and again");
+}
+
+/// Random policies, and random headers that say when to come back: what is waited for is what Envoy would wait for, and never
+/// less than what was asked.
+#[test]
+fn answers_say_when_to_come_back() {
+    seeded(3000, |random, seed| {
+        let number = |limit| below(&random, limit);
+        let mut it = Simulation::new(Random::seeded(random.next()));
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_000 + number(100_000));
+        let second = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
+        let names = ["retry-after", "x-ratelimit-reset", "x-other"];
+        let wanted: Vec<(&str, bool)> = (0..number(3))
+            .map(|_| (names[number(3) as usize], number(2) == 0))
+            .collect();
+        let most = Duration::from_secs(number(20));
+        let policy = RetryPolicy {
+            reset_headers: wanted
+                .iter()
+                .map(|(name, is_time)| ResetHeader {
+                    name: (*name).into(),
+                    is_time: *is_time,
+                })
+                .collect(),
+            max_reset: most,
+            ..it.policy()
+        };
+        it.retry.policy = Arc::new(policy);
+        let mut headers = HeaderMap::default();
+        let mut said: Vec<(&str, String)> = Vec::new();
+        for name in names {
+            let value = match number(6) {
+                0 => "soon".to_owned(),
+                1 => number(30).to_string(),
+                2 => (second + number(30)).to_string(),
+                3 => (second - number(30)).to_string(),
+                4 => "0".to_owned(),
+                _ => continue,
+            };
+            headers.set(name, value.as_bytes());
+            said.push((name, value));
+        }
+        // The first header of the policy with a number that makes a time, and not too long a one.
+        let asked = wanted.iter().find_map(|(name, is_time)| {
+            let (_, value) = said.iter().find(|(said, _)| said == name)?;
+            let value: u64 = value.parse().ok()?;
+            let seconds = match is_time {
+                true if value < second => return None,
+                true => value - second,
+                false => value,
+            };
+            Some(seconds).filter(|seconds| Duration::from_secs(*seconds) <= most)
+        });
+        let what = format!("seed {seed}: {said:?} by {wanted:?} of {second}, at most {most:?}");
+        let wait = it.retry.wait_after_answer(503, &headers, now);
+        let wanted = match asked {
+            Some(0) | None => Wait::BackOff,
+            Some(seconds) => Wait::Asked(Duration::from_secs(seconds)),
+        };
+        assert_eq!(wait, wanted, "{what}");
+        let time = it.retry.time_of(wait);
+        match wait {
+            Wait::Asked(least) => {
+                assert!(time >= least && time <= least * 3 / 2, "{what}: {time:?}")
+            }
+            _ => assert!(time <= it.base.min(it.most), "{what}: {time:?}"),
+        }
+        // Too early is tried again at once, if the policy names it.
+        let asks = it.asks(&[RetryOn::RETRIABLE_STATUS_CODES]);
+        let at_once = asks && it.codes.contains(&425) && !it.retry.early;
+        let found = it.retry.wait_after_answer(425, &headers, now) == Wait::Not;
+        assert_eq!(found, at_once, "{what}");
+    });
+}
+
+fn host(number: u16, canary: bool, stage: &str) -> Arc<Host> {
+    let mut metadata = DynamicMetadata::default();
+    let value = |kind| Value { kind: Some(kind) };
+    let stage = value(Kind::StringValue(stage.into()));
+    metadata.set("envoy.lb", "stage", stage);
+    metadata.set("envoy.lb", "canary", value(Kind::BoolValue(canary)));
+    Arc::new(Host::new(HostConfig {
+        address: nuncio_net::Address::parse_ip("127.0.0.1", number).unwrap(),
+        additional: None,
+        hostname: Arc::from(""),
+        locality: Arc::default(),
+        metadata: Some(Arc::new(metadata)),
+        weight: 1,
+        priority: 0,
+        health: HealthFlags::NONE,
+        health_check: None,
+    }))
+}
+
+/// Random predicates, hosts and balancers: one that takes turns, and one that goes the same way each time, as rings do. Whom
+/// Envoy finds within its limit is found, and nobody is avoided at the first try.
+#[test]
+fn hosts_are_avoided_by_envoys_rules() {
+    seeded(4000, |random, seed| {
+        let number = |limit| below(&random, limit);
+        let mut it = Simulation::new(Random::seeded(random.next()));
+        let hosts: Vec<Arc<Host>> = (0..1 + number(8))
+            .map(|at| {
+                let stage = ["old", "new"][number(2) as usize];
+                host(at as u16, number(3) == 0, stage)
+            })
+            .collect();
+        let (previous, canaries, old) = (number(2) == 0, number(2) == 0, number(2) == 0);
+        let attempts = number(12) as u32;
+        let stage = Value {
+            kind: Some(Kind::StringValue("old".into())),
+        };
+        it.retry.policy = Arc::new(RetryPolicy {
+            avoid_previous_hosts: previous,
+            avoid_canaries: canaries,
+            avoid_metadata: match old {
+                true => vec![[("stage".into(), stage)].into_iter().collect()],
+                false => Vec::new(),
+            },
+            host_attempts: attempts,
+            ..it.policy()
+        });
+        // The balancer finds these, one after the other.
+        let way: Vec<usize> = (0..200)
+            .map(|_| number(hosts.len() as u64) as usize)
+            .collect();
+        let takes_turns = number(2) == 0;
+        let mut turn = 0;
+        for attempt in 0..4 {
+            let begin = turn;
+            let at = |turn: usize| &hosts[way[turn % way.len()]];
+            let shown = |host: &Arc<Host>| format!("{:?}", host.metadata());
+            let is_bad = |host: &Arc<Host>| {
+                previous && it.retry.tried.iter().any(|tried| Arc::ptr_eq(tried, host))
+                    || canaries && shown(host).contains("true")
+                    || old && shown(host).contains("\"old\"")
+            };
+            let is_first = it.retry.tried.is_empty();
+            let mut choices = (0..=attempts as usize).map(|more| at(begin + more));
+            let wanted = match is_first {
+                true => Some(at(begin)),
+                false => choices.find(|host| !is_bad(host)),
+            };
+            let found = it.retry.choose(
+                |host: &Arc<Host>| host,
+                |attempted, max| {
+                    // As `choose_untried` of the balancers.
+                    let mut now = match takes_turns {
+                        true => turn,
+                        false => begin,
+                    };
+                    let mut host = at(now);
+                    for _ in 0..max {
+                        if !attempted.iter().any(|tried| Arc::ptr_eq(tried, host)) {
+                            break;
+                        }
+                        now += 1;
+                        host = at(now);
+                    }
+                    turn = now + 1;
+                    Some(host.clone())
+                },
+            );
+            let found = found.expect("there are hosts");
+            let what = format!(
+                "seed {seed}, try {attempt}: {attempts} choices, {previous} {canaries} {old}, turns {takes_turns}"
+            );
+            if let Some(wanted) = wanted {
+                assert!(Arc::ptr_eq(&found, wanted), "{what}");
+            } else if !takes_turns {
+                // Nobody is good enough: the last one that may be looked at.
+                assert!(Arc::ptr_eq(&found, at(begin + attempts as usize)), "{what}");
+            }
+            if !it
+                .retry
+                .tried
+                .iter()
+                .any(|tried| Arc::ptr_eq(tried, &found))
+            {
+                it.retry.tried.push(found);
+            }
+        }
+    });
 }

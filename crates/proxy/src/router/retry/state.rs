@@ -28,6 +28,8 @@ pub(in crate::router) struct Retry {
     pub(super) priority: Priority,
     /// The request's body so far, for the next try.
     body: Buffer,
+    /// The client has said that its request may come too early (RFC 8470): it judges a 425 itself.
+    early: bool,
     /// The body is kept: it was never larger than `limit`.
     keeps_body: bool,
     limit: usize,
@@ -72,6 +74,19 @@ pub(in crate::router) enum Decision {
     /// It would be, if the cluster's budget of retries was not used up.
     Overflow,
 }
+
+/// How long the next try waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// It does not (425).
+    Not,
+    /// A random time.
+    BackOff,
+    /// At least so long, as the answer has asked.
+    Asked(Duration),
+}
+
+const TOO_EARLY: u16 = 425;
 
 impl Retry {
     /// For a request on this route; `None` when nothing asks for retries.
@@ -122,6 +137,7 @@ impl Retry {
             left,
             priority: priority(forward),
             body: Buffer::new(),
+            early: headers.contains("early-data"),
             keeps_body: true,
             limit,
             begun: false,
@@ -200,12 +216,17 @@ impl Retry {
             _ => false,
         };
         by_status
-            || self.on.has(RetryOn::RETRIABLE_STATUS_CODES)
-                && (policy.status_codes.contains(&status) || self.more_codes.contains(&status))
+            || self.names_status(status)
             || self.on.has(RetryOn::RETRIABLE_HEADERS)
                 && (policy.response_headers.iter().any(|it| it.matches(headers))
                     || (self.more_headers.iter()).any(|name| headers.contains(name.as_str())))
             || self.wants_after_grpc(headers)
+    }
+
+    fn names_status(&self, status: u16) -> bool {
+        self.on.has(RetryOn::RETRIABLE_STATUS_CODES)
+            && (self.policy.status_codes.contains(&status) || self.more_codes.contains(&status))
+            && !(status == TOO_EARLY && self.early)
     }
 
     fn wants_after_grpc(&self, headers: &HeaderMap) -> bool {
@@ -238,31 +259,93 @@ impl Retry {
         Decision::Again
     }
 
+    /// How long the next try waits after an answer that asks for one.
+    pub(super) fn wait_after_answer(
+        &self,
+        status: u16,
+        headers: &HeaderMap,
+        now: SystemTime,
+    ) -> Wait {
+        if status == TOO_EARLY
+            && self.names_status(status)
+            && !headers.contains(Known::XEnvoyRatelimited)
+        {
+            return Wait::Not;
+        }
+        match self.reset_wait(headers, now) {
+            // As in Envoy, no time at all is as good as none.
+            Some(wait) if wait > Duration::from_millis(1) => Wait::Asked(wait),
+            _ => Wait::BackOff,
+        }
+    }
+
     /// When the answer says that it is worth coming back (`rate_limited_retry_back_off`).
-    pub(super) fn reset_wait(&self, headers: &HeaderMap) -> Option<Duration> {
+    fn reset_wait(&self, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         self.policy.reset_headers.iter().find_map(|header| {
             let value = number(headers.get_str(&header.name)?)?;
             let value = Duration::from_secs(value);
             let wait = match header.is_time {
                 false => value,
                 true => {
-                    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-                    value.checked_sub(now.ok()?)?
+                    let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+                    value.checked_sub(Duration::from_secs(now.as_secs()))?
                 }
             };
             (wait <= self.policy.max_reset).then_some(wait)
         })
     }
 
+    /// Chooses a host by `choose`, which is told whom to pass over and how often it may do so: again while the policy avoids what
+    /// it finds, if the limit of choices allows.
+    pub(super) fn choose<C>(
+        &self,
+        host_of: impl Fn(&C) -> &Arc<Host>,
+        mut choose: impl FnMut(&[Arc<Host>], u32) -> Option<C>,
+    ) -> Option<C> {
+        let policy = &self.policy;
+        let attempts = policy.host_attempts;
+        let again = match policy.avoid_previous_hosts {
+            true => attempts,
+            false => 0,
+        };
+        let mut chosen = choose(&self.tried, again)?;
+        // As in Envoy, the first try goes anywhere.
+        if self.tried.is_empty() || !self.avoids(host_of(&chosen)) {
+            return Some(chosen);
+        }
+        let mut avoided = match policy.avoid_previous_hosts {
+            true => self.tried.clone(),
+            false => Vec::new(),
+        };
+        for _ in 0..attempts {
+            avoided.push(host_of(&chosen).clone());
+            chosen = choose(&avoided, attempts)?;
+            if !self.avoids(host_of(&chosen)) {
+                break;
+            }
+        }
+        Some(chosen)
+    }
+
     /// A random wait, whose bound doubles each time.
-    pub(super) fn backoff(&mut self) -> Duration {
+    fn backoff(&mut self) -> Duration {
         let bound = self.next_wait;
         self.next_wait = (bound * 2).min(self.max_wait);
         bound.mul_f64(rand::random())
     }
 
+    /// What a wait comes to, with what is random of it.
+    pub(super) fn time_of(&mut self, wait: Wait) -> Duration {
+        match wait {
+            Wait::Not => Duration::ZERO,
+            Wait::BackOff => self.backoff(),
+            // As in Envoy, not all come back at the same moment.
+            Wait::Asked(wait) => wait + (wait / 2).mul_f64(rand::random()),
+        }
+    }
+
     /// Whether no try but the first one should meet this host, whatever was tried.
-    pub(super) fn avoids(&self, host: &Host) -> bool {
+    fn avoids(&self, host: &Host) -> bool {
         let policy = &self.policy;
         policy.avoid_canaries && host.is_canary()
             || (policy.avoid_metadata.iter()).any(|wanted| host.has_metadata(wanted))

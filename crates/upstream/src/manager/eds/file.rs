@@ -17,10 +17,11 @@ impl ClusterManager {
     /// Reads the file of a version: when it is added, and when the file is replaced.
     pub(in crate::manager) fn read_assignment(&self, id: ClusterId, serial: u64) {
         let begun = self.with_eds(id, serial, |version, eds| {
+            let path = eds.path()?;
             version.stats.inc(S::UPDATE_ATTEMPT);
-            (eds.path.clone(), version.clone())
+            Some((path, version.clone()))
         });
-        let Some((path, info)) = begun else {
+        let Some(Some((path, info))) = begun else {
             return;
         };
         let taken =
@@ -104,7 +105,6 @@ impl ClusterManager {
         for error in errors {
             log::warn!(target: "config", "{what}: {error}");
         }
-        // Nothing to be refused.
-        let _ = self.take_assignment(id, serial, None);
+        self.no_assignment(id, serial);
     }
 }
