@@ -140,7 +140,7 @@ impl ClusterManager {
         let active = state
             .clusters
             .values()
-            .filter_map(|entry| entry.active.as_deref());
+            .filter_map(|entry| entry.active.as_ref());
         active
             .map(|version| ClusterStatus {
                 info: version.info.clone(),

@@ -129,7 +129,7 @@ impl ClusterManager {
             .stats
             .group(format!("cluster.{observability_name}"), S::SCHEMA);
         // Budgets, and hosts with their counts, go on in the new version.
-        let before = entry.active.as_deref();
+        let before = entry.active.as_ref();
         let breakers = before
             .filter(|old| Arc::ptr_eq(&old.info.stats, &stats))
             .map(|old| &old.info.breakers)

@@ -97,7 +97,7 @@ impl ClusterManager {
         let is_primary = id.is_some_and(|id| {
             let state = self.state();
             let entry = state.clusters.get(&id);
-            let version = entry.and_then(|entry| entry.active.as_deref());
+            let version = entry.and_then(|entry| entry.active.as_ref());
             version.is_some_and(|version| {
                 !version.info.added_via_api
                     && (version.eds.as_ref()).is_none_or(|eds| !eds.is_discovered())
@@ -164,11 +164,7 @@ impl ClusterManager {
         let waiting: Vec<_> = {
             let state: &State = &self.state();
             let versions = state.clusters.iter().flat_map(|(id, entry)| {
-                let newest = entry
-                    .active
-                    .as_deref()
-                    .into_iter()
-                    .chain(entry.warming.as_deref());
+                let newest = entry.active.iter().chain(entry.warming.as_deref());
                 newest.map(|version| (*id, version))
             });
             let eds = versions.filter_map(|(id, version)| {

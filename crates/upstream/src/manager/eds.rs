@@ -266,7 +266,7 @@ impl ClusterManager {
         let mut state = self.state();
         // The hosts of the version that serves now go on in one that warms.
         let serving = (state.clusters.get(&id))
-            .and_then(|entry| entry.active.as_deref())
+            .and_then(|entry| entry.active.as_ref())
             .map(|active| active.hosts.clone());
         let Some((version, in_warming)) = find(&mut state, id, serial) else {
             return;
@@ -404,6 +404,6 @@ fn find(state: &mut State, id: ClusterId, serial: u64) -> Option<(&mut Version, 
     };
     let warming = warming.as_deref_mut().filter(is_it);
     let in_warming = warming.is_some();
-    let version = warming.or_else(|| active.as_deref_mut().filter(is_it))?;
+    let version = warming.or_else(|| active.as_mut().filter(is_it))?;
     Some((version, in_warming))
 }

@@ -143,7 +143,7 @@ impl ClusterManager {
         let version = if in_warming {
             warming.as_deref_mut()
         } else {
-            active.as_deref_mut().filter(is_it)
+            active.as_mut().filter(is_it)
         }?;
         let was_ready = version.is_ready();
         let used = version.info.stats.counter(ClusterStats::UPSTREAM_CX_TOTAL) > 0;
@@ -180,7 +180,7 @@ impl ClusterManager {
     fn on_immediate_failure(&self, id: ClusterId, host: &Arc<Host>) {
         let mut state = self.state();
         let entry = state.clusters.get_mut(&id);
-        if let Some(version) = entry.and_then(|entry| entry.active.as_deref_mut())
+        if let Some(version) = entry.and_then(|entry| entry.active.as_mut())
             && let Some(checkers) = &mut version.checkers
             && checkers.on_immediate_failure(host)
         {

@@ -22,7 +22,7 @@ impl ClusterManager {
     fn learn(&self, id: ClusterId, serial: u64) {
         let mut state = self.state();
         let entry = state.clusters.get_mut(&id);
-        let Some(version) = entry.and_then(|entry| entry.active.as_deref_mut()) else {
+        let Some(version) = entry.and_then(|entry| entry.active.as_mut()) else {
             return;
         };
         // A version that still warms has no traffic.

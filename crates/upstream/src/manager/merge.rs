@@ -95,7 +95,7 @@ impl ClusterManager {
         change: Option<Change>,
     ) {
         let active = state.clusters.get_mut(&id);
-        let Some(version) = active.and_then(|entry| entry.active.as_deref_mut()) else {
+        let Some(version) = active.and_then(|entry| entry.active.as_mut()) else {
             return;
         };
         let priorities = version.hosts.sets().len() as u64;
@@ -130,7 +130,7 @@ impl ClusterManager {
         let mut state = self.state();
         let active = state.clusters.get_mut(&id);
         let window = active
-            .and_then(|entry| entry.active.as_deref_mut())
+            .and_then(|entry| entry.active.as_mut())
             .and_then(|version: &mut Version| version.merge_window.as_mut());
         // The timer ends with its window: this is it.
         if let Some(window) = window

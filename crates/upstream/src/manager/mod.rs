@@ -113,7 +113,7 @@ struct State {
 #[derive(Default)]
 struct Entry {
     /// Serves, or (during start-up) is the first to serve.
-    active: Option<Box<Version>>,
+    active: Option<Version>,
     /// Will replace the active one when it is ready.
     warming: Option<Box<Version>>,
     /// Whether the gauges count an active and a warming version.
@@ -122,7 +122,7 @@ struct Entry {
 
 impl Entry {
     fn newest(&self) -> Option<&Version> {
-        self.warming.as_deref().or(self.active.as_deref())
+        self.warming.as_deref().or(self.active.as_ref())
     }
 }
 
@@ -256,7 +256,7 @@ impl ClusterManager {
     pub fn service_name(&self, name: &str) -> Option<Arc<str>> {
         let id = self.server.cluster_names.lookup(name)?;
         let state = self.state();
-        let active = state.clusters.get(&id)?.active.as_deref()?;
+        let active = state.clusters.get(&id)?.active.as_ref()?;
         Some(active.eds.as_ref()?.service_name().clone())
     }
 

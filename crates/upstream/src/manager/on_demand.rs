@@ -212,7 +212,7 @@ impl ClusterManager {
         let mut state = self.state();
         let entry = state.clusters.get_mut(&id);
         // A warming version is not seen by workers.
-        let Some(version) = entry.and_then(|entry| entry.active.as_deref_mut()) else {
+        let Some(version) = entry.and_then(|entry| entry.active.as_mut()) else {
             return;
         };
         let Some(on_demand) = &version.on_demand else {

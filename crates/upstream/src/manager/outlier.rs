@@ -104,7 +104,7 @@ impl ClusterManager {
     fn on_outlier(&self, id: ClusterId, host: &Arc<Host>, ejection: Ejection) {
         let mut state = self.state();
         let entry = state.clusters.get_mut(&id);
-        let Some(version) = entry.and_then(|entry| entry.active.as_deref_mut()) else {
+        let Some(version) = entry.and_then(|entry| entry.active.as_mut()) else {
             return;
         };
         // The host may have gone meanwhile.
@@ -120,7 +120,7 @@ impl ClusterManager {
     fn sweep_outliers(&self, id: ClusterId, serial: u64) {
         let mut state = self.state();
         let entry = state.clusters.get_mut(&id);
-        let Some(version) = entry.and_then(|entry| entry.active.as_deref_mut()) else {
+        let Some(version) = entry.and_then(|entry| entry.active.as_mut()) else {
             return;
         };
         // A version that still warms has no traffic.

@@ -35,7 +35,7 @@ impl ClusterManager {
         let version = if in_warming {
             warming.as_deref_mut()
         } else {
-            active.as_deref_mut().filter(is_it)
+            active.as_mut().filter(is_it)
         }?;
         let mut dns = version.dns.take()?;
         let was_resolved = dns.is_resolved();

@@ -33,7 +33,7 @@ impl ClusterManager {
         let snapshot = self.runtime.snapshot();
         let state = self.state();
         for entry in state.clusters.values() {
-            let versions = [entry.active.as_deref(), entry.warming.as_deref()];
+            let versions = [entry.active.as_ref(), entry.warming.as_deref()];
             for info in versions.into_iter().flatten().map(|version| &version.info) {
                 if let Some(detector) = &info.outlier {
                     detector.on_runtime(&snapshot);

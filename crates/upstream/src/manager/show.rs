@@ -17,7 +17,7 @@ impl ClusterManager {
         };
         let mut state = self.state();
         let entry = state.clusters.get_mut(&id);
-        if let Some(version) = entry.and_then(|entry| entry.active.as_deref_mut()) {
+        if let Some(version) = entry.and_then(|entry| entry.active.as_mut()) {
             // Nobody has said which hosts.
             version.flipped = None;
         }
@@ -31,7 +31,7 @@ impl ClusterManager {
         let Some(version) = state
             .clusters
             .get_mut(&id)
-            .and_then(|entry| entry.active.as_deref_mut())
+            .and_then(|entry| entry.active.as_mut())
         else {
             return;
         };
@@ -65,7 +65,7 @@ impl ClusterManager {
         let active = state
             .clusters
             .get(&id)
-            .and_then(|entry| entry.active.as_deref());
+            .and_then(|entry| entry.active.as_ref());
         self.tell(id, active.map(Version::snapshot), change);
     }
 

@@ -85,7 +85,7 @@ impl ClusterManager {
             // Part of start-up: counts as active, and is shown to workers when it is ready.
             let entry = state.clusters.entry(id).or_default();
             version.show_membership();
-            entry.active = Some(Box::new(version));
+            entry.active = Some(version);
             self.stats.inc(ManagerStats::CLUSTER_ADDED);
             if is_ready || !wait {
                 self.show(&state, id);
@@ -179,7 +179,7 @@ impl ClusterManager {
         };
         self.limit(&version.info);
         version.show_membership();
-        entry.active = Some(version);
+        entry.active = Some(*version);
         // The version that start-up waited for may never have been ready.
         state.init.remove(id);
         self.show(state, id);
