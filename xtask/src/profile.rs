@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, execute, program, workspace};
-use crate::conformance;
+use crate::{bench, conformance};
 
 /// `cargo xtask profile`
 ///
@@ -27,31 +27,22 @@ pub(crate) fn record() -> Result<()> {
             .env("CARGO_TARGET_DIR", &target)
             .env("RUSTFLAGS", format!("-Cprofile-generate={}", raw.display())),
     )?;
-    let recording = target.join("release/nuncio");
+    let recording = target.join("release/nuncio").display().to_string();
     // The build's own programs have left records too.
     fs::remove_dir_all(&raw)?;
-    execute(
-        cargo([
-            "run",
-            "--release",
-            "--quiet",
-            "--package",
-            "nuncio-bench",
-            "--",
-        ])
-        .args([
-            "--only",
-            "nuncio",
-            "--rounds",
-            "1",
-            "--seconds",
-            "3",
-            "--nuncio",
-        ])
-        .arg(&recording),
-    )?;
+    let load = [
+        "--only",
+        "nuncio",
+        "--rounds",
+        "1",
+        "--seconds",
+        "3",
+        "--nuncio",
+    ];
+    let load = load.into_iter().chain([recording.as_str()]);
+    bench::run(&load.map(str::to_owned).collect::<Vec<_>>())?;
     // Everything else: errors, limits, all that a bench does not do. Little of it counts as hot, none as never used.
-    let all_else = conformance::run(&["--nuncio".to_owned(), recording.display().to_string()]);
+    let all_else = conformance::run(&["--nuncio".to_owned(), recording]);
     if let Err(error) = all_else {
         // It is slow enough for a timeout to be missed; what ran is recorded.
         eprintln!("{error:#}");
