@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nuncio_http::HeaderMap;
 use nuncio_sdk::metadata::DynamicMetadata;
-use nuncio_sdk::{AccessLogType, ClusterId, LogContext, PerFilterConfig, RouteView, StreamInfo};
+use nuncio_sdk::{ClusterId, PerFilterConfig, RouteView, StreamInfo};
 
 use crate::action::{
     Action, Choice, ClusterSpecifier, Forward, HostRewrite, PathRewrite, RedirectPath,
@@ -16,8 +16,6 @@ use crate::metadata_match::MetadataMatch;
 use crate::redirect::{location, own_location, tls_location};
 use crate::rewrite::{format_request, rewrite_host, rewrite_path};
 use crate::table::{Found, Route, RouteTable, VirtualCluster, VirtualHost};
-
-static NO_HEADERS: HeaderMap = HeaderMap::new();
 
 /// A matched route: with one of its weighted clusters chosen, and its cluster known.
 pub struct RouteEntry {
@@ -305,15 +303,8 @@ impl RouteEntry {
                     Some(format) => {
                         info.local_reply_body =
                             String::from_utf8_lossy(&response.body).into_owned().into();
-                        let cx = LogContext {
-                            request_headers: headers,
-                            response_headers: &NO_HEADERS,
-                            response_trailers: &NO_HEADERS,
-                            info,
-                            log_type: AccessLogType::NotSet,
-                        };
                         let mut body = Vec::new();
-                        format.formatter.format(&cx, &mut body);
+                        format_request(&format.formatter, headers, info, &mut body);
                         info.local_reply_body = Cow::Borrowed("");
                         reply.body = Cow::Owned(body);
                         reply.content_type = Some(&format.content_type);

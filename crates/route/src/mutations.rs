@@ -7,7 +7,7 @@ use nuncio_config::ConfigError;
 use nuncio_config::api::core::header_value_option::HeaderAppendAction;
 use nuncio_config::api::core::{HeaderValue, HeaderValueOption};
 use nuncio_http::{HeaderMap, Known, NameRef};
-use nuncio_sdk::{AccessLogType, LogContext, StreamInfo};
+use nuncio_sdk::{LogContext, StreamInfo};
 use smallvec::SmallVec;
 
 use crate::matchers::HeaderName;
@@ -41,9 +41,6 @@ enum Direction {
     Request,
     Response,
 }
-
-/// A map without headers, for what is not known yet.
-static NO_HEADERS: HeaderMap = HeaderMap::new();
 
 thread_local! {
     /// Computed values of one application.
@@ -109,13 +106,7 @@ impl HeaderMutations {
     /// Changes the headers of a request.
     pub fn apply_to_request(&self, headers: &mut HeaderMap, info: &StreamInfo) {
         self.apply(headers, Direction::Request, |headers, value, out| {
-            let cx = LogContext {
-                request_headers: headers,
-                response_headers: &NO_HEADERS,
-                response_trailers: &NO_HEADERS,
-                info,
-                log_type: AccessLogType::NotSet,
-            };
+            let cx = LogContext::of_request(headers, info);
             value.format(&cx, out);
         });
     }
@@ -128,13 +119,7 @@ impl HeaderMutations {
         info: &StreamInfo,
     ) {
         self.apply(headers, Direction::Response, |headers, value, out| {
-            let cx = LogContext {
-                request_headers,
-                response_headers: headers,
-                response_trailers: &NO_HEADERS,
-                info,
-                log_type: AccessLogType::NotSet,
-            };
+            let cx = LogContext::of_response(request_headers, headers, info);
             value.format(&cx, out);
         });
     }
@@ -147,13 +132,7 @@ impl HeaderMutations {
         info: &StreamInfo,
     ) {
         self.apply(trailers, Direction::Request, |_, value, out| {
-            let cx = LogContext {
-                request_headers,
-                response_headers: &NO_HEADERS,
-                response_trailers: &NO_HEADERS,
-                info,
-                log_type: AccessLogType::NotSet,
-            };
+            let cx = LogContext::of_request(request_headers, info);
             value.format(&cx, out);
         });
     }
@@ -168,11 +147,8 @@ impl HeaderMutations {
     ) {
         self.apply(trailers, Direction::Response, |trailers, value, out| {
             let cx = LogContext {
-                request_headers,
-                response_headers,
                 response_trailers: trailers,
-                info,
-                log_type: AccessLogType::NotSet,
+                ..LogContext::of_response(request_headers, response_headers, info)
             };
             value.format(&cx, out);
         });

@@ -2,12 +2,10 @@
 
 use nuncio_access_log::Formatter;
 use nuncio_http::{HeaderMap, Known};
-use nuncio_sdk::{AccessLogType, LogContext, StreamInfo};
+use nuncio_sdk::{LogContext, StreamInfo};
 
 use crate::action::{HostRewrite, PathRewrite};
 use crate::path::{PathMatcher, without_query};
-
-static NO_HEADERS: HeaderMap = HeaderMap::new();
 
 /// Appends a value formatted for a request that is on its way in.
 pub(crate) fn format_request(
@@ -16,14 +14,7 @@ pub(crate) fn format_request(
     info: &StreamInfo,
     out: &mut Vec<u8>,
 ) {
-    let cx = LogContext {
-        request_headers: headers,
-        response_headers: &NO_HEADERS,
-        response_trailers: &NO_HEADERS,
-        info,
-        log_type: AccessLogType::NotSet,
-    };
-    formatter.format(&cx, out);
+    formatter.format(&LogContext::of_request(headers, info), out);
 }
 
 /// Rewrites `:path`; `keep_original` puts the old one into `x-envoy-original-path`.

@@ -37,6 +37,36 @@ pub struct LogContext<'a> {
     pub log_type: AccessLogType,
 }
 
+/// Of what has none, or none yet.
+static NO_HEADERS: HeaderMap = HeaderMap::new();
+
+impl<'a> LogContext<'a> {
+    /// What a formatter outside a log sees of a request to which there is no answer yet.
+    pub fn of_request(request_headers: &'a HeaderMap, info: &'a StreamInfo) -> Self {
+        Self::of_response(request_headers, &NO_HEADERS, info)
+    }
+
+    /// What a formatter outside a log sees of an answer before its trailers.
+    pub fn of_response(
+        request_headers: &'a HeaderMap,
+        response_headers: &'a HeaderMap,
+        info: &'a StreamInfo,
+    ) -> Self {
+        Self {
+            request_headers,
+            response_headers,
+            response_trailers: &NO_HEADERS,
+            info,
+            log_type: AccessLogType::NotSet,
+        }
+    }
+
+    /// What a logger sees of a connection: it has no headers.
+    pub fn of_connection(info: &'a StreamInfo) -> Self {
+        Self::of_request(&NO_HEADERS, info)
+    }
+}
+
 /// Writes entries; one instance is shared by all workers and must not block.
 pub trait AccessLogger: Send + Sync {
     /// Writes one entry, if its filter lets it through.

@@ -7,7 +7,8 @@
 //! * [`H2Origin`]: an origin that speaks HTTP/2;
 //! * [`Client`] and [`Origin`]: plain blocking sockets, so that a test says every byte and every pause;
 //! * [`PythonServer`], [`run_python`]: peers by grpcio and other libraries that everybody uses;
-//! * [`Fault`]: the ways in which an origin misbehaves.
+//! * [`Fault`]: the ways in which an origin misbehaves;
+//! * [`Watermark`]: how many of something there are at a time.
 //!
 //! Whatever waits is bounded by [`BOUND`]; what goes wrong panics, which fails the test.
 
@@ -22,6 +23,7 @@ mod mortal;
 mod origin;
 mod process;
 mod python;
+mod watermark;
 mod wire;
 
 use std::time::{Duration, Instant};
@@ -40,6 +42,7 @@ pub use nuncio_sdk::DrainStrategy;
 pub use origin::{Origin, Peer, hanging_address, refused_address};
 pub use process::Proxy;
 pub use python::{PythonServer, peers_are_absent, run_python};
+pub use watermark::Watermark;
 pub use wire::{Body, Message, Wire, reset};
 
 /// The longest that anything may take; only a failing test waits that long.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{Body, Message, Wire};
+use crate::{Body, Message, Watermark, Wire};
 
 /// Enough for what a connection's thread does, little enough for thousands.
 const STACK: usize = 256 * 1024;
@@ -33,24 +33,6 @@ struct Seen {
     requests: AtomicUsize,
     running: Watermark,
     paths: Mutex<BTreeMap<String, usize>>,
-}
-
-/// A number and the highest that it ever was.
-#[derive(Debug, Default)]
-struct Watermark {
-    now: AtomicUsize,
-    most: AtomicUsize,
-}
-
-impl Watermark {
-    fn enter(&self) {
-        let now = self.now.fetch_add(1, SeqCst) + 1;
-        self.most.fetch_max(now, SeqCst);
-    }
-
-    fn leave(&self) {
-        self.now.fetch_sub(1, SeqCst);
-    }
 }
 
 impl Origin {
@@ -125,12 +107,12 @@ impl Origin {
 
     /// How many connections are served now.
     pub fn open(&self) -> usize {
-        self.seen.open.now.load(SeqCst)
+        self.seen.open.now()
     }
 
     /// The most connections that were served at a time.
     pub fn most_open(&self) -> usize {
-        self.seen.open.most.load(SeqCst)
+        self.seen.open.most()
     }
 
     /// How many requests were read.
@@ -140,12 +122,12 @@ impl Origin {
 
     /// How many requests are read and not answered yet.
     pub fn running(&self) -> usize {
-        self.seen.running.now.load(SeqCst)
+        self.seen.running.now()
     }
 
     /// The most requests that were unanswered at a time.
     pub fn most_running(&self) -> usize {
-        self.seen.running.most.load(SeqCst)
+        self.seen.running.most()
     }
 
     /// How often this path was asked for.

@@ -4,11 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use nuncio_event::now;
-use nuncio_http::HeaderMap;
 use nuncio_net::{Connection, Traffic};
-use nuncio_sdk::{
-    AccessLogType, AccessLogger, ConnectionInfo, LogContext, ResponseFlags, StreamInfo,
-};
+use nuncio_sdk::{AccessLogger, ConnectionInfo, LogContext, ResponseFlags, StreamInfo};
 
 use super::SharedListener;
 
@@ -63,15 +60,7 @@ fn stream(info: &Rc<ConnectionInfo>) -> StreamInfo {
 }
 
 fn log(loggers: &[Arc<dyn AccessLogger>], stream: &StreamInfo) {
-    // A connection has no headers; loggers look for some.
-    let none = HeaderMap::default();
-    let context = LogContext {
-        request_headers: &none,
-        response_headers: &none,
-        response_trailers: &none,
-        info: stream,
-        log_type: AccessLogType::NotSet,
-    };
+    let context = LogContext::of_connection(stream);
     for logger in loggers {
         logger.log(&context);
     }

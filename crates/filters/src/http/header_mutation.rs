@@ -15,12 +15,9 @@ use nuncio_http::{HeaderMap, Known};
 use nuncio_route::HeaderMutations;
 use nuncio_route::matchers::StringMatcher;
 use nuncio_sdk::{
-    AccessLogType, Action, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig,
-    HttpFilterFactory, LogContext, RouteConfig, StreamInfo,
+    Action, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig, HttpFilterFactory,
+    LogContext, RouteConfig, StreamInfo,
 };
-
-/// What is not known when a query is changed.
-static NO_HEADERS: HeaderMap = HeaderMap::new();
 
 /// The filter's factory.
 pub static HEADER_MUTATION: HeaderMutationFactory = HeaderMutationFactory;
@@ -332,15 +329,8 @@ fn change_query(changes: &[QueryChange], headers: &mut HeaderMap, info: &StreamI
             parameters.retain(|parameter| parameter.name != key);
         }
         if append {
-            let cx = LogContext {
-                request_headers: headers,
-                response_headers: &NO_HEADERS,
-                response_trailers: &NO_HEADERS,
-                info,
-                log_type: AccessLogType::NotSet,
-            };
             let mut formatted = Vec::new();
-            value.format(&cx, &mut formatted);
+            value.format(&LogContext::of_request(headers, info), &mut formatted);
             let mut text = key.to_vec();
             text.push(b'=');
             percent_encode(&formatted, &mut text);

@@ -10,14 +10,13 @@ use nuncio_config::api::set_filter_state::Config as Message;
 use nuncio_config::api::set_filter_state_value::filter_state_value as value;
 use nuncio_config::api::set_filter_state_value::{FilterStateValue, filter_state_value::Value};
 use nuncio_config::{ConfigError, Within, any};
-use nuncio_http::HeaderMap;
 use nuncio_net::Address;
 use nuncio_sdk::filter_state::{
     AddressObject, DYNAMIC_HOST, DYNAMIC_PORT, NumberObject, ORIGINAL_DST_ADDRESS, TextObject,
 };
 use nuncio_sdk::{
-    AccessLogType, Action, FactoryContext, FilterContext, FilterStateObject, HttpFilter,
-    HttpFilterConfig, HttpFilterFactory, LogContext, RouteConfig, route,
+    Action, FactoryContext, FilterContext, FilterStateObject, HttpFilter, HttpFilterConfig,
+    HttpFilterFactory, LogContext, RouteConfig, route,
 };
 
 /// The filter's factory.
@@ -112,16 +111,8 @@ impl Level {
     fn apply(&self, cx: &mut FilterContext<'_>, out: &mut Vec<u8>) {
         for entry in &self.entries {
             out.clear();
-            entry.format.formatter.format(
-                &LogContext {
-                    info: cx.info,
-                    request_headers: cx.request_headers,
-                    response_headers: &HeaderMap::new(),
-                    response_trailers: &HeaderMap::new(),
-                    log_type: AccessLogType::NotSet,
-                },
-                out,
-            );
+            let seen = LogContext::of_request(cx.request_headers, cx.info);
+            entry.format.formatter.format(&seen, out);
             if out.is_empty() && entry.skip_if_empty {
                 continue;
             }

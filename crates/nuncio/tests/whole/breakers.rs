@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use nuncio_testing::{Client, Cluster, Config, Origin, Proxy};
+use nuncio_testing::{Client, Cluster, Config, Origin, Proxy, Watermark};
 
 use crate::limits::http_options;
 use crate::start_with;
@@ -32,27 +32,6 @@ struct Seen {
     retries: [Watermark; 2],
     /// How often each request has come, by its path.
     paths: Mutex<HashMap<String, usize>>,
-}
-
-#[derive(Default)]
-struct Watermark {
-    now: AtomicUsize,
-    most: AtomicUsize,
-}
-
-impl Watermark {
-    fn enter(&self) {
-        let now = self.now.fetch_add(1, SeqCst) + 1;
-        self.most.fetch_max(now, SeqCst);
-    }
-
-    fn leave(&self) {
-        self.now.fetch_sub(1, SeqCst);
-    }
-
-    fn most(&self) -> usize {
-        self.most.load(SeqCst)
-    }
 }
 
 /// An origin that fails requests whose paths end in 1 when they come for the first time, and others always.

@@ -8,7 +8,7 @@ use nuncio_config::api::hcm::{self, ResponseMapper};
 use nuncio_config::{ConfigError, Within, convert};
 use nuncio_http::{HeaderMap, Known};
 use nuncio_route::HeaderMutations;
-use nuncio_sdk::{AccessLogType, FactoryContext, LocalReply, LogContext, StreamInfo};
+use nuncio_sdk::{FactoryContext, LocalReply, LogContext, StreamInfo};
 
 /// One entry of `mappers`.
 struct Mapper {
@@ -110,12 +110,11 @@ impl LocalReplyConfig {
         let content_type = headers.get(Known::ContentType).map(<[u8]>::to_vec);
         let original = reply.body.clone();
         info.response_code = Some(reply.status);
-        let none = HeaderMap::new();
-        let mapper = self.mappers.iter().find(|mapper| {
-            mapper
-                .filter
-                .passes(&log_context(request_headers, headers, &none, info))
-        });
+        let seen = LogContext::of_response(request_headers, headers, info);
+        let mapper = self
+            .mappers
+            .iter()
+            .find(|mapper| mapper.filter.passes(&seen));
         if let Some(mapper) = mapper {
             if let Some(body) = &mapper.body {
                 reply.body = Cow::Owned(body.to_vec());
@@ -137,10 +136,8 @@ impl LocalReplyConfig {
             // Only the format sees the text: in headers and in the access log it is empty, as in Envoy.
             info.local_reply_body = text(&reply.body);
             let mut body = Vec::new();
-            format.formatter.format(
-                &log_context(request_headers, headers, &none, info),
-                &mut body,
-            );
+            let seen = LogContext::of_response(request_headers, headers, info);
+            format.formatter.format(&seen, &mut body);
             info.local_reply_body = Cow::Borrowed("");
             (body, &*format.content_type)
         });
@@ -157,21 +154,6 @@ impl LocalReplyConfig {
 /// A body as the formatter shows it.
 fn text(body: &[u8]) -> Cow<'static, str> {
     Cow::Owned(String::from_utf8_lossy(body).into_owned())
-}
-
-fn log_context<'a>(
-    request_headers: &'a HeaderMap,
-    response_headers: &'a HeaderMap,
-    response_trailers: &'a HeaderMap,
-    info: &'a StreamInfo,
-) -> LogContext<'a> {
-    LogContext {
-        request_headers,
-        response_headers,
-        response_trailers,
-        info,
-        log_type: AccessLogType::NotSet,
-    }
 }
 
 fn compile(mapper: &ResponseMapper, cx: &FactoryContext<'_>) -> Result<Mapper, ConfigError> {
