@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 use crate::binaries::Binaries;
 use crate::configs::{Protocol, Setup, envoy, haproxy, nginx};
 use crate::process::{Process, command};
+use crate::usage::Spent;
 use crate::{h2, http};
 
 const READY_LIMIT: Duration = Duration::from_secs(120);
@@ -68,6 +69,15 @@ pub(crate) struct Proxy {
     pub(crate) port: u16,
     /// From its start until it answered a request.
     pub(crate) start_up: Duration,
+}
+
+impl Proxy {
+    /// What `work` gives, and what the proxy has spent on it.
+    pub(crate) fn spent_on<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(T, Spent)> {
+        let before = self.process.cpu()?;
+        let given = work()?;
+        Ok((given, self.process.cpu()?.since(before)))
+    }
 }
 
 /// How to start a proxy.

@@ -83,8 +83,23 @@ pub(crate) fn tables(setup: &Setup, policy: &str) -> String {
 /// The cluster of [`discovered`], which is also the virtual host that leads to it.
 pub(crate) const DISCOVERED: &str = "discovered";
 
-/// A cluster whose endpoints `file` tells, behind a virtual host of its name (all others lead to the origin); `policy` is a piece of it. Beside it `others` clusters of
-/// one endpoint.
+/// A piece of a cluster: its hosts are asked by HTTP at this interval (`0.5s`), and one answer decides.
+pub(crate) fn health_checks(interval: &str) -> String {
+    format!(
+        "    health_checks:
+    - timeout: 5s
+      interval: {interval}
+      no_traffic_interval: {interval}
+      no_traffic_healthy_interval: {interval}
+      unhealthy_threshold: 1
+      healthy_threshold: 1
+      http_health_check: {{ path: / }}
+"
+    )
+}
+
+/// A cluster whose endpoints `file` tells, behind a virtual host of its name (all others lead to the origin); `policy`
+/// is a piece of it. Beside it `others` clusters of one endpoint.
 pub(crate) fn discovered(setup: &Setup, file: &Path, policy: &str, others: usize) -> String {
     let (mut hosts, mut clusters) = (String::new(), origin_cluster(setup));
     virtual_host(&mut hosts, DISCOVERED, DISCOVERED);

@@ -8,23 +8,13 @@ use anyhow::{Result, ensure};
 use super::discovered::Discovered;
 use super::{Bench, Scenario, column, compared};
 use crate::configs::endpoints::{Asked, Endpoint, Format, endpoint};
-use crate::configs::envoy::DISCOVERED;
+use crate::configs::envoy::{DISCOVERED, health_checks};
 use crate::machine;
 use crate::results::Results;
 
 const HOSTS: u32 = 10_000;
 const LIMIT: Duration = Duration::from_secs(60);
 const MOST_ROUNDS: usize = 2;
-
-const EVERY_TWO_SECONDS: &str = "    health_checks:
-    - timeout: 5s
-      interval: 2s
-      no_traffic_interval: 2s
-      no_traffic_healthy_interval: 2s
-      unhealthy_threshold: 1
-      healthy_threshold: 1
-      http_health_check: { path: / }
-";
 
 pub(super) const CHECKS: Scenario = Scenario {
     name: "checks",
@@ -49,10 +39,11 @@ fn run(bench: &Bench, results: &mut Results) -> Result<()> {
             ..endpoint(number)
         })
         .collect();
+    let policy = health_checks("2s");
     for _ in 0..bench.rounds.min(MOST_ROUNDS) {
         for peer in bench.speak_envoy() {
             let first = (Format::Binary, &*hosts);
-            let cluster = Discovered::start(bench, "checks", peer, (EVERY_TWO_SECONDS, 0), first)?;
+            let cluster = Discovered::start(bench, "checks", peer, (&policy, 0), first)?;
             let healthy = format!("cluster.{DISCOVERED}.membership_healthy");
             let begun = Instant::now();
             while cluster.stat(&healthy)? < u64::from(HOSTS) {

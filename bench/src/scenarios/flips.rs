@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use super::discovered::Discovered;
 use super::{Bench, Scenario, column, compared};
 use crate::configs::endpoints::{Asked, Endpoint, Format, address, endpoint};
+use crate::configs::envoy::health_checks;
 use crate::results::Results;
 use crate::usage::Cpu;
 use crate::wrk;
@@ -23,16 +24,6 @@ const ASKED: u32 = 10;
 const OTHERS: usize = 10_000;
 const CONNECTIONS: u32 = 20;
 const MOST_ROUNDS: usize = 2;
-
-const CHECKS: &str = "    health_checks:
-    - timeout: 5s
-      interval: 0.05s
-      no_traffic_interval: 0.05s
-      no_traffic_healthy_interval: 0.05s
-      unhealthy_threshold: 1
-      healthy_threshold: 1
-      http_health_check: { path: / }
-";
 
 pub(super) const FLIPS: Scenario = Scenario {
     name: "flips",
@@ -61,7 +52,7 @@ fn run(bench: &Bench, results: &mut Results) -> Result<()> {
         for peer in bench.speak_envoy() {
             for (metric, policy, others) in POLICIES {
                 answers.flip.store(false, Relaxed);
-                let policy = format!("    lb_policy: {policy}\n{CHECKS}");
+                let policy = format!("    lb_policy: {policy}\n{}", health_checks("0.05s"));
                 let first = (Format::Binary, &*answers.endpoints());
                 let cluster = Discovered::start(bench, "flips", peer, (&policy, others), first)?;
                 let p99 = || -> Result<f64> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Bench, Column, Scenario, column, compared, mib};
+use super::{Bench, Column, Scenario, column, compared};
 use crate::binaries::installed;
 use crate::configs::Protocol;
 use crate::h2load::{self, Ask, Load, Until};
@@ -14,7 +14,7 @@ use crate::origin::BODY;
 use crate::peer::{Peer, Proxy};
 use crate::process::{Process, command};
 use crate::results::Results;
-use crate::{h2, machine, usage};
+use crate::{h2, machine};
 
 const CONNECTIONS: u32 = 10;
 const STREAMS: u32 = 10;
@@ -98,21 +98,12 @@ fn run(bench: &Bench, results: &mut Results, name: &str, kind: Kind) -> Result<(
     }
     for _ in 0..bench.rounds {
         for (peer, proxy) in &proxies {
-            let before = proxy.process.cpu()?;
             let until = Until::Seconds(bench.seconds);
-            let load = load(bench, proxy, kind, &body, until).with_context(|| peer.name())?;
-            let spent = proxy.process.cpu()?.since(before);
-            let resident = usage::resident(&proxy.process.pids())?;
-            for (metric, value) in [
-                ("cpu_us", spent.total / load.requests),
-                ("user_us", spent.user / load.requests),
-                ("kernel_us", spent.kernel / load.requests),
-                ("rps", load.per_second),
-                ("mean_ms", load.mean),
-                ("rss_mib", mib(resident)),
-            ] {
-                results.add(name, *peer, metric, value);
-            }
+            let load = || load(bench, proxy, kind, &body, until);
+            let (load, spent) = proxy.spent_on(load).with_context(|| peer.name())?;
+            results.add_cost(name, *peer, proxy, (spent, load.requests))?;
+            results.add(name, *peer, "rps", load.per_second);
+            results.add(name, *peer, "mean_ms", load.mean);
         }
     }
     Ok(())

@@ -43,11 +43,9 @@ fn run(bench: &Bench, results: &mut Results) -> Result<()> {
             let pids = proxy.process.pids();
             let resident = proxy.process.settled_resident()?;
             usage::reset_peak(&pids)?;
-            let before = proxy.process.cpu()?;
             let start = Instant::now();
-            get("/gib")?;
+            let (_, spent) = proxy.spent_on(|| get("/gib"))?;
             let seconds = start.elapsed().as_secs_f64();
-            let spent = proxy.process.cpu()?.since(before);
             let growth = usage::peak(&pids)?.saturating_sub(resident);
             let gib = GIB as f64 / f64::from(1 << 30);
             for (metric, value) in [

@@ -2,10 +2,9 @@
 
 use anyhow::{Context, Result};
 
-use super::{Bench, Column, Scenario, column, compared, mib};
+use super::{Bench, Column, Scenario, column, compared};
 use crate::peer::{Peer, Proxy};
 use crate::results::Results;
-use crate::usage;
 use crate::wrk;
 
 const CONNECTIONS: u32 = 50;
@@ -83,20 +82,10 @@ fn round(
     peer: Peer,
     proxy: &Proxy,
 ) -> Result<()> {
-    let before = proxy.process.cpu()?;
-    let load = load(bench, proxy, bench.seconds)?;
-    let spent = proxy.process.cpu()?.since(before);
-    let resident = usage::resident(&proxy.process.pids())?;
-    for (metric, value) in [
-        ("cpu_us", spent.total / load.requests),
-        ("user_us", spent.user / load.requests),
-        ("kernel_us", spent.kernel / load.requests),
-        ("rps", load.per_second),
-        ("p50_ms", load.p50),
-        ("p99_ms", load.p99),
-        ("rss_mib", mib(resident)),
-    ] {
-        results.add(name, peer, metric, value);
-    }
+    let (load, spent) = proxy.spent_on(|| load(bench, proxy, bench.seconds))?;
+    results.add_cost(name, peer, proxy, (spent, load.requests))?;
+    results.add(name, peer, "rps", load.per_second);
+    results.add(name, peer, "p50_ms", load.p50);
+    results.add(name, peer, "p99_ms", load.p99);
     Ok(())
 }

@@ -26,6 +26,7 @@ use crate::machine::{self, Cores, Scratch};
 use crate::origin::Origin;
 use crate::peer::{Peer, Proxy, Start};
 use crate::results::Results;
+use crate::usage::{self, Spent};
 
 /// One kind of measurement.
 pub(crate) struct Scenario {
@@ -152,6 +153,29 @@ impl Bench {
             .iter()
             .copied()
             .filter(|peer| peer.speaks_envoy())
+    }
+}
+
+impl Results {
+    /// Adds what each of so many requests cost the proxy (`cpu_us`, `user_us`, `kernel_us`), and what memory it has now
+    /// (`rss_mib`).
+    fn add_cost(
+        &mut self,
+        scenario: &str,
+        peer: Peer,
+        proxy: &Proxy,
+        (spent, requests): (Spent, f64),
+    ) -> Result<()> {
+        let resident = usage::resident(&proxy.process.pids())?;
+        for (metric, value) in [
+            ("cpu_us", spent.total / requests),
+            ("user_us", spent.user / requests),
+            ("kernel_us", spent.kernel / requests),
+            ("rss_mib", mib(resident)),
+        ] {
+            self.add(scenario, peer, metric, value);
+        }
+        Ok(())
     }
 }
 

@@ -58,15 +58,10 @@ fn run(bench: &Bench, results: &mut Results) -> Result<()> {
 /// CPU microseconds per request of what `script` asks for.
 fn cost(bench: &Bench, proxy: &Proxy, script: &Path) -> Result<f64> {
     let url = format!("http://127.0.0.1:{}/", proxy.port);
-    let before = proxy.process.cpu()?;
-    let load = wrk::run(
-        bench.cores.load,
-        &url,
-        CONNECTIONS,
-        bench.seconds,
-        Some(script),
-    )?;
-    Ok(proxy.process.cpu()?.since(before).total / load.requests)
+    let core = bench.cores.load;
+    let (load, spent) =
+        proxy.spent_on(|| wrk::run(core, &url, CONNECTIONS, bench.seconds, Some(script)))?;
+    Ok(spent.total / load.requests)
 }
 
 /// Writes a script that asks for three routes, one of each kind, in turn.

@@ -4,62 +4,24 @@
 //! Nothing stops at the first error: what cannot be decoded is reported and left out.
 
 pub(crate) mod any;
+mod keys;
+mod problem;
 mod scalar;
 mod text_format;
 mod well_known;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::{
-    front::{Content, Entries, Place, Syntax, Value},
+    front::{Content, Entries, Syntax, Value},
     path::{Path, Step},
     schema::{FieldType, Kind, MessageType, WellKnown},
     suggest::{longer, nearest},
     support, wire,
 };
 
-/// Something wrong at a place of the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
-    pub(crate) place: Place,
-    pub(crate) path: String,
-    pub(crate) message: String,
-    pub(crate) expected: Option<String>,
-    pub(crate) suggestion: Option<String>,
-}
-
-/// What cannot be judged after an error of decoding: another error there may be no more than its consequence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Doubt {
-    /// The value at this path was left out.
-    Value(String),
-    /// The message at this path has a key that is no field, perhaps a misspelt one.
-    Fields(String),
-}
-
-impl Doubt {
-    /// Whether an error at `path` may be a consequence.
-    pub(crate) fn covers(&self, path: &str) -> bool {
-        match self {
-            Doubt::Value(value) => {
-                // Elements behind one that was left out have moved up.
-                let whole = match value.strip_suffix(']').and_then(|rest| rest.rfind('[')) {
-                    Some(end) => &value[..end],
-                    None => value,
-                };
-                beneath(path, whole).is_some() || beneath(whole, path).is_some()
-            }
-            Doubt::Fields(message) => beneath(path, message)
-                .is_some_and(|rest| !rest.trim_start_matches('.').contains(['.', '['])),
-        }
-    }
-}
-
-/// What follows `parent` in `path`; nothing when they are the same.
-fn beneath<'p>(path: &'p str, parent: &str) -> Option<&'p str> {
-    let rest = path.strip_prefix(parent)?;
-    (parent.is_empty() || rest.is_empty() || rest.starts_with(['.', '['])).then_some(rest)
-}
+use keys::{FieldSet, Seen, last_of_each_key};
+pub(crate) use problem::{Doubt, Problem};
 
 /// What decoding gave.
 #[derive(Debug, Default)]
@@ -123,6 +85,16 @@ enum Default {
     Skip,
     /// Written: an element, an entry, or a field with presence.
     Write,
+}
+
+impl Default {
+    /// Of a singular field.
+    fn of(field: FieldType) -> Self {
+        match field.is_implicit() {
+            true => Self::Skip,
+            false => Self::Write,
+        }
+    }
 }
 
 /// A key and its value.
@@ -282,19 +254,10 @@ impl<'t> Decoder<'t> {
             Seen::First => {}
             Seen::Again => self.out.repeats = true,
             Seen::OtherOfOneof => {
-                let choices: Vec<_> = message
-                    .fields()
-                    .filter(|f| f.oneof() == field.oneof())
-                    .map(FieldType::name)
-                    .collect();
-                self.error(
-                    key,
-                    format!(
-                        "'{name}' has already been set (either directly or as part of a oneof)"
-                    ),
-                    Some(format!("only one of {}", choices.join(", "))),
-                    None,
+                let text = format!(
+                    "'{name}' has already been set (either directly or as part of a oneof)"
                 );
+                self.error(key, text, Some(one_of_its_oneof(message, field)), None);
                 return seen;
             }
         }
@@ -334,12 +297,7 @@ impl<'t> Decoder<'t> {
             let mut index = 0;
             self.repeated(field, value, &mut index, out);
         } else {
-            let default = if field.is_implicit() {
-                Default::Skip
-            } else {
-                Default::Write
-            };
-            self.singular(field, value, default, out);
+            self.singular(field, value, Default::of(field), out);
         }
     }
 
@@ -447,6 +405,13 @@ impl<'t> Decoder<'t> {
     }
 }
 
+/// What is expected of a oneof that `field` is a member of.
+fn one_of_its_oneof(message: MessageType, field: FieldType) -> String {
+    let members = message.fields().filter(|f| f.oneof() == field.oneof());
+    let names: Vec<_> = members.map(FieldType::name).collect();
+    format!("only one of {}", names.join(", "))
+}
+
 /// Whether null is a value of the field rather than its absence.
 fn takes_null(field: FieldType) -> bool {
     field
@@ -455,59 +420,6 @@ fn takes_null(field: FieldType) -> bool {
         || field
             .enumeration()
             .is_some_and(|e| e.name() == "google.protobuf.NullValue")
-}
-
-/// The last entry of each key.
-fn last_of_each_key<'t>(
-    entries: impl Iterator<Item = Entry<'t>> + Clone,
-) -> impl Iterator<Item = Entry<'t>> {
-    let name = |key: Value<'t>| key.as_str().unwrap_or_default();
-    let last: HashMap<&str, usize> = entries
-        .clone()
-        .enumerate()
-        .map(|(i, (key, _))| (name(key), i))
-        .collect();
-    entries
-        .enumerate()
-        .filter(move |(i, (key, _))| last[name(*key)] == *i)
-        .map(|(_, entry)| entry)
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    First,
-    Again,
-    OtherOfOneof,
-}
-
-/// Which fields, and which members of oneofs, a mapping has set so far.
-#[derive(Default)]
-struct FieldSet {
-    fields: [u64; 3],
-    oneofs: Vec<usize>,
-}
-
-impl FieldSet {
-    fn insert(&mut self, message: MessageType, field: FieldType) -> Seen {
-        let position = message.position(field);
-        // A message with more fields than bits (there is none, see the test of `schema`) would only lose
-        // the check.
-        let Some(word) = self.fields.get_mut(position / 64) else {
-            return Seen::First;
-        };
-        let bit = 1 << (position % 64);
-        if *word & bit != 0 {
-            return Seen::Again;
-        }
-        *word |= bit;
-        if let Some(oneof) = field.oneof() {
-            if self.oneofs.contains(&oneof) {
-                return Seen::OtherOfOneof;
-            }
-            self.oneofs.push(oneof);
-        }
-        Seen::First
-    }
 }
 
 #[cfg(test)]

@@ -97,14 +97,16 @@ impl<'t> Decoder<'t> {
         }
     }
 
-    fn not_a_string(&mut self, value: Value<'t>) {
+    pub(super) fn not_a_string(&mut self, value: Value<'t>) {
         let help = match value.content() {
             Content::Bool(_) => Some(
                 "YAML takes y, n, yes, no, on, off, true and false for booleans: put it in quotes"
                     .into(),
             ),
             Content::Int(n) => Some(format!("put it in quotes: \"{n}\"")),
-            Content::Number(text) => Some(format!("put it in quotes: \"{text}\"")),
+            Content::Number(text) | Content::Word(text) => {
+                Some(format!("put it in quotes: \"{text}\""))
+            }
             _ => None,
         };
         self.error(
@@ -180,22 +182,23 @@ impl<'t> Decoder<'t> {
             _ => Err("expected number or string"),
         };
         match found {
-            Ok(n) if in_range(n, kind) => Some(n),
-            Ok(_) => {
-                let (low, high) = range(kind);
-                self.error(
-                    value,
-                    "integer out of range",
-                    Some(format!("an integer from {low} to {high}")),
-                    None,
-                );
-                None
-            }
+            Ok(n) => self.in_range(value, n, kind),
             Err(message) => {
                 self.error(value, message, Some("an integer".into()), None);
                 None
             }
         }
+    }
+
+    /// The number, if the kind can hold it.
+    pub(super) fn in_range(&mut self, value: Value<'t>, n: i128, kind: Kind) -> Option<i128> {
+        if in_range(n, kind) {
+            return Some(n);
+        }
+        let (low, high) = range(kind);
+        let expected = format!("an integer from {low} to {high}");
+        self.error(value, "integer out of range", Some(expected), None);
+        None
     }
 
     fn float(&mut self, value: Value<'t>, single: bool) -> Option<f64> {
@@ -266,7 +269,7 @@ fn integer_of_number(text: &str) -> Result<i128, &'static str> {
     Ok(float as i128)
 }
 
-pub(super) fn range(kind: Kind) -> (i128, i128) {
+fn range(kind: Kind) -> (i128, i128) {
     match kind {
         Kind::Uint32 | Kind::Fixed32 => (0, i128::from(u32::MAX)),
         Kind::Uint64 | Kind::Fixed64 => (0, i128::from(u64::MAX)),
@@ -275,7 +278,7 @@ pub(super) fn range(kind: Kind) -> (i128, i128) {
     }
 }
 
-pub(super) fn in_range(n: i128, kind: Kind) -> bool {
+fn in_range(n: i128, kind: Kind) -> bool {
     let (low, high) = range(kind);
     (low..=high).contains(&n)
 }

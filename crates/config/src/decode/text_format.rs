@@ -13,7 +13,7 @@ use crate::{
     wire::{put_bytes, put_nested},
 };
 
-use super::{Decoder, Default, FieldSet, MAX_DEPTH, Seen, scalar};
+use super::{Decoder, Default, FieldSet, MAX_DEPTH, Seen, one_of_its_oneof, scalar};
 
 impl<'t> Decoder<'t> {
     /// The body of a message.
@@ -46,11 +46,7 @@ impl<'t> Decoder<'t> {
         let mut repeated: Vec<(FieldType, Repeated<'t>)> = Vec::new();
         let mut before = None;
         for (key, value) in entries {
-            let name = key.as_str().unwrap_or_default();
-            // Only the declared names: protobuf's text format knows no camelCase.
-            let found = message.field_by_name(name).filter(|f| f.name() == name);
-            let Some(field) = found else {
-                self.no_such_text_field(message, name, key);
+            let Some(field) = self.text_field(message, key) else {
                 continue;
             };
             if field.is_repeated() {
@@ -70,33 +66,34 @@ impl<'t> Decoder<'t> {
                 });
                 repeated[at].1 = so_far;
             } else if self.text_set_once(message, field, key, &mut set) {
-                let default = match field.is_implicit() {
-                    true => Default::Skip,
-                    false => Default::Write,
-                };
                 self.under(Step::Field(field.name()), |this| {
-                    this.text_value(field, value, default, out);
+                    this.text_value(field, value, Default::of(field), out);
                 });
             }
             before = Some(field);
         }
     }
 
-    fn no_such_text_field(&mut self, message: MessageType, name: &'t str, key: Value<'t>) {
-        // Envoy's --allow-unknown-static-fields does not reach this format.
-        let allowed = std::mem::take(&mut self.allow_unknown);
-        match name.strip_prefix('[') {
-            Some(url) => self.unknown(
-                key,
-                format!(
-                    "[{url}] stands in {}, which is no google.protobuf.Any",
-                    message.name()
-                ),
-                None,
-            ),
-            None => self.no_such_field(message, name, key),
+    /// The field of a name; reports that there is none.
+    fn text_field(&mut self, message: MessageType, key: Value<'t>) -> Option<FieldType> {
+        let name = key.as_str().unwrap_or_default();
+        // Only the declared names: protobuf's text format knows no camelCase.
+        let found = message.field_by_name(name).filter(|f| f.name() == name);
+        if found.is_none() {
+            // Envoy's --allow-unknown-static-fields does not reach this format.
+            let allowed = std::mem::take(&mut self.allow_unknown);
+            match name.strip_prefix('[') {
+                Some(url) => {
+                    let message = message.name();
+                    let text =
+                        format!("[{url}] stands in {message}, which is no google.protobuf.Any");
+                    self.unknown(key, text, None);
+                }
+                None => self.no_such_field(message, name, key),
+            }
+            self.allow_unknown = allowed;
         }
-        self.allow_unknown = allowed;
+        found
     }
 
     /// Whether a singular field may be set.
@@ -114,14 +111,10 @@ impl<'t> Decoder<'t> {
                 format!("non-repeated field \"{name}\" is specified multiple times"),
                 None,
             ),
-            Seen::OtherOfOneof => {
-                let members = message.fields().filter(|f| f.oneof() == field.oneof());
-                let names: Vec<_> = members.map(FieldType::name).collect();
-                (
-                    format!("field \"{name}\" is specified along with another member of its oneof"),
-                    Some(format!("only one of {}", names.join(", "))),
-                )
-            }
+            Seen::OtherOfOneof => (
+                format!("field \"{name}\" is specified along with another member of its oneof"),
+                Some(one_of_its_oneof(message, field)),
+            ),
         };
         self.under(Step::Field(name), |this| {
             this.error(key, text, expected, None);
@@ -187,16 +180,7 @@ impl<'t> Decoder<'t> {
             (Kind::String, Content::Bytes(_)) => {
                 self.error(value, "a string that is not valid UTF-8", None, None);
             }
-            (Kind::String | Kind::Bytes, _) => {
-                let help = match value.content() {
-                    Content::Word(text) | Content::Number(text) => {
-                        Some(format!("put it in quotes: \"{text}\""))
-                    }
-                    _ => None,
-                };
-                let message = format!("expected a string, found {}", value.describe());
-                self.error(value, message, Some("a string".into()), help);
-            }
+            (Kind::String | Kind::Bytes, _) => self.not_a_string(value),
             (kind @ (Kind::Double | Kind::Float), content) => match text_float(&content) {
                 Some(float) => scalar::put_float(out, field.number(), kind, float, default),
                 None => self.mismatch(value, "a number"),
@@ -218,10 +202,7 @@ impl<'t> Decoder<'t> {
     fn text_entry(&mut self, entry: MessageType, entries: Entries<'t>, out: &mut Vec<u8>) {
         let mut set = FieldSet::default();
         for (key, value) in entries {
-            let name = key.as_str().unwrap_or_default();
-            let found = entry.field_by_name(name).filter(|f| f.name() == name);
-            let Some(field) = found else {
-                self.no_such_text_field(entry, name, key);
+            let Some(field) = self.text_field(entry, key) else {
                 continue;
             };
             if self.text_set_once(entry, field, key, &mut set) {
@@ -282,13 +263,7 @@ impl<'t> Decoder<'t> {
             self.error(value, message, Some("an integer".into()), None);
             return None;
         };
-        if scalar::in_range(n, kind) {
-            return Some(scalar::low_bits(n));
-        }
-        let (low, high) = scalar::range(kind);
-        let expected = format!("an integer from {low} to {high}");
-        self.error(value, "integer out of range", Some(expected), None);
-        None
+        self.in_range(value, n, kind).map(scalar::low_bits)
     }
 
     /// `[type URL] { fields }`, or `type_url` and `value` like any message.

@@ -5,21 +5,21 @@ use std::borrow::Cow;
 
 use super::{
     MAX_DEPTH, SyntaxError,
-    cursor::Cursor,
+    cursor::{Blanks, Cursor, is_high_surrogate, surrogate_pair},
     tree::{Builder, Tree},
 };
 
 /// Parses `text`, which must be one JSON object and nothing else.
 pub(super) fn parse(text: &str) -> Result<Tree, SyntaxError> {
     let mut parser = Parser {
-        cursor: Cursor::new(text)?,
+        cursor: Cursor::new(text, Blanks::Json)?,
         builder: Builder::new(text.len()),
     };
-    if parser.peek() != Some(b'{') {
+    if parser.cursor.peek() != Some(b'{') {
         return Err(parser.cursor.unexpected("expected '{'"));
     }
     parser.value()?;
-    match parser.peek() {
+    match parser.cursor.peek() {
         None => Ok(parser.builder.finish()),
         Some(_) => Err(parser
             .cursor
@@ -33,27 +33,8 @@ struct Parser<'s> {
 }
 
 impl<'s> Parser<'s> {
-    /// Skips white space and shows the next byte.
-    fn peek(&mut self) -> Option<u8> {
-        loop {
-            match self.cursor.text.as_bytes().get(self.cursor.at)? {
-                b'\n' => {
-                    self.cursor.break_line();
-                }
-                b' ' | b'\t' | b'\r' => self.cursor.at += 1,
-                &byte => return Some(byte),
-            }
-        }
-    }
-
-    fn eat(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.cursor.at += usize::from(found);
-        found
-    }
-
     fn value(&mut self) -> Result<(), SyntaxError> {
-        let next = self.peek();
+        let next = self.cursor.peek();
         let place = self.cursor.place();
         match next {
             Some(b'{') => {
@@ -75,7 +56,7 @@ impl<'s> Parser<'s> {
                 Ok(())
             }
             _ => {
-                let rest = &self.cursor.text[self.cursor.at..];
+                let rest = self.cursor.rest();
                 let word = ["true", "false", "null"]
                     .into_iter()
                     .find(|word| rest.starts_with(word));
@@ -100,9 +81,9 @@ impl<'s> Parser<'s> {
             return Err(self.cursor.error("JSON content was too deeply nested"));
         }
         self.cursor.at += 1;
-        while !self.eat(end) {
+        while !self.cursor.eat(end) {
             item(self)?;
-            if !self.eat(b',') && self.peek() != Some(end) {
+            if !self.cursor.eat(b',') && self.cursor.peek() != Some(end) {
                 return Err(self.cursor.unexpected("expected ','"));
             }
         }
@@ -111,47 +92,38 @@ impl<'s> Parser<'s> {
     }
 
     fn entry(&mut self) -> Result<(), SyntaxError> {
-        let next = self.peek();
+        let next = self.cursor.peek();
         let place = self.cursor.place();
         let key = match next {
             Some(b'"' | b'\'') => self.string()?,
             _ => Cow::Borrowed(self.bare_word()?),
         };
         self.builder.string(place, &key);
-        if !self.eat(b':') {
+        if !self.cursor.eat(b':') {
             return Err(self.cursor.unexpected("expected ':'"));
         }
         self.value()
     }
 
     fn bare_word(&mut self) -> Result<&'s str, SyntaxError> {
-        let rest = &self.cursor.text[self.cursor.at..];
-        let len = rest
-            .bytes()
-            .take_while(|b| b.is_ascii_alphanumeric() || *b == b'_')
-            .count();
-        let word = &rest[..len];
+        let word = self.cursor.word(|b| b.is_ascii_alphanumeric() || b == b'_');
         if word.is_empty()
             || word.as_bytes()[0].is_ascii_digit()
             || matches!(word, "null" | "true" | "false")
         {
             return Err(self.cursor.unexpected("expected '\"'"));
         }
-        self.cursor.at += len;
+        self.cursor.at += word.len();
         Ok(word)
     }
 
     fn number(&mut self) -> Result<&'s str, SyntaxError> {
-        let rest = &self.cursor.text[self.cursor.at..];
-        let len = rest
-            .bytes()
-            .take_while(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
-            .count();
-        let number = &rest[..len];
+        let belongs = |b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+        let number = self.cursor.word(belongs);
         if !is_number(number) {
             return Err(self.cursor.error(format!("invalid number: '{number}'")));
         }
-        self.cursor.at += len;
+        self.cursor.at += number.len();
         Ok(number)
     }
 
@@ -163,7 +135,7 @@ impl<'s> Parser<'s> {
         let mut owned = String::new();
         let mut copied = start;
         loop {
-            let Some(&byte) = self.cursor.text.as_bytes().get(self.cursor.at) else {
+            let Some(byte) = self.cursor.byte() else {
                 return Err(self.cursor.error("unexpected EOF"));
             };
             match byte {
@@ -173,9 +145,7 @@ impl<'s> Parser<'s> {
                     owned.push(escaped);
                     copied = self.cursor.at;
                 }
-                b'\n' => {
-                    self.cursor.break_line();
-                }
+                b'\n' => self.cursor.break_line(),
                 _ => {
                     self.cursor.at += 1;
                     if byte == quote {
@@ -218,30 +188,20 @@ impl<'s> Parser<'s> {
     }
 
     fn unicode_escape(&mut self) -> Result<char, SyntaxError> {
-        let high = self.hex4()?;
-        let code = match high {
-            0xd800..=0xdbff => {
-                if !self.cursor.text[self.cursor.at..].starts_with("\\u") {
-                    return Err(self.cursor.error("invalid low surrogate"));
-                }
-                match self.hex4()? {
-                    low @ 0xdc00..=0xdfff => 0x10000 + ((high & 0x3ff) << 10 | (low & 0x3ff)),
-                    _ => return Err(self.cursor.error("invalid low surrogate")),
-                }
-            }
-            _ => high,
-        };
-        char::from_u32(code).ok_or_else(|| self.cursor.error("unpaired low surrogate"))
+        let code = self.hex4()?;
+        if !is_high_surrogate(code) {
+            return char::from_u32(code).ok_or_else(|| self.cursor.error("unpaired low surrogate"));
+        }
+        if !self.cursor.rest().starts_with("\\u") {
+            return Err(self.cursor.error("invalid low surrogate"));
+        }
+        let low = self.hex4()?;
+        surrogate_pair(code, low).ok_or_else(|| self.cursor.error("invalid low surrogate"))
     }
 
     /// `\uXXXX` at the current place.
     fn hex4(&mut self) -> Result<u32, SyntaxError> {
-        let digits = self
-            .cursor
-            .text
-            .get(self.cursor.at + 2..self.cursor.at + 6)
-            .filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
-        let code = digits.and_then(|d| u32::from_str_radix(d, 16).ok());
+        let code = self.cursor.hex(2, 4);
         let code = code.ok_or_else(|| self.cursor.error("invalid Unicode escape"))?;
         self.cursor.at += 6;
         Ok(code)

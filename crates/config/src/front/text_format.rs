@@ -5,14 +5,14 @@
 
 use super::{
     MAX_DEPTH, SyntaxError,
-    cursor::Cursor,
+    cursor::{Blanks, Cursor, is_high_surrogate, surrogate_pair},
     tree::{Builder, Tree},
 };
 
 /// Parses `text`: the fields of one message.
 pub(super) fn parse(text: &str) -> Result<Tree, SyntaxError> {
     let mut parser = Parser {
-        cursor: Cursor::new(text)?,
+        cursor: Cursor::new(text, Blanks::Text)?,
         builder: Builder::new(text.len()),
     };
     parser.builder.open_map(parser.cursor.place());
@@ -26,41 +26,20 @@ struct Parser<'s> {
 }
 
 impl<'s> Parser<'s> {
-    /// Skips white space and comments and shows the next byte.
-    fn peek(&mut self) -> Option<u8> {
-        loop {
-            match self.cursor.byte()? {
-                b'\n' => self.cursor.break_line(),
-                b' ' | b'\t' | b'\r' | 0x0b | 0x0c => self.cursor.at += 1,
-                b'#' => {
-                    let rest = self.cursor.rest();
-                    self.cursor.at += rest.find('\n').unwrap_or(rest.len());
-                }
-                byte => return Some(byte),
-            }
-        }
-    }
-
-    fn eat(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.cursor.at += usize::from(found);
-        found
-    }
-
     /// The fields of a message up to its closing bracket (or the end of the text), which closes the builder's mapping.
     fn fields(&mut self, end: Option<u8>) -> Result<(), SyntaxError> {
-        while self.peek() != end {
+        while self.cursor.peek() != end {
             self.name()?;
             // A message needs no colon, and neither does a list of messages.
-            let colon = self.eat(b':');
-            match self.peek() {
+            let colon = self.cursor.eat(b':');
+            match self.cursor.peek() {
                 Some(b'{' | b'<') => self.message()?,
                 Some(b'[') => self.list(colon)?,
                 _ if colon => self.scalar()?,
                 _ => return Err(self.cursor.unexpected("expected ':' or a message")),
             }
-            if !self.eat(b',') {
-                self.eat(b';');
+            if !self.cursor.eat(b',') {
+                self.cursor.eat(b';');
             }
         }
         self.cursor.at += usize::from(end.is_some());
@@ -70,7 +49,7 @@ impl<'s> Parser<'s> {
 
     /// A field's name, or a type URL in brackets.
     fn name(&mut self) -> Result<(), SyntaxError> {
-        let next = self.peek();
+        let next = self.cursor.peek();
         let place = self.cursor.place();
         if next != Some(b'[') {
             let name = self.identifier("expected a field name")?;
@@ -79,8 +58,8 @@ impl<'s> Parser<'s> {
         }
         let mut url = String::from("[");
         self.cursor.at += 1;
-        while !self.eat(b']') {
-            match self.peek() {
+        while !self.cursor.eat(b']') {
+            match self.cursor.peek() {
                 Some(byte) if byte.is_ascii_alphanumeric() || b"./_-".contains(&byte) => {
                     url.push(char::from(byte));
                     self.cursor.at += 1;
@@ -94,9 +73,7 @@ impl<'s> Parser<'s> {
 
     /// A letter or underscore, and what follows it.
     fn identifier(&mut self, expected: &str) -> Result<&'s str, SyntaxError> {
-        let rest = self.cursor.rest();
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        let word = &rest[..end.unwrap_or(rest.len())];
+        let word = self.cursor.word(|b| b.is_ascii_alphanumeric() || b == b'_');
         if word.is_empty() || word.starts_with(|c: char| c.is_ascii_digit()) {
             return Err(self.cursor.unexpected(expected));
         }
@@ -114,7 +91,7 @@ impl<'s> Parser<'s> {
     /// A message whose opening bracket is next.
     fn message(&mut self) -> Result<(), SyntaxError> {
         self.open()?;
-        let end = match self.peek() {
+        let end = match self.cursor.peek() {
             Some(b'<') => b'>',
             _ => b'}',
         };
@@ -128,17 +105,17 @@ impl<'s> Parser<'s> {
         self.open()?;
         self.builder.open_list(self.cursor.place());
         self.cursor.at += 1;
-        if !self.eat(b']') {
+        if !self.cursor.eat(b']') {
             loop {
-                match self.peek() {
+                match self.cursor.peek() {
                     Some(b'{' | b'<') => self.message()?,
                     _ if colon => self.scalar()?,
                     _ => return Err(self.cursor.unexpected("expected '{'")),
                 }
-                if self.eat(b']') {
+                if self.cursor.eat(b']') {
                     break;
                 }
-                if !self.eat(b',') {
+                if !self.cursor.eat(b',') {
                     return Err(self.cursor.unexpected("expected ',' or ']'"));
                 }
             }
@@ -149,15 +126,15 @@ impl<'s> Parser<'s> {
 
     /// A string, a number or a word.
     fn scalar(&mut self) -> Result<(), SyntaxError> {
-        let next = self.peek();
+        let next = self.cursor.peek();
         let place = self.cursor.place();
         if matches!(next, Some(b'"' | b'\'')) {
             let bytes = self.strings()?;
             self.builder.bytes(place, &bytes);
             return Ok(());
         }
-        let sign = if self.eat(b'-') { "-" } else { "" };
-        match self.peek() {
+        let sign = if self.cursor.eat(b'-') { "-" } else { "" };
+        match self.cursor.peek() {
             Some(b'0'..=b'9' | b'.') => {
                 let digits = self.number()?;
                 self.builder.number(place, &format!("{sign}{digits}"));
@@ -194,7 +171,7 @@ impl<'s> Parser<'s> {
     /// One string, or several that stand one after the other.
     fn strings(&mut self) -> Result<Vec<u8>, SyntaxError> {
         let mut bytes = Vec::new();
-        while let Some(quote @ (b'"' | b'\'')) = self.peek() {
+        while let Some(quote @ (b'"' | b'\'')) = self.cursor.peek() {
             self.cursor.at += 1;
             loop {
                 match self.cursor.byte() {
@@ -262,22 +239,18 @@ impl<'s> Parser<'s> {
 
     /// `\uXXXX` (two of them for a surrogate pair) or `\UXXXXXXXX`.
     fn unicode_escape(&mut self, out: &mut Vec<u8>) -> Result<(), SyntaxError> {
-        let code = |text: &str, len: usize| {
-            let digits = text.get(2..2 + len)?;
-            let hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
-            hex.then(|| u32::from_str_radix(digits, 16).ok())?
-        };
         let rest = self.cursor.rest();
         let mut len = if rest.starts_with("\\U") { 10 } else { 6 };
-        let mut found = code(rest, len - 2);
-        if let Some(high @ 0xd800..=0xdbff) = found
-            && let Some(next) = rest.get(len..).filter(|next| next.starts_with("\\u"))
-            && let Some(low @ 0xdc00..=0xdfff) = code(next, 4)
+        let code = self.cursor.hex(2, len - 2);
+        let mut found = code.and_then(char::from_u32);
+        if let Some(high) = code.filter(|code| is_high_surrogate(*code))
+            && rest[len..].starts_with("\\u")
+            && let Some(low) = self.cursor.hex(len + 2, 4)
         {
-            found = Some(0x10000 + ((high & 0x3ff) << 10 | (low & 0x3ff)));
+            found = surrogate_pair(high, low);
             len += 6;
         }
-        let Some(c) = found.and_then(char::from_u32) else {
+        let Some(c) = found else {
             return Err(self.cursor.error("invalid Unicode escape"));
         };
         out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
