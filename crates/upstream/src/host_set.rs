@@ -222,6 +222,39 @@ impl PrioritySet {
         by_address.get(address)
     }
 
+    /// These hosts alone, of one locality, and all of them fit to be chosen: somebody has looked at their health already.
+    pub(crate) fn of_chosen(locality: Arc<Locality>, list: HostList) -> Self {
+        let locality = LocalityHosts {
+            locality,
+            weight: None,
+            all: list.clone(),
+            healthy: list.clone(),
+            degraded: HostList::empty(),
+            excluded: 0,
+        };
+        let options = PriorityOptions::default();
+        let set = HostSet {
+            all: list.clone(),
+            healthy: list,
+            degraded: HostList::empty(),
+            excluded: 0,
+            localities: [locality].into(),
+            options,
+        };
+        Self::of_sets([set].into(), options)
+    }
+
+    /// The same hosts, of which another policy may make something.
+    pub(crate) fn with_nothing_derived(&self) -> Self {
+        Self {
+            sets: self.sets.clone(),
+            loads: self.loads.clone(),
+            options: self.options,
+            derived: OnceLock::new(),
+            by_address: OnceLock::new(),
+        }
+    }
+
     /// How priorities share the load.
     pub fn options(&self) -> PriorityOptions {
         self.options

@@ -264,6 +264,20 @@ stats_schema! {
 }
 
 stats_schema! {
+    /// `cluster.<name>.load_aware_locality.*`
+    pub LoadAwareStats {
+        counters {
+            all_overloaded_total,
+            local_preferred_total,
+            probe_active_total,
+            recompute_total,
+            spill_active_total,
+            stale_locality_total,
+        }
+    }
+}
+
+stats_schema! {
     /// `cluster_manager.*`
     pub ManagerStats {
         counters {
