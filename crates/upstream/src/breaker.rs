@@ -9,18 +9,22 @@ use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU16, AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
 };
-use std::time::Duration;
 
 use nuncio_event::clock;
-use nuncio_stats::{GaugeSlot, Group, LocalGroup};
+use nuncio_stats::Group;
 
-use crate::stats::{ClusterStats, RemainingStats};
+use gauges::{open_gauge, remaining_gauge};
+use thresholds::{pack, unpack};
 use window::RequestWindow;
 
+mod gauges;
 mod overrides;
+mod thresholds;
 mod window;
 
+pub use gauges::{BreakerGauges, WorkerGauges};
 pub(crate) use overrides::overridden;
+pub use thresholds::{RetryBudget, Thresholds};
 
 /// `core.v3.RoutingPriority`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -65,100 +69,6 @@ pub enum Resource {
     Pools,
 }
 
-/// Limits of one priority (`CircuitBreakers.Thresholds`), with Envoy's defaults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Thresholds {
-    /// `max_connections`, 1024
-    pub max_connections: u32,
-    /// `max_pending_requests`, 1024
-    pub max_pending_requests: u32,
-    /// `max_requests`, 1024
-    pub max_requests: u32,
-    /// `max_retries`, 3
-    pub max_retries: u32,
-    /// `retry_budget`: takes the place of `max_retries`.
-    pub retry_budget: Option<RetryBudget>,
-    /// `retry_budget.budget_interval`: the budget is a share of the requests (tries included) that have begun so lately, whether or
-    /// not they are over. Zero, the default: of those that have a connection or wait for one.
-    pub budget_interval: Duration,
-    /// `max_connection_pools`, unlimited
-    pub max_connection_pools: u32,
-    /// `track_remaining`: what is left is shown as gauges.
-    pub track_remaining: bool,
-    /// `per_host_thresholds.max_connections`, unlimited: connections to one host, over all workers.
-    pub max_connections_per_host: u32,
-}
-
-/// `CircuitBreakers.Thresholds.RetryBudget`: how many retries there may be, by how much else there is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RetryBudget {
-    /// `budget_percent` in millionths of a percent: of the requests that have a connection or wait for one.
-    pub budget: u32,
-    /// `min_retry_concurrency`: so many are always allowed.
-    pub min_concurrency: u32,
-}
-
-impl RetryBudget {
-    /// [`Self::budget`] that is one percent.
-    pub const PERCENT: u32 = 1_000_000;
-
-    fn limit(self, requests: u64) -> u32 {
-        let share =
-            u128::from(requests) * u128::from(self.budget) / u128::from(100 * Self::PERCENT);
-        u32::try_from(share)
-            .unwrap_or(u32::MAX)
-            .max(self.min_concurrency)
-    }
-}
-
-impl Default for RetryBudget {
-    /// 20 %, and never less than 3.
-    fn default() -> Self {
-        Self {
-            budget: 20 * Self::PERCENT,
-            min_concurrency: 3,
-        }
-    }
-}
-
-impl Default for Thresholds {
-    fn default() -> Self {
-        Self {
-            max_connections: 1024,
-            max_pending_requests: 1024,
-            max_requests: 1024,
-            max_retries: 3,
-            retry_budget: None,
-            budget_interval: Duration::ZERO,
-            max_connection_pools: u32::MAX,
-            track_remaining: false,
-            max_connections_per_host: u32::MAX,
-        }
-    }
-}
-
-impl Thresholds {
-    /// What `remaining_*` counts down from. Envoy's default for pools is the greatest `uint64_t`.
-    fn shown(&self, resource: Resource) -> u64 {
-        match (resource, self.of(resource)) {
-            (Resource::Pools, u32::MAX) => u64::MAX,
-            // A budget has no fixed end.
-            (Resource::Retries, _) if self.retry_budget.is_some() => 0,
-            (_, max) => u64::from(max),
-        }
-    }
-
-    fn of(&self, resource: Resource) -> u32 {
-        match resource {
-            Resource::Connections => self.max_connections,
-            Resource::Pending => self.max_pending_requests,
-            Resource::Requests => self.max_requests,
-            Resource::Retries => self.max_retries,
-            Resource::Pools => self.max_connection_pools,
-        }
-    }
-}
-
 const RESOURCES: [Resource; 5] = [
     Resource::Connections,
     Resource::Pending,
@@ -171,23 +81,6 @@ const RESOURCES: [Resource; 5] = [
 struct Budget {
     used: AtomicU32,
     max: AtomicU32,
-}
-
-/// No [`RetryBudget`]. None looks like this: 100 % is far less.
-const NO_RETRY_BUDGET: u64 = u64::MAX;
-
-/// In one number, so that threads never see halves of two.
-fn pack(budget: Option<RetryBudget>) -> u64 {
-    budget.map_or(NO_RETRY_BUDGET, |budget| {
-        u64::from(budget.budget) << 32 | u64::from(budget.min_concurrency)
-    })
-}
-
-fn unpack(packed: u64) -> Option<RetryBudget> {
-    (packed != NO_RETRY_BUDGET).then_some(RetryBudget {
-        budget: (packed >> 32) as u32,
-        min_concurrency: packed as u32,
-    })
 }
 
 /// The budgets of one cluster. They belong to the cluster's name and outlive changes of its configuration.
@@ -216,66 +109,6 @@ impl fmt::Debug for Breakers {
         f.debug_struct("Breakers")
             .field("budgets", &self.budgets)
             .finish_non_exhaustive()
-    }
-}
-
-/// Where a thread shows the state of breakers.
-pub trait BreakerGauges {
-    /// Adds to a gauge of the cluster's group; subtracts when `amount` is negative.
-    fn add(&self, gauge: GaugeSlot, amount: i64);
-    /// Adds to a `remaining_*` gauge of a priority, if it is tracked.
-    fn add_remaining(&self, priority: Priority, gauge: GaugeSlot, amount: i64);
-}
-
-/// The main thread's way: it takes nothing, it only changes limits.
-impl BreakerGauges for Group {
-    fn add(&self, gauge: GaugeSlot, amount: i64) {
-        if amount >= 0 {
-            self.gauge_add(gauge, amount.unsigned_abs());
-        } else {
-            self.gauge_sub(gauge, amount.unsigned_abs());
-        }
-    }
-
-    fn add_remaining(&self, _priority: Priority, _gauge: GaugeSlot, _amount: i64) {}
-}
-
-/// A worker's way.
-#[derive(Clone, Debug)]
-pub struct WorkerGauges {
-    cluster: LocalGroup,
-    remaining: [Option<LocalGroup>; 2],
-}
-
-impl WorkerGauges {
-    /// The calling thread's gauges of a cluster.
-    pub fn new(cluster: LocalGroup, breakers: &Breakers) -> Self {
-        let local = |priority| breakers.remaining(priority).map(|group| group.local());
-        Self {
-            cluster,
-            remaining: Priority::ALL.map(local),
-        }
-    }
-}
-
-impl BreakerGauges for WorkerGauges {
-    fn add(&self, gauge: GaugeSlot, amount: i64) {
-        add_local(&self.cluster, gauge, amount);
-    }
-
-    #[inline]
-    fn add_remaining(&self, priority: Priority, gauge: GaugeSlot, amount: i64) {
-        if let Some(group) = &self.remaining[priority.index()] {
-            add_local(group, gauge, amount);
-        }
-    }
-}
-
-fn add_local(group: &LocalGroup, gauge: GaugeSlot, amount: i64) {
-    if amount >= 0 {
-        group.gauge_add(gauge, amount.unsigned_abs());
-    } else {
-        group.gauge_sub(gauge, amount.unsigned_abs());
     }
 }
 
@@ -547,31 +380,6 @@ impl Drop for Taken {
     fn drop(&mut self) {
         self.breakers
             .give_back(self.priority, self.resource, &self.gauges);
-    }
-}
-
-fn open_gauge(priority: Priority, resource: Resource) -> GaugeSlot {
-    match (priority, resource) {
-        (Priority::Default, Resource::Connections) => ClusterStats::DEFAULT_CX_OPEN,
-        (Priority::Default, Resource::Pending) => ClusterStats::DEFAULT_RQ_PENDING_OPEN,
-        (Priority::Default, Resource::Requests) => ClusterStats::DEFAULT_RQ_OPEN,
-        (Priority::Default, Resource::Retries) => ClusterStats::DEFAULT_RQ_RETRY_OPEN,
-        (Priority::Default, Resource::Pools) => ClusterStats::DEFAULT_CX_POOL_OPEN,
-        (Priority::High, Resource::Connections) => ClusterStats::HIGH_CX_OPEN,
-        (Priority::High, Resource::Pending) => ClusterStats::HIGH_RQ_PENDING_OPEN,
-        (Priority::High, Resource::Requests) => ClusterStats::HIGH_RQ_OPEN,
-        (Priority::High, Resource::Retries) => ClusterStats::HIGH_RQ_RETRY_OPEN,
-        (Priority::High, Resource::Pools) => ClusterStats::HIGH_CX_POOL_OPEN,
-    }
-}
-
-fn remaining_gauge(resource: Resource) -> GaugeSlot {
-    match resource {
-        Resource::Connections => RemainingStats::REMAINING_CX,
-        Resource::Pending => RemainingStats::REMAINING_PENDING,
-        Resource::Requests => RemainingStats::REMAINING_RQ,
-        Resource::Retries => RemainingStats::REMAINING_RETRIES,
-        Resource::Pools => RemainingStats::REMAINING_CX_POOLS,
     }
 }
 

@@ -1,9 +1,11 @@
 use std::sync::atomic::AtomicU32 as Counter;
 use std::thread;
+use std::time::Duration;
 
 use nuncio_stats::Store;
 
 use super::*;
+use crate::stats::{ClusterStats, RemainingStats};
 use crate::testing::{below, seeded};
 
 fn breakers(thresholds: Thresholds) -> (Store, Arc<Group>, Arc<Breakers>) {

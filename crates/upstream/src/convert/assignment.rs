@@ -12,7 +12,7 @@ use nuncio_sdk::metadata::DynamicMetadata;
 use super::endpoints::{
     self, AssignmentOptions, EndpointAddress, EndpointSpec, LocalitySpec, Shared,
 };
-use super::util::{self, Errors};
+use super::{Errors, metadata};
 use crate::host_set::PriorityOptions;
 use crate::info::ClusterKind;
 
@@ -143,7 +143,7 @@ impl<'a> Metadata<'a> {
             return Some(known.clone());
         }
         let message = self.pieces.read(bytes)?;
-        let metadata = without_errors(|errors| util::metadata(Some(message), errors))?;
+        let metadata = without_errors(|errors| metadata::metadata(Some(message), errors))?;
         self.known.insert(bytes, metadata.clone());
         Some(metadata)
     }

@@ -9,7 +9,8 @@ use nuncio_config::api::core::{
 use nuncio_config::{ConfigError, any};
 use nuncio_net::{Address, ConnectOptions, OtherSource, SocketOption, SocketState};
 
-use super::util::{self, Errors, Target};
+use super::Errors;
+use super::address::{self, Target};
 
 /// The type of the one local address selector that there is.
 const DEFAULT_SELECTOR: &str =
@@ -128,7 +129,7 @@ fn wrong_addresses(source: Option<&Address>, others: &[OtherSource]) -> Option<&
 }
 
 fn source(message: SocketAddress, path: &str, errors: &mut Errors) -> Option<Address> {
-    let source = util::socket_address(message, false).map_err(|e| e.within(path));
+    let source = address::socket_address(message, false).map_err(|e| e.within(path));
     match errors.take(source) {
         Some(Target::Literal(address)) => Some(address),
         _ => None,

@@ -17,9 +17,9 @@ use nuncio_config::{ConfigError, any, convert::u32_or};
 use nuncio_net::{ConnectOptions, Keepalive};
 use nuncio_sdk::metadata::DynamicMetadata;
 
+use super::Errors;
 use super::SharedParts;
 use super::bind::bind_config;
-use super::util::Errors;
 use crate::info::{FamilyOrder, PoolOptions};
 
 /// How connections are made.

@@ -9,7 +9,7 @@ use nuncio_config::api::core::{
 };
 use nuncio_config::{ConfigError, Within, convert as value};
 
-use super::util::Errors;
+use super::Errors;
 use crate::info::ClusterKind;
 use crate::manager::{Discovery, is_discovered};
 

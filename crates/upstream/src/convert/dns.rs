@@ -7,8 +7,8 @@ use nuncio_config::api::dns_cluster::{DnsCluster, dns_cluster};
 use nuncio_config::api::{dns_common, protobuf};
 use nuncio_config::{ConfigError, Within, convert as value};
 
+use super::Errors;
 use super::resolver;
-use super::util::Errors;
 use crate::dns::{LookupFamily, ResolverConfig};
 
 /// What a DNS cluster does.

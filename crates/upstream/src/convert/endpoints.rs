@@ -16,7 +16,9 @@ use nuncio_config::{ConfigError, Within};
 use nuncio_net::Address;
 use nuncio_sdk::metadata::DynamicMetadata;
 
-use super::util::{self, Errors, Target};
+use super::Errors;
+use super::address::{self, Target};
+use super::metadata;
 use crate::host::{HealthCheckTarget, HealthFlags, Locality};
 use crate::host_set::PriorityOptions;
 use crate::info::{self, ClusterKind};
@@ -294,7 +296,7 @@ pub(super) fn endpoint(
         ));
         HealthFlags::NONE
     });
-    let metadata = errors.nested("metadata", |errors| util::metadata(metadata, errors));
+    let metadata = errors.nested("metadata", |errors| metadata::metadata(metadata, errors));
     let endpoint = match host_identifier {
         Some(HostIdentifier::Endpoint(endpoint)) => endpoint,
         Some(HostIdentifier::EndpointName(_)) => {
@@ -318,7 +320,7 @@ pub(super) fn endpoint(
             .map(|message| errors.nested("health_check_config", |errors| check(message, errors)));
         let additional = additional(additional_addresses, errors);
         errors.refuse_if(!observability_name.is_empty(), "observability_name");
-        let address = match errors.take(util::address(address, names).within("address"))? {
+        let address = match errors.take(address::address(address, names).within("address"))? {
             Target::Literal(address) => EndpointAddress::Literal(address),
             Target::Name(name, port) => EndpointAddress::Name(name.into(), port),
         };
@@ -363,7 +365,7 @@ fn additional(messages: Vec<AdditionalAddress>, errors: &mut Errors) -> Option<A
     let read = |(index, message): (usize, AdditionalAddress)| {
         let AdditionalAddress { address } = message;
         let path = format!("additional_addresses[{index}].address");
-        match errors.take(util::address(address, false).within(&path))? {
+        match errors.take(address::address(address, false).within(&path))? {
             Target::Literal(address) => Some(address),
             // Not asked for.
             Target::Name(..) => None,
@@ -388,7 +390,7 @@ fn check(message: HealthCheckConfig, errors: &mut Errors) -> HealthCheckTarget {
         0
     });
     let address = address.and_then(|address| {
-        match errors.take(util::address(Some(address), false).within("address"))? {
+        match errors.take(address::address(Some(address), false).within("address"))? {
             Target::Literal(address) => Some(address),
             // Not asked for.
             Target::Name(..) => None,

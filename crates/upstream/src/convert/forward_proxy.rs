@@ -10,7 +10,7 @@ use nuncio_config::api::forward_proxy_cluster::{
 };
 use nuncio_config::{ConfigError, Within, any, convert as value};
 
-use super::util::Errors;
+use super::Errors;
 use crate::forward_proxy::SubClusterSettings;
 
 /// The cluster's fields that concern its type.

@@ -21,7 +21,7 @@ use nuncio_sdk::Http2Options;
 use nuncio_sdk::http1::header_case;
 use nuncio_sdk::runtime::Runtime;
 
-use super::util::Errors;
+use super::Errors;
 use crate::info::{DEFAULT_IDLE_TIMEOUT, HttpOptions, UpstreamProtocol};
 
 /// Under which key Envoy looks for the typed options.

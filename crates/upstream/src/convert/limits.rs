@@ -7,7 +7,7 @@ use nuncio_config::api::cluster::{CircuitBreakers, circuit_breakers::Thresholds 
 use nuncio_config::convert::{opt_duration, u32_or};
 use nuncio_config::{ConfigError, Within, convert as value};
 
-use super::util::Errors;
+use super::Errors;
 use crate::breaker::{RetryBudget, Thresholds};
 
 /// Thresholds of both priorities; the first entry of a priority counts, as in Envoy.

@@ -5,7 +5,7 @@ use nuncio_config::api::cluster::cluster::{CustomClusterType, LbPolicy as Policy
 use nuncio_config::api::composite::{ClusterConfig as Composite, cluster_config::ClusterEntry};
 use nuncio_config::{ConfigError, any};
 
-use super::util::Errors;
+use super::Errors;
 use crate::lb::members::{Members, Rule};
 
 /// To which clusters requests are passed on.

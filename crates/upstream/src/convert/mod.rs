@@ -1,6 +1,7 @@
 //! From an Envoy `Cluster` message to a [`ClusterSpec`]: everything is checked, every field is used, refused or explained
 //! here, and no message is seen behind this module.
 
+mod address;
 mod assignment;
 mod balancing;
 mod bind;
@@ -8,122 +9,47 @@ mod connection;
 mod discovery;
 mod dns;
 mod endpoints;
+mod errors;
 mod forward_proxy;
 mod health;
 mod http;
+mod kind;
 mod limits;
 mod members;
+mod metadata;
 mod original_dst;
 mod outlier;
 mod resolver;
-mod util;
+mod spec;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use nuncio_access_log::AccessLogManager;
-use nuncio_config::api::aggregate::ClusterConfig as AggregateConfig;
 use nuncio_config::api::cluster::{
     Cluster, TrackClusterStats,
-    cluster::{
-        ClusterDiscoveryType, ClusterProtocolSelection, CustomClusterType, DiscoveryType,
-        LbPolicy as PolicyKind,
-    },
+    cluster::{ClusterDiscoveryType, ClusterProtocolSelection, LbPolicy as PolicyKind},
 };
-use nuncio_config::api::composite::ClusterConfig as CompositeConfig;
-use nuncio_config::api::dns_cache::DnsCacheConfig;
-use nuncio_config::api::dns_cluster::DnsCluster;
-use nuncio_config::api::forward_proxy_cluster::ClusterConfig;
-use nuncio_config::{ConfigError, Within, any, convert as value};
-use nuncio_net::ConnectOptions;
-use nuncio_sdk::Runtime;
-use nuncio_sdk::metadata::DynamicMetadata;
+use nuncio_config::{ConfigError, Within, convert as value};
 
-use crate::breaker::Thresholds;
 use crate::forward_proxy::SubClusters;
-use crate::host::Locality;
-use crate::host_set::PriorityOptions;
-use crate::info::{
-    ClusterKind, DropOverload, FamilyOrder, HttpOptions, PoolOptions, Tracks, UpstreamProtocol,
-};
+use crate::info::{ClusterKind, PoolOptions, Tracks, UpstreamProtocol};
+use crate::lb::LbPolicy;
 use crate::lb::forward_proxy::ForwardProxy;
-use crate::lb::original_dst::OriginalDst;
-use crate::lb::round_robin::RoundRobin;
-use crate::lb::{LbPolicy, OverrideStatuses};
-use crate::manager::Discovery;
 use crate::orca::MetricNames;
-use crate::outlier::Settings;
 
 pub(crate) use assignment::{Assignment, assignment, encoded_assignment};
 pub(crate) use bind::BootstrapBind;
 pub(crate) use discovery::{EdsFrom, EdsSource, FileSource};
 pub(crate) use dns::{DnsOptions, DnsSpec, failure_refresh_rate, lookup_family};
 pub(crate) use endpoints::{EndpointAddress, EndpointSpec, LocalitySpec};
+pub(crate) use errors::Errors;
 pub use resolver::{bootstrap_resolver, resolver_config};
-pub(crate) use util::Errors;
+pub(crate) use spec::{ClusterSpec, SharedParts};
 
 /// Envoy's default of `connect_timeout`.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Envoy's default of `per_connection_buffer_limit_bytes`.
 const DEFAULT_BUFFER_LIMIT: u32 = 1024 * 1024;
-
-/// A cluster's configuration, checked. What several clusters have alike is shared through [`SharedParts`].
-#[derive(Debug)]
-pub(crate) struct ClusterSpec {
-    pub(crate) name: String,
-    pub(crate) alt_stat_name: Option<String>,
-    pub(crate) kind: ClusterKind,
-    pub(crate) localities: Vec<LocalitySpec>,
-    pub(crate) dns: Option<DnsSpec>,
-    /// The same object as `lb`.
-    pub(crate) original_dst: Option<Arc<OriginalDst>>,
-    pub(crate) eds: Option<EdsSource>,
-    /// The same object as `lb`, and its DNS cache.
-    pub(crate) forward_proxy: Option<(Arc<ForwardProxy>, DnsCacheConfig)>,
-    pub(crate) wait_for_warm: bool,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) per_connection_buffer_limit: u32,
-    pub(crate) http: Arc<HttpOptions>,
-    pub(crate) connect: Arc<ConnectOptions>,
-    pub(crate) families: FamilyOrder,
-    pub(crate) pools: PoolOptions,
-    pub(crate) lb: Arc<dyn LbPolicy>,
-    pub(crate) override_statuses: OverrideStatuses,
-    pub(crate) drop_overload: Option<DropOverload>,
-    pub(crate) priorities: PriorityOptions,
-    pub(crate) thresholds: [Thresholds; 2],
-    pub(crate) outlier: Option<Settings>,
-    pub(crate) health_checks: Vec<crate::health::Settings>,
-    /// `ignore_new_hosts_until_first_hc`
-    pub(crate) ignore_new_hosts: bool,
-    /// `update_merge_window`, if there is one.
-    pub(crate) merge_window: Option<Duration>,
-    /// `ignore_health_on_host_removal`
-    pub(crate) ignore_health_on_removal: bool,
-    pub(crate) metadata: Option<Arc<DynamicMetadata>>,
-    /// `track_cluster_stats`
-    pub(crate) tracks: Tracks,
-    /// `lrs_report_endpoint_metrics`
-    pub(crate) reported_metrics: MetricNames,
-}
-
-/// Objects that all clusters with default options share.
-#[derive(Debug, Default)]
-pub(crate) struct SharedParts {
-    pub(crate) http: Arc<HttpOptions>,
-    /// Of clusters without any, unless the bootstrap says something.
-    pub(crate) connect: Arc<ConnectOptions>,
-    /// `cluster_manager.upstream_bind_config`, for clusters that have none.
-    pub(crate) bind: OnceLock<BootstrapBind>,
-    pub(crate) round_robin: Arc<RoundRobin>,
-    /// Where this proxy is.
-    pub(crate) own: Locality,
-    /// For logs of health check events; without it (tests) none is written.
-    pub(crate) logs: Option<Arc<AccessLogManager>>,
-    pub(crate) runtime: Arc<Runtime>,
-    /// Whoever knows endpoints that do not stand in files.
-    pub(crate) discovery: OnceLock<Arc<dyn Discovery>>,
-}
 
 /// Checks and compiles a cluster.
 ///
@@ -229,28 +155,7 @@ pub(crate) fn compile(
             "value length must be at least 1 characters",
         ));
     }
-    let mut dns_cluster = None;
-    let kind = match &cluster_discovery_type {
-        None => Some(ClusterKind::Static),
-        Some(ClusterDiscoveryType::Type(number)) => match DiscoveryType::try_from(*number) {
-            Ok(DiscoveryType::Static) => Some(ClusterKind::Static),
-            Ok(DiscoveryType::StrictDns) => Some(ClusterKind::StrictDns),
-            Ok(DiscoveryType::LogicalDns) => Some(ClusterKind::LogicalDns),
-            Ok(DiscoveryType::OriginalDst) => Some(ClusterKind::OriginalDst),
-            Ok(DiscoveryType::Eds) => Some(ClusterKind::Eds),
-            Err(_) => {
-                errors.push(ConfigError::new(
-                    "type",
-                    format!("unknown enum value {number}"),
-                ));
-                None
-            }
-        },
-        Some(ClusterDiscoveryType::ClusterType(custom)) => errors
-            .nested("cluster_type", |errors| {
-                custom_type(custom, &mut dns_cluster, errors)
-            }),
-    };
+    let (kind, dns_cluster) = kind::kind(cluster_discovery_type.as_ref(), &mut errors);
     let connect_timeout = errors
         .take(value::opt_duration(connect_timeout.as_ref()).within("connect_timeout"))
         .flatten()
@@ -462,7 +367,7 @@ pub(crate) fn compile(
         sizes: request_response_sizes,
         endpoints: per_endpoint_stats,
     };
-    let metadata = errors.nested("metadata", |errors| util::metadata(metadata, errors));
+    let metadata = errors.nested("metadata", |errors| metadata::metadata(metadata, errors));
     pools.take_over = connection::take_over(metadata.as_deref(), &mut errors);
     let wait_for_warm = value::bool_or(wait_for_warm_on_init.as_ref(), true);
 
@@ -497,42 +402,6 @@ pub(crate) fn compile(
         metadata,
         reported_metrics: MetricNames::new(lrs_report_endpoint_metrics),
     })
-}
-
-/// `cluster_type`. Envoy goes by the type of the configuration, and without one by the name.
-fn custom_type(
-    custom: &CustomClusterType,
-    dns_cluster: &mut Option<DnsSpec>,
-    errors: &mut Errors,
-) -> Option<ClusterKind> {
-    let CustomClusterType { name, typed_config } = custom;
-    match typed_config {
-        Some(config) if any::is::<DnsCluster>(config) => errors.nested("typed_config", |errors| {
-            let spec = dns::extension(errors.take(any::unpack(config))?, errors);
-            let kind = match spec.options.single_host {
-                true => ClusterKind::LogicalDns,
-                false => ClusterKind::StrictDns,
-            };
-            *dns_cluster = Some(spec);
-            Some(kind)
-        }),
-        Some(config) if any::is::<ClusterConfig>(config) => Some(ClusterKind::ForwardProxy),
-        Some(config) if any::is::<AggregateConfig>(config) => Some(ClusterKind::Aggregate),
-        Some(config) if any::is::<CompositeConfig>(config) => Some(ClusterKind::Composite),
-        None => match name.as_str() {
-            "envoy.cluster.static" => Some(ClusterKind::Static),
-            "envoy.cluster.strict_dns" => Some(ClusterKind::StrictDns),
-            "envoy.cluster.logical_dns" => Some(ClusterKind::LogicalDns),
-            name => {
-                errors.refuse_value("name", name);
-                None
-            }
-        },
-        Some(_) => {
-            errors.refuse_value("typed_config", name);
-            None
-        }
-    }
 }
 
 #[cfg(test)]

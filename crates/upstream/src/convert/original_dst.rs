@@ -7,7 +7,7 @@ use nuncio_config::api::metadata::{MetadataKey, metadata_key::path_segment::Segm
 use nuncio_config::api::protobuf::Duration as DurationMessage;
 use nuncio_config::{ConfigError, Within, convert as value};
 
-use super::util::Errors;
+use super::Errors;
 use crate::lb::original_dst::{MetadataKey as Place, Options, OriginalDst};
 
 /// Envoy's default of `cleanup_interval`.

@@ -13,7 +13,8 @@ use nuncio_config::api::hickory_resolver::HickoryDnsResolverConfig;
 use nuncio_config::{ConfigError, Within, any, convert as value};
 use nuncio_net::Address;
 
-use super::util::{self, Errors, Target};
+use super::Errors;
+use super::address::{self, Target};
 use crate::dns::{
     CaresOptions, DEFAULT_PAYLOAD, GetAddrInfoOptions, HickoryOptions, ResolverConfig, ServersUse,
 };
@@ -244,7 +245,7 @@ fn resolver_options(message: Option<DnsResolverOptions>) -> (bool, bool) {
 fn servers(messages: Vec<AddressMessage>, field: &str, errors: &mut Errors) -> Vec<SocketAddr> {
     let read = |(index, message)| {
         let path = format!("{field}[{index}]");
-        match errors.take(util::address(Some(message), false).within(&path))? {
+        match errors.take(address::address(Some(message), false).within(&path))? {
             Target::Literal(Address::Ip(ip)) => Some(match ip.port() {
                 0 => SocketAddr::new(ip.ip(), PORT),
                 _ => ip,

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use nuncio_config::any;
+use nuncio_config::api::cluster::cluster::DiscoveryType;
 use nuncio_config::api::cluster::{
     CircuitBreakers, LoadBalancingPolicy, circuit_breakers, load_balancing_policy,
 };
@@ -21,7 +22,9 @@ use nuncio_config::api::round_robin::RoundRobin;
 use nuncio_sdk::Protocol;
 
 use super::*;
+use crate::breaker::Thresholds;
 use crate::dns::LookupFamily;
+use crate::host_set::PriorityOptions;
 use crate::info::UpstreamProtocol;
 use crate::testing::{cluster, endpoint, static_cluster};
 

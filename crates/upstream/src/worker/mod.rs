@@ -6,6 +6,7 @@ mod counting;
 mod delegate;
 mod feedback;
 mod host;
+mod hosts;
 mod table;
 
 use std::rc::Rc;

@@ -25,7 +25,7 @@ use nuncio_sdk::Runtime;
 use prost::Message;
 use std::sync::Arc;
 
-use super::super::util::Errors;
+use super::super::Errors;
 use crate::host_set::PriorityOptions;
 use crate::lb::hashing::{HashingOptions, OwnHashPolicy};
 use crate::lb::{LocalityOptions, OverrideStatuses, SlowStart, ZoneAwareOptions};

@@ -22,8 +22,8 @@ use nuncio_config::api::subset::Subset as SubsetMessage;
 use nuncio_config::api::wrr_locality::WrrLocality;
 use nuncio_config::{ConfigError, any};
 
+use super::super::Errors;
 use super::super::SharedParts;
-use super::super::util::Errors;
 use super::common::{balance_factor, double, hashing, locality, slow_start};
 use super::{learning, not_provided, subset};
 use crate::lb::LbPolicy;

@@ -13,8 +13,8 @@ use nuncio_config::api::protobuf;
 use nuncio_config::api::wrr_locality::WrrLocality;
 use nuncio_config::{ConfigError, Within, convert as value};
 
+use super::super::Errors;
 use super::super::SharedParts;
-use super::super::util::Errors;
 use super::common::slow_start;
 use super::extension::{Made, first_of};
 use crate::lb::LocalityOptions;

@@ -8,8 +8,8 @@ use nuncio_config::api::cluster::cluster::{
     RoundRobinLbConfig, ring_hash_lb_config::HashFunction as LegacyHashFunction,
 };
 
+use super::super::Errors;
 use super::super::SharedParts;
-use super::super::util::Errors;
 use super::common::{Common, at_least, double, legacy_slow_start};
 use super::extension::{check_maglev, check_ring};
 use super::not_provided;

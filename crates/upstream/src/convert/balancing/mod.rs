@@ -14,8 +14,8 @@ use nuncio_config::api::cluster::{
     cluster::{CommonLbConfig, LbConfig, LbPolicy as PolicyKind, LbSubsetConfig},
 };
 
+use super::Errors;
 use super::SharedParts;
-use super::util::Errors;
 use crate::host_set::PriorityOptions;
 use crate::info::ClusterKind;
 use crate::lb::{LbPolicy, OverrideStatuses};

@@ -18,8 +18,8 @@ use nuncio_config::api::subset::{
 
 use nuncio_route::MetadataMatch;
 
+use super::super::Errors;
 use super::super::SharedParts;
-use super::super::util::Errors;
 use super::common::Common;
 use super::extension::{Made, first_of};
 use crate::lb::LbPolicy;
