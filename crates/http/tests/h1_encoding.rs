@@ -7,7 +7,7 @@ use nuncio_http::h1::{
     ClientEncoder, H1Settings, HeaderCase, MissingPseudoHeader, RequestFacts, RequestKind,
     ServerDecoder, ServerEncoder, Version,
 };
-use nuncio_http::{HeaderMap, Message};
+use nuncio_http::{HeaderMap, Known, Message};
 
 fn map(pairs: &[(&'static str, &str)]) -> HeaderMap {
     pairs.iter().copied().collect()
@@ -166,7 +166,7 @@ fn framing_of_requests() {
     assert_eq!(&out[..], b"CONNECT h:80 HTTP/1.1\r\nhost: h:80\r\n\r\n");
     assert_eq!(
         encoder.encode_headers(&map(&[(":method", "GET")]), true, &mut out),
-        Err(MissingPseudoHeader)
+        Err(MissingPseudoHeader(Known::Path))
     );
 }
 

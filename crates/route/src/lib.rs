@@ -4,11 +4,12 @@
 //! * [`WorkerRouteTable`] is one worker's view of it: [`WorkerRouteTable::find`] gives the [`RouteEntry`] of a request
 //!   without a lock and without an allocation.
 //! * [`RouteEntry`] knows what the router needs: the action, the cluster, and how headers are finalized.
-//! * [`HeaderMutations`], [`matchers`] and [`regex`] serve filters too.
+//! * [`HeaderMutations`], [`HeaderChanges`], [`matchers`] and [`regex`] serve filters too.
 //!
 //! What is absent: nothing here knows a cluster, only names of clusters; nothing counts; nothing waits.
 
 mod action;
+mod changes;
 mod compile;
 mod entry;
 mod hash_policy;
@@ -28,6 +29,7 @@ mod table;
 mod worker;
 
 pub use action::{Action, DirectResponse, Forward, MaxStreamDuration, Redirect, Special};
+pub use changes::HeaderChanges;
 pub use compile::{CompileContext, compile};
 pub use entry::{DirectReply, RouteEntry};
 pub use hash_policy::HashPolicy;

@@ -6,6 +6,11 @@ const FILE: &str = "envoy.extensions.access_loggers.file.v3.FileAccessLog";
 const STDOUT: &str = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog";
 const STDERR: &str = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog";
 
+const METADATA: &str = "envoy.extensions.formatter.metadata.v3.Metadata";
+const REQ_WITHOUT_QUERY: &str = "envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery";
+/// What `formatters` may hold.
+pub(super) const FORMATTERS: [&str; 2] = [METADATA, REQ_WITHOUT_QUERY];
+
 pub(super) const MESSAGES: &[Entry] = &[
     message(
         "envoy.config.accesslog.v3.AccessLog",
@@ -36,6 +41,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("omit_empty_values", Implemented),
             ("content_type", Implemented),
             ("json_format_options", Implemented),
+            ("formatters", Implemented),
         ],
     ),
     message(
@@ -56,6 +62,16 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("response_flag_filter", Implemented),
             ("grpc_status_filter", Implemented),
             ("log_type_filter", Implemented),
+            ("metadata_filter", Implemented),
+        ],
+    ),
+    message(METADATA, &[]),
+    message(REQ_WITHOUT_QUERY, &[]),
+    message(
+        "envoy.config.accesslog.v3.MetadataFilter",
+        &[
+            ("matcher", Implemented),
+            ("match_if_key_not_found", Implemented),
         ],
     ),
     message(

@@ -1,8 +1,9 @@
 //! What every area uses: addresses, headers, matchers, percentages.
 
 use super::{
-    Entry, Support::*, balancing::POLICIES, dns::RESOLVERS, filters::PRESERVE_CASE,
-    filters::SESSION_STATES, message, route::REDIRECT_PREDICATES,
+    Entry, Support::*, access_log::FORMATTERS, balancing::POLICIES, dns::RESOLVERS,
+    filters::PRESERVE_CASE, filters::SESSION_STATES, hcm::HCM_EXTENSIONS, message,
+    route::REDIRECT_PREDICATES,
 };
 
 const LOCAL_ADDRESS_SELECTOR: &str =
@@ -12,7 +13,7 @@ const HEALTH_CHECK_EVENT_FILE: &str =
 
 /// What a `TypedExtensionConfig` holds, wherever it is.
 const EXTENSIONS: &[&str] = &{
-    const GROUPS: [&[&str]; 5] = [
+    const GROUPS: [&[&str]; 7] = [
         &POLICIES,
         &SESSION_STATES,
         &RESOLVERS,
@@ -22,9 +23,17 @@ const EXTENSIONS: &[&str] = &{
             HEALTH_CHECK_EVENT_FILE,
         ],
         &REDIRECT_PREDICATES,
+        &HCM_EXTENSIONS,
+        &FORMATTERS,
     ];
-    const COUNT: usize =
-        POLICIES.len() + SESSION_STATES.len() + RESOLVERS.len() + 3 + REDIRECT_PREDICATES.len();
+    const COUNT: usize = {
+        let (mut count, mut group) = (0, 0);
+        while group < GROUPS.len() {
+            count += GROUPS[group].len();
+            group += 1;
+        }
+        count
+    };
     let mut all = [""; COUNT];
     let (mut group, mut next) = (0, 0);
     while group < GROUPS.len() {

@@ -12,6 +12,14 @@ use super::{
     message,
 };
 
+const XFF: &str = "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig";
+const CUSTOM_HEADER: &str =
+    "envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig";
+const EARLY_HEADER_MUTATION: &str =
+    "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";
+/// What the extensions of a connection manager may be.
+pub(super) const HCM_EXTENSIONS: [&str; 3] = [XFF, CUSTOM_HEADER, EARLY_HEADER_MUTATION];
+
 pub(super) const MESSAGES: &[Entry] = &[
     message(
         HTTP_CONNECTION_MANAGER,
@@ -39,6 +47,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("request_timeout", Implemented),
             ("request_headers_timeout", Implemented),
             ("drain_timeout", Implemented),
+            ("drain_timeout_jitter", Implemented),
             ("delayed_close_timeout", Implemented),
             ("access_log", Implemented),
             ("access_log_options", Implemented),
@@ -47,6 +56,9 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("flush_access_log_on_new_request", Implemented),
             ("use_remote_address", Implemented),
             ("xff_num_trusted_hops", Implemented),
+            ("original_ip_detection_extensions", Implemented),
+            ("early_header_mutation_extensions", Implemented),
+            ("proxy_status_config", Implemented),
             ("internal_address_config", Implemented),
             ("skip_xff_append", Implemented),
             ("via", Implemented),
@@ -65,6 +77,14 @@ pub(super) const MESSAGES: &[Entry] = &[
             ),
             ("upgrade_configs", Implemented),
             ("normalize_path", Implemented),
+            (
+                "path_normalization_options",
+                Harmless("Envoy 1.40 reads it and does nothing with it"),
+            ),
+            (
+                "typed_header_validation_config",
+                Refused("no build of Envoy 1.40 that is published takes it either"),
+            ),
             ("merge_slashes", Implemented),
             ("path_with_escaped_slashes_action", Implemented),
             ("request_id_extension", Implemented),
@@ -74,6 +94,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("stream_error_on_invalid_http_message", Implemented),
             ("strip_trailing_host_dot", Implemented),
             ("append_x_forwarded_port", Implemented),
+            ("forward_proto_config", Implemented),
             (
                 "append_local_overload",
                 Harmless(
@@ -84,6 +105,46 @@ pub(super) const MESSAGES: &[Entry] = &[
                 "add_proxy_protocol_connection_state",
                 Harmless("state of the PROXY protocol listener filter, which is refused"),
             ),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.ForwardProtoConfig",
+        &[
+            ("https_destination_ports", Implemented),
+            ("http_destination_ports", Implemented),
+        ],
+    ),
+    message(
+        XFF,
+        &[
+            ("xff_num_trusted_hops", Implemented),
+            ("xff_trusted_cidrs", Implemented),
+            ("skip_xff_append", Implemented),
+        ],
+    ),
+    message(
+        "envoy.extensions.http.original_ip_detection.xff.v3.XffTrustedCidrs",
+        &[("cidrs", Implemented)],
+    ),
+    message(
+        CUSTOM_HEADER,
+        &[
+            ("header_name", Implemented),
+            ("allow_extension_to_set_address_as_trusted", Implemented),
+            ("reject_with_status", Implemented),
+        ],
+    ),
+    message("envoy.type.v3.HttpStatus", &[("code", Implemented)]),
+    message(EARLY_HEADER_MUTATION, &[("mutations", Implemented)]),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig",
+        &[
+            ("remove_details", Implemented),
+            ("remove_connection_termination_details", Implemented),
+            ("remove_response_flags", Implemented),
+            ("set_recommended_response_code", Implemented),
+            ("use_node_id", Implemented),
+            ("literal_proxy_name", Implemented),
         ],
     ),
     message(

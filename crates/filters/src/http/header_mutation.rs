@@ -6,14 +6,11 @@ use nuncio_access_log::Formatter;
 use nuncio_config::api::core::KeyValueMutation;
 use nuncio_config::api::core::key_value_append::KeyValueAppendAction;
 use nuncio_config::api::header_mutation::{self as proto, HeaderMutationPerRoute};
-use nuncio_config::api::mutation_rules::HeaderMutation as ProtoStep;
-use nuncio_config::api::mutation_rules::header_mutation::Action as Step;
 use nuncio_config::api::protobuf::{Any, value::Kind};
 use nuncio_config::{ConfigError, Within, any};
 use nuncio_http::path::{percent_decode, percent_encode, query_params, split_query};
 use nuncio_http::{HeaderMap, Known};
-use nuncio_route::HeaderMutations;
-use nuncio_route::matchers::StringMatcher;
+use nuncio_route::HeaderChanges;
 use nuncio_sdk::{
     Action, FactoryContext, FilterContext, HttpFilter, HttpFilterConfig, HttpFilterFactory,
     LogContext, RouteConfig, StreamInfo,
@@ -62,14 +59,6 @@ impl HttpFilterFactory for HeaderMutationFactory {
     }
 }
 
-/// One change.
-enum Change {
-    Remove(Box<str>),
-    RemoveMatching(StringMatcher),
-    /// A single addition.
-    Add(HeaderMutations),
-}
-
 /// One change of the query.
 struct QueryChange {
     key: Box<str>,
@@ -80,11 +69,11 @@ struct QueryChange {
 /// The changes of one level.
 #[derive(Default)]
 struct Mutations {
-    request: Vec<Change>,
+    request: HeaderChanges,
     query: Vec<QueryChange>,
-    request_trailers: Vec<Change>,
-    response: Vec<Change>,
-    response_trailers: Vec<Change>,
+    request_trailers: HeaderChanges,
+    response: HeaderChanges,
+    response_trailers: HeaderChanges,
 }
 
 impl Mutations {
@@ -93,47 +82,19 @@ impl Mutations {
             return Ok(Mutations::default());
         };
         Ok(Mutations {
-            request: changes(&config.request_mutations, "request_mutations")?,
+            request: HeaderChanges::from_config(&config.request_mutations, "request_mutations")?,
             query: query_changes(&config.query_parameter_mutations)?,
-            request_trailers: changes(
+            request_trailers: HeaderChanges::from_config(
                 &config.request_trailers_mutations,
                 "request_trailers_mutations",
             )?,
-            response: changes(&config.response_mutations, "response_mutations")?,
-            response_trailers: changes(
+            response: HeaderChanges::from_config(&config.response_mutations, "response_mutations")?,
+            response_trailers: HeaderChanges::from_config(
                 &config.response_trailers_mutations,
                 "response_trailers_mutations",
             )?,
         })
     }
-}
-
-fn changes(steps: &[ProtoStep], field: &str) -> Result<Vec<Change>, ConfigError> {
-    let compile = |step: &ProtoStep| match &step.action {
-        Some(Step::Remove(name)) => Ok(Change::Remove(name.to_ascii_lowercase().into())),
-        Some(Step::RemoveOnMatch(matching)) => match &matching.key_matcher {
-            Some(matcher) => StringMatcher::from_config(matcher)
-                .map(Change::RemoveMatching)
-                .within("remove_on_match.key_matcher"),
-            None => Err(ConfigError::new(
-                "remove_on_match.key_matcher",
-                "value is required",
-            )),
-        },
-        Some(Step::Append(option)) => {
-            HeaderMutations::from_config(std::slice::from_ref(option), "append", &[], "")
-                .map(Change::Add)
-                .map_err(|mut errors| errors.swap_remove(0))
-        }
-        None => Err(ConfigError::new(
-            "action",
-            "is required: remove, append or remove_on_match",
-        )),
-    };
-    let steps = steps.iter().enumerate();
-    steps
-        .map(|(index, step)| compile(step).within_index(field, index))
-        .collect()
 }
 
 fn query_changes(steps: &[KeyValueMutation]) -> Result<Vec<QueryChange>, ConfigError> {
@@ -220,9 +181,11 @@ impl Filter {
 impl HttpFilter for Filter {
     fn on_request_headers(&mut self, cx: &mut FilterContext<'_>, _: bool) -> Action {
         self.each_level(cx, |level, cx| {
-            apply(&level.request, cx.request_headers, |addition, headers| {
-                addition.apply_to_request(headers, cx.info);
-            });
+            level
+                .request
+                .apply(cx.request_headers, |addition, headers| {
+                    addition.apply_to_request(headers, cx.info);
+                });
             if !level.query.is_empty() {
                 change_query(&level.query, cx.request_headers, cx.info);
             }
@@ -233,13 +196,11 @@ impl HttpFilter for Filter {
     fn on_request_trailers(&mut self, cx: &mut FilterContext<'_>) -> Action {
         self.each_level(cx, |level, cx| {
             let request = &*cx.request_headers;
-            apply(
-                &level.request_trailers,
-                cx.request_trailers,
-                |addition, trailers| {
+            level
+                .request_trailers
+                .apply(cx.request_trailers, |addition, trailers| {
                     addition.apply_to_request_trailers(trailers, request, cx.info);
-                },
-            );
+                });
         });
         Action::Continue
     }
@@ -247,9 +208,11 @@ impl HttpFilter for Filter {
     fn on_response_headers(&mut self, cx: &mut FilterContext<'_>, _: bool) -> Action {
         self.each_level(cx, |level, cx| {
             let request = &*cx.request_headers;
-            apply(&level.response, cx.response_headers, |addition, headers| {
-                addition.apply_to_response(headers, request, cx.info);
-            });
+            level
+                .response
+                .apply(cx.response_headers, |addition, headers| {
+                    addition.apply_to_response(headers, request, cx.info);
+                });
         });
         Action::Continue
     }
@@ -261,34 +224,13 @@ impl HttpFilter for Filter {
     fn on_response_trailers(&mut self, cx: &mut FilterContext<'_>) -> Action {
         self.each_level(cx, |level, cx| {
             let (request, response) = (&*cx.request_headers, &*cx.response_headers);
-            apply(
-                &level.response_trailers,
-                cx.response_trailers,
-                |addition, trailers| {
+            level
+                .response_trailers
+                .apply(cx.response_trailers, |addition, trailers| {
                     addition.apply_to_response_trailers(trailers, request, response, cx.info);
-                },
-            );
+                });
         });
         Action::Continue
-    }
-}
-
-/// Makes the changes in order; `add` makes an addition.
-fn apply(
-    changes: &[Change],
-    headers: &mut HeaderMap,
-    add: impl Fn(&HeaderMutations, &mut HeaderMap),
-) {
-    for change in changes {
-        match change {
-            Change::Remove(name) => {
-                headers.remove(&**name);
-            }
-            Change::RemoveMatching(matcher) => {
-                headers.retain(|name, _| name.starts_with(b":") || !matcher.matches(name));
-            }
-            Change::Add(addition) => add(addition, headers),
-        }
     }
 }
 

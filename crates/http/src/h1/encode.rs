@@ -223,13 +223,13 @@ impl ServerEncoder {
     }
 }
 
-/// A request without `:method`, or without `:path` (for CONNECT: `:authority`).
+/// A request without this: `:method`, `:path`, or `:authority` for CONNECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MissingPseudoHeader;
+pub struct MissingPseudoHeader(pub Known);
 
 impl fmt::Display for MissingPseudoHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("missing required :method, :path or :authority")
+        f.write_str(self.0.as_str())
     }
 }
 
@@ -267,15 +267,13 @@ impl ClientEncoder {
         end_stream: bool,
         out: &mut Buffer,
     ) -> Result<RequestKind, MissingPseudoHeader> {
-        let method = headers.method().ok_or(MissingPseudoHeader)?;
+        let method = headers.method().ok_or(MissingPseudoHeader(Known::Method))?;
         let authority = headers.authority();
         let is_connect = method == b"CONNECT";
-        let target = if is_connect {
-            authority
-        } else {
-            headers.path()
-        }
-        .ok_or(MissingPseudoHeader)?;
+        let target = match is_connect {
+            true => authority.ok_or(MissingPseudoHeader(Known::Authority)),
+            false => headers.path().ok_or(MissingPseudoHeader(Known::Path)),
+        }?;
         let kind = RequestKind {
             is_head: method == b"HEAD",
             is_connect,

@@ -12,15 +12,16 @@ use std::time::Duration;
 use nuncio_access_log::create_loggers;
 use nuncio_config::api::access_log::AccessLog;
 use nuncio_config::api::core;
-use nuncio_config::api::hcm::HttpConnectionManager;
+use nuncio_config::api::early_header_mutation::HeaderMutation;
 use nuncio_config::api::hcm::http_connection_manager as proto;
 use nuncio_config::api::hcm::http_connection_manager::RouteSpecifier as proto_routes;
+use nuncio_config::api::hcm::{ForwardProtoConfig, HttpConnectionManager};
 use nuncio_config::api::uuid_request_id::UuidRequestIdConfig;
 use nuncio_config::{ConfigError, Within, any, convert};
 use nuncio_http::h1::H1Settings;
 use nuncio_http::h2::H2Settings;
 use nuncio_net::IpRange;
-use nuncio_route::{CompileContext, RouteTable};
+use nuncio_route::{CompileContext, HeaderChanges, RouteTable};
 use nuncio_sdk::{AccessLogger, FactoryContext, Http2Options, Http2Stats, Keepalive};
 use nuncio_stats::Group;
 use nuncio_upstream::ClusterManager;
@@ -31,7 +32,9 @@ use http1::h1_settings;
 pub(crate) use timeouts::Timeouts;
 
 use super::local_reply::LocalReplyConfig;
+use super::original_ip::Detector;
 use super::path::{EscapedSlashes, PathRules};
+use super::proxy_status::ProxyStatus;
 use super::request_id::RequestIds;
 use super::stats::{CodecStats, HttpStats, ListenerHttpStats};
 
@@ -59,6 +62,38 @@ pub(crate) enum ForwardClientCert {
     AlwaysForwardOnly,
 }
 
+/// `forward_proto_config`
+pub(crate) struct ForwardProto {
+    https: Box<[u16]>,
+    http: Box<[u16]>,
+}
+
+impl ForwardProto {
+    pub(super) fn new(config: ForwardProtoConfig) -> ForwardProto {
+        let ForwardProtoConfig {
+            https_destination_ports,
+            http_destination_ports,
+        } = config;
+        // A number that is no port matches none.
+        let ports = |list: Vec<u32>| list.into_iter().flat_map(u16::try_from).collect();
+        ForwardProto {
+            https: ports(https_destination_ports),
+            http: ports(http_destination_ports),
+        }
+    }
+
+    /// The scheme of requests to this port.
+    pub(crate) fn scheme(&self, port: u16) -> Option<&'static [u8]> {
+        if self.https.contains(&port) {
+            Some(b"https")
+        } else if self.http.contains(&port) {
+            Some(b"http")
+        } else {
+            None
+        }
+    }
+}
+
 /// A validated connection manager, shared by all workers.
 pub(crate) struct HcmConfig {
     pub(crate) codec: CodecType,
@@ -82,9 +117,15 @@ pub(crate) struct HcmConfig {
     pub(crate) use_remote_address: bool,
     pub(crate) xff_num_trusted_hops: u32,
     pub(crate) skip_xff_append: bool,
+    /// Instead of `x-forwarded-for` and `xff_num_trusted_hops`, without `use_remote_address`.
+    pub(crate) original_ip: Vec<Detector>,
+    /// `early_header_mutation_extensions`
+    pub(crate) early_changes: Vec<HeaderChanges>,
+    pub(crate) proxy_status: Option<ProxyStatus>,
     pub(crate) internal_addresses: Vec<IpRange>,
     pub(crate) internal_unix_sockets: bool,
     pub(crate) append_x_forwarded_port: bool,
+    pub(crate) forward_proto: Option<ForwardProto>,
     pub(crate) ipv4_as_mapped_ipv6: bool,
     pub(crate) forward_client_cert: ForwardClientCert,
     /// Absent: requests get no ids.
@@ -144,6 +185,8 @@ impl HcmConfig {
         let scheme_to_set = keep_one(&mut errors, scheme(&config));
         let internal_addresses = keep_one(&mut errors, internal_addresses(&config));
         let request_ids = keep_one(&mut errors, request_ids(&config));
+        let original_ip = keep_one(&mut errors, original_ip(&config));
+        let early_changes = keep_one(&mut errors, early_changes(&config));
         let log_options = keep_one(&mut errors, log_options(&config));
         let log_interval = log_options.as_ref().and_then(|options| {
             let interval = convert::opt_duration(options.access_log_flush_interval.as_ref());
@@ -164,6 +207,8 @@ impl HcmConfig {
             Some(scheme_to_set),
             Some(internal_addresses),
             Some(request_ids),
+            Some(original_ip),
+            Some(early_changes),
             Some(log_interval),
         ) = (
             chain,
@@ -177,6 +222,8 @@ impl HcmConfig {
             scheme_to_set,
             internal_addresses,
             request_ids,
+            original_ip,
+            early_changes,
             log_interval,
         )
         else {
@@ -192,6 +239,11 @@ impl HcmConfig {
         });
         let of_all = config.stream_error_on_invalid_http_message.as_ref();
         let keep_on_bad_request = convert::bool_or(of_http1.or(of_all), false);
+        let server_name = or_default(config.server_name.clone(), "envoy");
+        let proxy_status = config
+            .proxy_status_config
+            .as_ref()
+            .map(|config| ProxyStatus::new(config, &server_name, &server.local_info.node_id));
         Ok(HcmConfig {
             codec: match config.codec_type() {
                 proto::CodecType::Http1 => CodecType::Http1,
@@ -214,7 +266,7 @@ impl HcmConfig {
                 .map(|max| max.value)
                 .filter(|&max| max > 0),
             safe_max_connection_duration: config.http1_safe_max_connection_duration,
-            server_name: or_default(config.server_name, "envoy"),
+            server_name,
             server_header: match proto::ServerHeaderTransformation::try_from(
                 config.server_header_transformation,
             ) {
@@ -231,12 +283,16 @@ impl HcmConfig {
             use_remote_address: convert::bool_or(config.use_remote_address.as_ref(), false),
             xff_num_trusted_hops: config.xff_num_trusted_hops,
             skip_xff_append: config.skip_xff_append,
+            original_ip,
+            early_changes,
+            proxy_status,
             internal_addresses,
             internal_unix_sockets: config
                 .internal_address_config
                 .as_ref()
                 .is_some_and(|internal| internal.unix_sockets),
             append_x_forwarded_port: config.append_x_forwarded_port,
+            forward_proto: config.forward_proto_config.map(ForwardProto::new),
             ipv4_as_mapped_ipv6: config.represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
             forward_client_cert: match proto::ForwardClientCertDetails::try_from(
                 config.forward_client_cert_details,
@@ -400,6 +456,48 @@ fn log_options(config: &HttpConnectionManager) -> Result<proto::HcmAccessLogOpti
         }
     }
     Ok(*options)
+}
+
+fn original_ip(config: &HttpConnectionManager) -> Result<Vec<Detector>, ConfigError> {
+    let extensions = &config.original_ip_detection_extensions;
+    let rival = if convert::bool_or(config.use_remote_address.as_ref(), false) {
+        "use_remote_address"
+    } else if config.xff_num_trusted_hops > 0 {
+        "xff_num_trusted_hops"
+    } else {
+        return Detector::all_from_config(extensions);
+    };
+    if extensions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let message = format!("Original IP detection extensions and {rival} may not be mixed");
+    Err(ConfigError::new(
+        "original_ip_detection_extensions",
+        message,
+    ))
+}
+
+fn early_changes(config: &HttpConnectionManager) -> Result<Vec<HeaderChanges>, ConfigError> {
+    const TYPE: &str =
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";
+    let compile = |extension: &core::TypedExtensionConfig| match &extension.typed_config {
+        Some(config) if any::type_of(config) == TYPE => {
+            let HeaderMutation { mutations } = any::unpack(config)?;
+            HeaderChanges::from_config(&mutations, "mutations")
+        }
+        _ => {
+            let name = &extension.name;
+            let message = format!("Early header mutation extension not found: '{name}'");
+            Err(ConfigError::new("", message))
+        }
+    };
+    let extensions = config.early_header_mutation_extensions.iter().enumerate();
+    let changes = extensions.map(|(index, extension)| {
+        compile(extension)
+            .within("typed_config")
+            .within_index("early_header_mutation_extensions", index)
+    });
+    changes.collect()
 }
 
 fn request_ids(config: &HttpConnectionManager) -> Result<Option<RequestIds>, ConfigError> {

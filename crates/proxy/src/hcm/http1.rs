@@ -274,7 +274,7 @@ impl ServerConnection {
             && (hcm.health.is_failing() || drain.drain_close(now, || hcm.random()))
         {
             hcm.stats.inc(HttpStats::DOWNSTREAM_CX_DRAIN_CLOSE);
-            self.drain = Drain::Until(now + hcm.config.timeouts.drain);
+            self.drain = Drain::Until(now + hcm.drain_time());
         }
         stream.out.close |= stream.saw_close || self.drain.closes();
         stream.out.close_is_expected |= self.drain == Drain::AtNextResponse;

@@ -7,7 +7,9 @@ mod forwarded;
 mod http1;
 mod http2;
 pub(crate) mod local_reply;
+mod original_ip;
 pub(crate) mod path;
+mod proxy_status;
 pub(crate) mod request;
 mod request_id;
 pub(crate) mod response;
@@ -18,6 +20,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use nuncio_config::api::hcm::HttpConnectionManager;
 use nuncio_config::api::protobuf::Any;
@@ -131,6 +134,18 @@ impl WorkerHcm {
     /// A uniform random number from 0 to 1.
     fn random_fraction(&self) -> f64 {
         (self.random() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// How long a connection that is told to end may go on, jitter included.
+    fn drain_time(&self) -> Duration {
+        let timeouts = &self.config.timeouts;
+        match timeouts.drain_jitter > 0.0 {
+            true => {
+                let jitter = timeouts.drain_jitter / 100.0 * self.random_fraction();
+                timeouts.drain + timeouts.drain.mul_f64(jitter)
+            }
+            false => timeouts.drain,
+        }
     }
 
     /// Counts a request that the router makes itself.

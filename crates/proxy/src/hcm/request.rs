@@ -8,10 +8,11 @@ use nuncio_http::h1::list_contains;
 use nuncio_http::{HeaderMap, Known, KnownSet, is_valid_referer};
 use nuncio_net::Address;
 use nuncio_route::WorkerRouteTable;
-use nuncio_sdk::{ConnectionInfo, StreamInfo};
+use nuncio_sdk::{ConnectionInfo, LocalReply, StreamInfo};
 
-use super::config::{ForwardClientCert, HcmConfig};
+use super::config::{ForwardClientCert, ForwardProto, HcmConfig};
 use super::forwarded::{self, ForwardedClient};
+use super::original_ip;
 
 /// Headers that only requests from inside may carry.
 const INTERNAL_ONLY: KnownSet = KnownSet::of(&[
@@ -57,16 +58,24 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
             .is_some_and(|value| list_contains(value, b"upgrade"))
 }
 
-/// Prepares a request: hop-by-hop headers, client address, scheme, `x-envoy-*`, request id.
+/// Prepares a request: early changes, hop-by-hop headers, client address, scheme, `x-envoy-*`, request id.
+///
+/// # Errors
+/// The answer to a request whose client is not told as it must be.
 pub(crate) fn prepare(
     headers: &mut HeaderMap,
     info: &mut StreamInfo,
     config: &HcmConfig,
     routes: &WorkerRouteTable,
-) {
+) -> Result<(), LocalReply> {
     let connection = info.connection.clone();
+    for changes in &config.early_changes {
+        changes.apply(headers, |addition, headers| {
+            addition.apply_to_request(headers, info);
+        });
+    }
     remove_hop_by_hop(headers);
-    let client = client_address(headers, &connection, config);
+    let client = client_address(headers, &connection, config)?;
     forward_proto(headers, &connection, config);
     set_scheme(headers, &connection, config);
 
@@ -125,6 +134,7 @@ pub(crate) fn prepare(
     if config.forward_client_cert != ForwardClientCert::AlwaysForwardOnly {
         headers.remove(Known::XForwardedClientCert);
     }
+    Ok(())
 }
 
 /// RFC 9110 §7.6.1, except that an upgrade goes on as it is. What `connection` names was removed by the codec.
@@ -167,11 +177,17 @@ fn client_address(
     headers: &mut HeaderMap,
     connection: &ConnectionInfo,
     config: &HcmConfig,
-) -> Option<ForwardedClient> {
-    if !config.use_remote_address {
-        return forwarded::client_of(headers, config.xff_num_trusted_hops);
-    }
+) -> Result<Option<ForwardedClient>, LocalReply> {
     let peer = peer_ip(connection);
+    if !config.use_remote_address {
+        if config.original_ip.is_empty() {
+            let client = forwarded::client_of(headers, config.xff_num_trusted_hops);
+            return Ok(client);
+        }
+        return original_ip::detect(&config.original_ip, headers, peer, |headers| {
+            append_peer(headers, peer, config);
+        });
+    }
     let trusted = !headers.contains(Known::XForwardedFor);
     let client = if config.xff_num_trusted_hops > 0 {
         forwarded::client_of(headers, config.xff_num_trusted_hops - 1)
@@ -180,22 +196,32 @@ fn client_address(
     } else {
         peer
     };
-    if let (false, Some(peer)) = (config.skip_xff_append, peer) {
-        let shown = match config.local_address {
-            Some(local) if peer.is_loopback() => local,
-            _ if config.ipv4_as_mapped_ipv6 => forwarded::mapped(peer),
-            _ => peer,
-        };
-        forwarded::append(headers, shown);
+    if !config.skip_xff_append {
+        append_peer(headers, peer, config);
     }
-    client.map(|address| ForwardedClient { address, trusted })
+    Ok(client.map(|address| ForwardedClient { address, trusted }))
+}
+
+/// Adds the peer to `x-forwarded-for`.
+fn append_peer(headers: &mut HeaderMap, peer: Option<IpAddr>, config: &HcmConfig) {
+    let Some(peer) = peer else { return };
+    let shown = match config.local_address {
+        Some(local) if peer.is_loopback() => local,
+        _ if config.ipv4_as_mapped_ipv6 => forwarded::mapped(peer),
+        _ => peer,
+    };
+    forwarded::append(headers, shown);
 }
 
 /// `x-forwarded-proto` and `x-forwarded-port`: what an untrusted peer says of them does not count.
 fn forward_proto(headers: &mut HeaderMap, connection: &ConnectionInfo, config: &HcmConfig) {
     let distrust = config.use_remote_address && config.xff_num_trusted_hops == 0;
     if distrust || !headers.contains(Known::XForwardedProto) {
-        headers.set(Known::XForwardedProto, scheme_of(connection));
+        let scheme = match &config.forward_proto {
+            Some(by_port) => scheme_by_port(by_port, connection),
+            None => scheme_of(connection),
+        };
+        headers.set(Known::XForwardedProto, scheme);
     }
     if config.append_x_forwarded_port
         && (distrust || !headers.contains(Known::XForwardedPort))
@@ -203,6 +229,15 @@ fn forward_proto(headers: &mut HeaderMap, connection: &ConnectionInfo, config: &
     {
         headers.set_number(Known::XForwardedPort, u64::from(port));
     }
+}
+
+/// As the port says that the client meant to connect to, if somebody has told it.
+fn scheme_by_port(by_port: &ForwardProto, connection: &ConnectionInfo) -> &'static [u8] {
+    let restored = connection.local_address_restored;
+    let meant = restored.then(|| connection.local_address.port()).flatten();
+    meant
+        .and_then(|port| by_port.scheme(port))
+        .unwrap_or_else(|| scheme_of(connection))
 }
 
 fn scheme_of(connection: &ConnectionInfo) -> &'static [u8] {
@@ -231,6 +266,8 @@ fn set_scheme(headers: &mut HeaderMap, connection: &ConnectionInfo, config: &Hcm
 
 #[cfg(test)]
 mod tests {
+    use nuncio_config::api::hcm::ForwardProtoConfig;
+
     use super::*;
 
     #[test]
@@ -247,6 +284,47 @@ mod tests {
             sanitize_te(&mut headers);
             assert_eq!(headers.get(Known::Te), kept.then_some(&b"trailers"[..]));
         }
+    }
+
+    #[test]
+    fn a_restored_port_tells_the_scheme() {
+        let by_port = ForwardProto::new(ForwardProtoConfig {
+            https_destination_ports: vec![443, 555, 70_000],
+            http_destination_ports: vec![80, 555],
+        });
+        let connection = |port, restored| {
+            let address = |port| Rc::new(Address::parse_ip("127.0.0.1", port).unwrap());
+            ConnectionInfo {
+                id: 1,
+                remote_address: address(1),
+                direct_remote_address: address(1),
+                local_address: address(port),
+                local_address_restored: restored,
+                listener_name: "".into(),
+                filter_chain_name: "".into(),
+                listener_metadata: None,
+                filter_chain_metadata: None,
+                tls: false,
+                start: tokio::time::Instant::now(),
+            }
+        };
+        for (port, restored, scheme) in [
+            (443, true, &b"https"[..]),
+            (443, false, b"http"),
+            (555, true, b"https"),
+            (80, true, b"http"),
+            (8080, true, b"http"),
+        ] {
+            assert_eq!(
+                scheme_by_port(&by_port, &connection(port, restored)),
+                scheme
+            );
+        }
+        let tls = ConnectionInfo {
+            tls: true,
+            ..connection(80, true)
+        };
+        assert_eq!(scheme_by_port(&by_port, &tls), b"http");
     }
 
     #[test]

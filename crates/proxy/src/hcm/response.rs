@@ -3,7 +3,10 @@
 
 use nuncio_http::{HeaderMap, Known, KnownSet};
 
+use nuncio_sdk::StreamInfo;
+
 use super::config::{HcmConfig, ServerHeader};
+use super::proxy_status::Facts;
 use super::request::is_upgrade;
 
 /// Headers that concern one hop only.
@@ -23,10 +26,11 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap, request_headers: &Heade
     headers.remove_all(HOP_BY_HOP);
 }
 
-/// Prepares a response: `date`, `server`, hop-by-hop headers, `via`, request id. `date` is the current one.
+/// Prepares a response: `date`, `server`, hop-by-hop headers, `via`, request id, `proxy-status`. `date` is the current one.
 pub(crate) fn prepare(
     headers: &mut HeaderMap,
     request_headers: &HeaderMap,
+    info: &StreamInfo,
     config: &HcmConfig,
     date: &[u8],
 ) {
@@ -49,5 +53,8 @@ pub(crate) fn prepare(
     }
     if !config.via.is_empty() {
         headers.append_to_value(Known::Via, b", ", config.via.as_bytes());
+    }
+    if let Some(proxy_status) = &config.proxy_status {
+        proxy_status.apply(headers, Facts::of(info));
     }
 }

@@ -342,11 +342,12 @@ impl Stream {
             Ok(exchange) => exchange,
             Err(missing) => {
                 self.router.upstream = Upstream::Done;
-                return self.router_reply(LocalReply::new(
-                    503,
-                    format!("missing required header: {missing}"),
-                    "filter_removed_required_request_headers",
-                ));
+                let details = format!(
+                    "filter_removed_required_request_headers{{missing_required_header:_{missing}}}"
+                );
+                let body = format!("missing required header: {missing}");
+                let reply = LocalReply::new(503, body, details);
+                return self.router_reply(reply.flags(ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR));
             }
         };
         self.info.upstream.header_bytes_sent = exchange.header_bytes() as u64;

@@ -371,7 +371,12 @@ impl Stream {
         // What was prepared once stays as it is, whatever the router has made of it.
         let redirected = self.router.special.as_ref();
         if !redirected.is_some_and(|special| special.is_redirected()) {
-            request::prepare(headers, &mut self.info, config, &self.hcm.routes);
+            request::prepare(headers, &mut self.info, config, &self.hcm.routes).inspect_err(
+                |_| {
+                    let stats = &self.hcm.stats;
+                    stats.inc(HttpStats::DOWNSTREAM_RQ_REJECTED_VIA_IP_DETECTION);
+                },
+            )?;
         }
         Ok(())
     }
@@ -513,7 +518,13 @@ impl Stream {
         let hcm = self.hcm.clone();
         let headers = &mut self.response.headers;
         let date = hcm.date.at(self.now);
-        response::prepare(headers, &self.request.headers, &hcm.config, &date);
+        response::prepare(
+            headers,
+            &self.request.headers,
+            &self.info,
+            &hcm.config,
+            &date,
+        );
         self.response_state = ResponseState::Emitted;
         let status = headers.status().unwrap_or(0);
         self.info.response_code = Some(status);

@@ -22,25 +22,29 @@ pub struct HeaderMatcher {
 
 /// The name of a header in the configuration, lower case.
 #[derive(Debug)]
-pub(crate) enum HeaderName {
+pub struct HeaderName(Name);
+
+#[derive(Debug)]
+enum Name {
     Known(Known),
     Other(Box<str>),
 }
 
 impl HeaderName {
     /// A name of a request header; `host` is `:authority`.
-    pub(crate) fn of_request(name: &str) -> HeaderName {
+    pub fn of_request(name: &str) -> HeaderName {
         let lower = name.to_ascii_lowercase();
         match Known::from_request_name(lower.as_bytes()) {
-            Some(known) => HeaderName::Known(known),
-            None => HeaderName::Other(lower.into()),
+            Some(known) => HeaderName(Name::Known(known)),
+            None => HeaderName(Name::Other(lower.into())),
         }
     }
 
-    pub(crate) fn as_ref(&self) -> NameRef<'_> {
-        match self {
-            HeaderName::Known(known) => NameRef::Known(*known),
-            HeaderName::Other(name) => NameRef::Other(name.as_bytes()),
+    /// As calls of a [`HeaderMap`] take it.
+    pub fn as_ref(&self) -> NameRef<'_> {
+        match &self.0 {
+            Name::Known(known) => NameRef::Known(*known),
+            Name::Other(name) => NameRef::Other(name.as_bytes()),
         }
     }
 }

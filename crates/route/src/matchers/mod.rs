@@ -7,8 +7,7 @@ pub(crate) mod query;
 mod string;
 
 pub use cookie::{CookieMatcher, cookie};
-pub(crate) use header::HeaderName;
-pub use header::{HeaderMatcher, all_headers_match};
+pub use header::{HeaderMatcher, HeaderName, all_headers_match};
 pub use metadata::MetadataMatcher;
 pub use query::QueryParameterMatcher;
 pub use string::StringMatcher;

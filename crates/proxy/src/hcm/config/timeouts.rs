@@ -24,6 +24,8 @@ pub(crate) struct Timeouts {
     pub(crate) request_headers: Option<Duration>,
     /// From the start of a drain to the end of the connection. Default 5 s.
     pub(crate) drain: Duration,
+    /// Per cent of `drain` that are added at most.
+    pub(crate) drain_jitter: f64,
     /// How long the peer may take to notice a close. Default 1 s.
     pub(crate) delayed_close: Option<Duration>,
 }
@@ -75,6 +77,9 @@ pub(super) fn timeouts(
         drain: convert::opt_duration(config.drain_timeout.as_ref())
             .within("drain_timeout")?
             .unwrap_or(Duration::from_secs(5)),
+        drain_jitter: config
+            .drain_timeout_jitter
+            .map_or(0.0, |percent| percent.value),
         delayed_close: optional_timeout(
             config.delayed_close_timeout.as_ref(),
             Some(Duration::from_secs(1)),

@@ -174,7 +174,7 @@ impl ServerConnection {
 
     pub(super) fn start_draining(&mut self, now: Instant) {
         if self.drain == Drain::No {
-            self.drain = Drain::Until(now + self.hcm.config.timeouts.drain);
+            self.drain = Drain::Until(now + self.hcm.drain_time());
         }
     }
 }

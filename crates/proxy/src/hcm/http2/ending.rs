@@ -302,7 +302,7 @@ impl ServerConnection {
     pub(super) fn start_draining(&mut self, now: Instant) {
         if self.drain.is_none() {
             self.codec.go_away(GoAway::ShutdownNotice, &mut self.write);
-            self.drain = Drain::Notified(now + self.hcm.config.timeouts.drain);
+            self.drain = Drain::Notified(now + self.hcm.drain_time());
         }
     }
 }

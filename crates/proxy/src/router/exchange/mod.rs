@@ -197,12 +197,15 @@ impl Exchange {
 
 /// A request without these is none.
 fn check_required(headers: &HeaderMap) -> Result<(), MissingPseudoHeader> {
-    let method = headers.method().ok_or(MissingPseudoHeader)?;
-    let target = match method == b"CONNECT" {
-        true => headers.authority(),
-        false => headers.path(),
+    let needed = match headers.method() {
+        None => Known::Method,
+        Some(b"CONNECT") => Known::Authority,
+        Some(_) => Known::Path,
     };
-    target.map(drop).ok_or(MissingPseudoHeader)
+    match headers.contains(needed) {
+        true => Ok(()),
+        false => Err(MissingPseudoHeader(needed)),
+    }
 }
 
 /// Bytes of an exchange on its upstream connection, headers and framing included.
