@@ -1,0 +1,157 @@
+//! Every operator, for a request that was served and for one that has just begun.
+
+use super::*;
+
+/// (operator, text for a proxied stream, text for a stream that has just begun)
+const OPERATORS: &[(&str, &str, &str)] = &[
+    ("ACCESS_LOG_TYPE", "DownstreamEnd", "DownstreamEnd"),
+    ("BYTES_RECEIVED", "0", "0"),
+    ("BYTES_RETRANSMITTED", "0", "0"),
+    ("BYTES_SENT", "5", "0"),
+    ("CONNECTION_ID", "1", "1"),
+    ("CONNECTION_TERMINATION_DETAILS", "-", "-"),
+    ("CUSTOM_FLAGS", "", ""),
+    ("DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED", "67", "0"),
+    ("DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "182", "0"),
+    (
+        "DOWNSTREAM_DIRECT_LOCAL_ADDRESS",
+        "127.0.0.1:28101",
+        "127.0.0.1:28101",
+    ),
+    ("DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID", "", ""),
+    (
+        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS",
+        "127.0.0.1:48470",
+        "127.0.0.1:48470",
+    ),
+    (
+        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
+        "127.0.0.1",
+        "127.0.0.1",
+    ),
+    ("DOWNSTREAM_DIRECT_REMOTE_PORT", "48470", "48470"),
+    ("DOWNSTREAM_HANDSHAKE_DURATION", "-", "-"),
+    ("DOWNSTREAM_HEADER_BYTES_RECEIVED", "66", "0"),
+    ("DOWNSTREAM_HEADER_BYTES_SENT", "181", "0"),
+    (
+        "DOWNSTREAM_LOCAL_ADDRESS",
+        "127.0.0.1:28101",
+        "127.0.0.1:28101",
+    ),
+    ("DOWNSTREAM_LOCAL_PORT", "28101", "28101"),
+    ("DOWNSTREAM_PEER_CERT_V_START(%s)", "-", "-"),
+    ("DOWNSTREAM_REMOTE_ADDRESS", "1.2.3.4:0", "127.0.0.1:48470"),
+    (
+        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+        "1.2.3.4",
+        "127.0.0.1",
+    ),
+    ("DOWNSTREAM_REMOTE_PORT", "0", "48470"),
+    ("DOWNSTREAM_TLS_VERSION", "-", "-"),
+    ("DOWNSTREAM_WIRE_BYTES_RECEIVED", "121", "0"),
+    ("DOWNSTREAM_WIRE_BYTES_SENT", "205", "0"),
+    ("FILTER_CHAIN_NAME", "fc", "fc"),
+    ("FILTER_STATE(a)", "-", "-"),
+    ("GRPC_STATUS", "-", "-"),
+    ("LISTENER_NAME", "lis", "lis"),
+    ("LOCAL_REPLY_BODY", "", ""),
+    ("PATH", "/rw/p%20q?a=1%202&b=&a=3&c=long&&=x", "-"),
+    ("PATH(NQ)", "/rw/p%20q", "-"),
+    ("PATH(NQ):3", "/rw", "-"),
+    ("PATH(:PATH)", "/z/p%20q?a=1%202&b=&a=3&c=long&&=x", "-"),
+    ("PATH(WQ:ORIG)", "/rw/p%20q?a=1%202&b=&a=3&c=long&&=x", "-"),
+    ("PROTOCOL", "HTTP/1.1", "-"),
+    ("QUERY_PARAM(a)", "1 2", "-"),
+    ("QUERY_PARAM(b)", "", "-"),
+    ("QUERY_PARAM(c):2", "lo", "-"),
+    ("QUERY_PARAM(nope)", "-", "-"),
+    ("QUERY_PARAMS:4", "a=1%", "-"),
+    ("QUERY_PARAMS(DECODED)", "a=1%202&b=&a=3&c=long&&=x", "-"),
+    ("REQ(host)", "ex.org:80", "-"),
+    ("REQ(:AUTHORITY):3", "ex.", "-"),
+    ("REQ(x-empty?user-agent)", "", "-"),
+    ("REQ(x-none?user-agent)", "ua", "-"),
+    ("REQ(x-none)", "-", "-"),
+    ("REQUEST_DURATION", "0", "-"),
+    ("REQUEST_TX_DURATION", "0", "-"),
+    ("RESPONSE_DURATION", "1", "-"),
+    ("RESPONSE_TX_DURATION", "0", "-"),
+    ("RESP(x-q)", "a\"b\\c\td", "-"),
+    ("RESPONSE_CODE", "200", "0"),
+    ("RESPONSE_CODE_DETAILS", "via_upstream", "-"),
+    ("RESPONSE_FLAGS", "-", "-"),
+    ("RESPONSE_FLAGS_LONG", "-", "-"),
+    ("RESPONSE_TRAILERS_BYTES", "0", "0"),
+    ("ROUTE_NAME", "rw", "-"),
+    (
+        "START_TIME",
+        "2026-11-22T14:15:50.428Z",
+        "2026-11-22T14:15:50.428Z",
+    ),
+    ("STREAM_ID", "540a1728-848e-4cef-bc43-f6387943d5fd", "-"),
+    ("TRACE_ID", "-", "-"),
+    ("UPSTREAM_CLUSTER", "c", "-"),
+    ("UPSTREAM_CONNECTION_ID", "2", "0"),
+    ("UPSTREAM_CONNECTION_IDS_ATTEMPTED", "2", "-"),
+    ("UPSTREAM_HOSTS_ATTEMPTED", "127.0.0.1:28102", "-"),
+    ("UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT", "127.0.0.1", "-"),
+    ("UPSTREAM_HOST_NAMES_ATTEMPTED", "127.0.0.1:28102", "-"),
+    (
+        "UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT",
+        "127.0.0.1",
+        "-",
+    ),
+    ("UPSTREAM_DETECTED_CLOSE_TYPE", "Normal", "-"),
+    ("UPSTREAM_LOCAL_CLOSE_REASON", "-", "-"),
+    ("DOWNSTREAM_DETECTED_CLOSE_TYPE", "Normal", "Normal"),
+    ("UPSTREAM_CONNECTION_POOL_READY_DURATION", "0", "-"),
+    ("UPSTREAM_HEADER_BYTES_RECEIVED", "160", "0"),
+    ("UPSTREAM_HEADER_BYTES_SENT", "246", "0"),
+    ("UPSTREAM_HOST", "127.0.0.1:28102", "-"),
+    ("UPSTREAM_HOST_NAME", "127.0.0.1:28102", "-"),
+    ("UPSTREAM_HOST_NAME_WITHOUT_PORT", "127.0.0.1", "-"),
+    ("UPSTREAM_LOCAL_ADDRESS", "127.0.0.1:59698", "-"),
+    ("UPSTREAM_LOCAL_PORT", "59698", "-"),
+    ("UPSTREAM_PROTOCOL", "HTTP/1.1", "-"),
+    ("UPSTREAM_REMOTE_ADDRESS", "127.0.0.1:28102", "-"),
+    ("UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID", "", "-"),
+    ("UPSTREAM_REMOTE_PORT", "28102", "-"),
+    ("UPSTREAM_REQUEST_ATTEMPT_COUNT", "1", "0"),
+    ("UPSTREAM_TRANSPORT_FAILURE_REASON", "-", "-"),
+    ("UPSTREAM_WIRE_BYTES_RECEIVED", "192", "0"),
+    ("UPSTREAM_WIRE_BYTES_SENT", "297", "0"),
+    ("COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)", "1399", "-"),
+    ("COMMON_DURATION(US_TX_BEG:US_RX_END:ns)", "950000", "-"),
+    ("COMMON_DURATION(DS_TX_END:DS_RX_BEG)", "-", "-"),
+    ("COMMON_DURATION(DS_RX_BEG:NOPE)", "-", "-"),
+    ("DYNAMIC_METADATA(a:b)", "-", "-"),
+    ("ENVIRONMENT(NUNCIO_NO_SUCH_VARIABLE)", "-", "-"),
+    (
+        r#"COALESCE({"operators":[{"command":"REQ","param":"x-none"},"PROTOCOL"]}):4"#,
+        "HTTP",
+        "-",
+    ),
+    (
+        r#"COALESCE({"operators":[{"command":"REQ","param":"x-empty"},{"command":"REQ","param":"user-agent","max_length":1}]})"#,
+        "u",
+        "-",
+    ),
+];
+
+#[test]
+fn every_operator() {
+    let (proxied, begun) = (Stream::proxied(), Stream::new());
+    for (operator, for_proxied, for_begun) in OPERATORS {
+        let format = format!("[%{operator}%]");
+        assert_eq!(
+            text(&format, &proxied),
+            format!("[{for_proxied}]"),
+            "{operator}"
+        );
+        assert_eq!(
+            text(&format, &begun),
+            format!("[{for_begun}]"),
+            "{operator}"
+        );
+    }
+}
