@@ -5,40 +5,29 @@
 //! costs two wake-ups: one for the request, one for the response.
 
 mod ending;
+mod incoming;
+mod respond;
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
-
 use std::time::Duration;
 
 use nuncio_buffer::Buffer;
 use nuncio_event::{Timer, clock};
-use nuncio_http::h1::{
-    CodecError, RequestFacts, ServerDecoder, ServerEncoder, UNDERSCORE, Version,
-};
-use nuncio_http::{Event, Known};
+use nuncio_http::h1::{ServerDecoder, ServerEncoder};
 use nuncio_net::Pipe;
-use nuncio_sdk::{DownstreamConnection, LocalReply, Protocol, ResponseFlags};
+use nuncio_sdk::DownstreamConnection;
 use tokio::time::Instant;
 
 use ending::Drain;
 
 use super::accepted::{Accepted, Counted, Ended};
-use super::stats::{CodecStats, HttpStats};
+use super::stats::HttpStats;
 use super::{HcmOnWorker, WorkerHcm};
-use crate::router::header_bytes;
 use crate::stream::Stream;
 
 /// First read of an idle connection: a head and a small body fit.
 const FIRST_READ: usize = 4 * 1024;
-/// Reads grow up to this while they come back full.
-const LARGEST_READ: usize = 512 * 1024;
-/// … and up to this while the upstream is the slower side: what is read has to wait in front of it.
-const SLOW_READ: usize = 64 * 1024;
-/// How much of the next requests is read while one is being served: enough to notice that the peer left.
-const READ_AHEAD: usize = 16 * 1024;
-/// Steps of reading and decoding before the upstream gets its turn.
-const READS: usize = 8;
 /// Rounds of work before other tasks of the worker get their turn.
 const ROUNDS: usize = 32;
 
@@ -198,114 +187,6 @@ impl ServerConnection {
         }
     }
 
-    /// Encodes what the stream has ready.
-    fn take_output(&mut self, now: Instant) -> bool {
-        let Some(stream) = &mut self.stream else {
-            return false;
-        };
-        let before = self.write.len();
-        let mut spliced = 0;
-        if std::mem::take(&mut stream.out.send_continue) {
-            let http10 = self.decoder.facts().version == Version::Http10;
-            self.write.append_slice(match http10 {
-                true => b"HTTP/1.0 100 Continue\r\n\r\n",
-                false => b"HTTP/1.1 100 Continue\r\n\r\n",
-            });
-        }
-        if std::mem::take(&mut stream.out.informational) {
-            self.encoder.encode_informational(
-                &self.decoder.facts(),
-                &stream.response.headers,
-                &mut self.write,
-            );
-        }
-        if stream.out.headers.is_some() && before < self.down.buffer_limit as usize {
-            self.encode_headers(now);
-        }
-        let Some(stream) = &mut self.stream else {
-            return true;
-        };
-        if stream.out.started && !stream.out.sent_end {
-            let end_here = stream.out.end && !stream.out.trailers;
-            if let Some(pipe) = stream.out.pipe.take() {
-                spliced = pipe.len();
-                stream.info.bytes_sent += spliced as u64;
-                self.pipe = Some(pipe);
-            }
-            if !stream.out.data.is_empty() || end_here {
-                stream.info.bytes_sent += stream.out.data.len() as u64;
-                self.encoder
-                    .encode_data(&mut stream.out.data, end_here, &mut self.write);
-                stream.out.sent_end = end_here;
-            }
-            if std::mem::take(&mut stream.out.trailers) {
-                self.encoder
-                    .encode_trailers(&stream.response.trailers, &mut self.write);
-                stream.info.header_bytes_sent = self.encoder.header_bytes() as u64;
-                stream.info.plain_header_bytes_sent = stream.info.header_bytes_sent;
-                stream.out.sent_end = true;
-            }
-        }
-        let written = self.write.len() - before + spliced;
-        stream.info.wire_bytes_sent += written as u64;
-        if stream.out.reset {
-            // What came before the cut still goes out.
-            stream.out.close = true;
-            self.finish_stream(now);
-            return true;
-        }
-        if stream.out.sent_end {
-            stream.info.timing.last_downstream_tx = Some(now);
-            self.finish_stream(now);
-            return true;
-        }
-        written > 0
-    }
-
-    fn encode_headers(&mut self, now: Instant) {
-        let Some(stream) = &mut self.stream else {
-            return;
-        };
-        let end = stream.out.headers.take().unwrap_or_default();
-        let hcm = &self.hcm;
-        self.flush_timeout = stream.flush_timeout();
-        let drain = &self.down.handle.drain;
-        if self.drain == Drain::No
-            && (hcm.health.is_failing() || drain.drain_close(now, || hcm.random()))
-        {
-            hcm.stats.inc(HttpStats::DOWNSTREAM_CX_DRAIN_CLOSE);
-            self.drain = Drain::Until(now + hcm.drain_time());
-        }
-        stream.out.close |= stream.saw_close || self.drain.closes();
-        stream.out.close_is_expected |= self.drain == Drain::AtNextResponse;
-        if self.decoder.facts().version == Version::Http10 && !stream.out.close {
-            // Without a length only the end of the connection ends the body.
-            stream.out.close = !end && !stream.response.headers.contains(Known::ContentLength);
-            stream.out.close_is_expected = stream.out.close;
-            if !stream.out.close {
-                stream
-                    .response
-                    .headers
-                    .set(Known::Connection, b"keep-alive");
-            }
-        }
-        let announce = stream.out.close || self.drain != Drain::No;
-        if announce && !stream.opens_tunnel() {
-            stream.response.headers.set(Known::Connection, b"close");
-        }
-        self.encoder.encode_headers(
-            &self.decoder.facts(),
-            &stream.response.headers,
-            end,
-            &mut self.write,
-        );
-        stream.info.header_bytes_sent = self.encoder.header_bytes() as u64;
-        stream.info.plain_header_bytes_sent = stream.info.header_bytes_sent;
-        stream.info.timing.first_downstream_tx = Some(now);
-        stream.out.started = true;
-        stream.out.sent_end = end;
-    }
-
     /// The exchange is over: log it, and decide whether the connection lives on.
     fn finish_stream(&mut self, now: Instant) {
         let Some(mut stream) = self.stream.take() else {
@@ -370,207 +251,5 @@ impl ServerConnection {
                 false
             }
         }
-    }
-
-    /// Decodes what was read, and reads more where more is wanted, until the request is complete or nothing more is
-    /// there. Returns whether anything came.
-    fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let mut moved = false;
-        for _ in 0..READS {
-            if self.phase != Phase::Open || self.failed {
-                return moved;
-            }
-            if self.wants_decode() {
-                if self.decode(now) {
-                    moved = true;
-                    continue;
-                }
-            } else if self.down.read.len() >= READ_AHEAD {
-                self.pause_reading(true);
-                return moved;
-            }
-            self.pause_reading(false);
-            if self.blocked.read || !self.receive(cx, now) {
-                return moved;
-            }
-            moved = true;
-        }
-        moved
-    }
-
-    /// Reads once. Returns whether bytes came.
-    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        match self
-            .down
-            .io
-            .poll_read(cx, &mut self.down.read, self.read_size)
-        {
-            Poll::Ready(Ok(0)) => {
-                // As in Envoy, a client that closes its sending side has left.
-                self.close_now(Ended::ByPeer, "downstream_remote_disconnect");
-                false
-            }
-            Poll::Ready(Ok(read)) => {
-                self.hcm
-                    .stats
-                    .add(HttpStats::DOWNSTREAM_CX_RX_BYTES_TOTAL, read as u64);
-                if read >= self.read_size {
-                    let slow = self
-                        .stream
-                        .as_ref()
-                        .is_some_and(|stream| stream.upstream_lags());
-                    let largest = if slow { SLOW_READ } else { LARGEST_READ };
-                    self.read_size = (read * 4).min(largest);
-                }
-                if let Some(stream) = &mut self.stream {
-                    stream.info.wire_bytes_received += read as u64;
-                    stream.touch(now);
-                }
-                true
-            }
-            Poll::Ready(Err(error)) => {
-                log::debug!("[C{}] read error: {error}", self.down.info.id);
-                self.close_now(Ended::ByPeer, "downstream_remote_disconnect");
-                false
-            }
-            Poll::Pending => {
-                self.blocked.read = true;
-                false
-            }
-        }
-    }
-
-    /// Whether the decoder should look at what was read: between requests, and in one that is not complete.
-    fn wants_decode(&self) -> bool {
-        match &self.stream {
-            // The response must be on its way before the next request may begin, and slow readers must not pile up.
-            None => self.write.len() < self.down.buffer_limit as usize,
-            Some(stream) => !stream.request_end && stream.wants_request(),
-        }
-    }
-
-    fn pause_reading(&mut self, pause: bool) {
-        if self.reading_paused != pause {
-            self.reading_paused = pause;
-            self.hcm.stats.inc(if pause {
-                HttpStats::DOWNSTREAM_FLOW_CONTROL_PAUSED_READING_TOTAL
-            } else {
-                HttpStats::DOWNSTREAM_FLOW_CONTROL_RESUMED_READING_TOTAL
-            });
-        }
-    }
-
-    /// Takes one event from what was read. Returns whether there was one.
-    fn decode(&mut self, now: Instant) -> bool {
-        if self.stream.is_none() {
-            // RFC 9112 §2.2: empty lines before a request are no request. As nothing can hide in them, a bare LF will do.
-            loop {
-                match self.down.read.as_slice() {
-                    [b'\r', b'\n', ..] => self.down.read.consume(2),
-                    [b'\n', ..] => self.down.read.consume(1),
-                    [] | [b'\r'] => return false,
-                    _ => break,
-                }
-            }
-            self.begin_stream(now);
-        }
-        let Some(stream) = &mut self.stream else {
-            return false;
-        };
-        match self
-            .decoder
-            .decode(&mut self.down.read, &mut stream.request)
-        {
-            Ok(None) => false,
-            Ok(Some(Event::Headers { end_stream })) => {
-                let facts = self.decoder.facts();
-                stream.info.header_bytes_received = self.decoder.header_bytes() as u64;
-                stream.info.plain_header_bytes_received = stream.info.header_bytes_received;
-                stream.saw_close = !facts.keep_alive;
-                stream.out.close_is_expected |= stream.saw_close;
-                let dropped = self.decoder.take_dropped_underscores();
-                if dropped > 0 {
-                    self.hcm
-                        .codec_stats
-                        .add(CodecStats::DROPPED_HEADERS_WITH_UNDERSCORES, dropped);
-                }
-                stream.on_headers(protocol_of(&facts), end_stream, now);
-                true
-            }
-            Ok(Some(Event::Data { end_stream })) => {
-                stream.on_data(end_stream, now);
-                true
-            }
-            Ok(Some(Event::Trailers)) => {
-                stream.info.header_bytes_received += header_bytes(&stream.request.trailers, 0, 0);
-                stream.on_trailers(now);
-                true
-            }
-            Ok(Some(Event::Informational | Event::Reset { .. })) => {
-                unreachable!("a request decoder gives neither")
-            }
-            Err(error) => {
-                self.on_codec_error(error);
-                true
-            }
-        }
-    }
-
-    fn begin_stream(&mut self, now: Instant) {
-        let mut stream = self.worker.new_stream(
-            &self.down.info,
-            Protocol::Http11,
-            self.down.buffer_limit,
-            now,
-        );
-        stream.info.wire_bytes_received = self.down.read.len() as u64;
-        self.requests += 1;
-        if self
-            .hcm
-            .config
-            .max_requests_per_connection
-            .is_some_and(|max| self.requests >= max)
-        {
-            stream.out.close = true;
-            stream.out.close_is_expected = true;
-            self.hcm
-                .stats
-                .inc(HttpStats::DOWNSTREAM_CX_MAX_REQUESTS_REACHED);
-        }
-        self.stream = Some(stream);
-    }
-
-    /// The peer broke the protocol: answer if that is still possible, and close.
-    fn on_codec_error(&mut self, error: CodecError) {
-        log::debug!("[C{}] {error}", self.down.info.id);
-        self.hcm.stats.inc(HttpStats::DOWNSTREAM_CX_PROTOCOL_ERROR);
-        if error == UNDERSCORE {
-            self.hcm
-                .codec_stats
-                .inc(CodecStats::REQUESTS_REJECTED_WITH_UNDERSCORES_IN_HEADERS);
-        }
-        self.failed = true;
-        let Some(stream) = &mut self.stream else {
-            return;
-        };
-        // What follows in the connection is no request of anybody.
-        stream.request_end = false;
-        if !stream.headers_seen {
-            stream.request.headers.clear();
-        }
-        stream.out.close = true;
-        stream.send_local_reply(LocalReply::new(error.status, error.body(), error.details).close());
-        // The flag comes after the reply: `local_reply_config` does not see it.
-        stream
-            .info
-            .set_flag(ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR);
-        self.down.read.clear();
-    }
-}
-
-fn protocol_of(facts: &RequestFacts) -> Protocol {
-    match facts.version {
-        Version::Http10 => Protocol::Http10,
-        Version::Http11 => Protocol::Http11,
     }
 }

@@ -9,6 +9,7 @@
 //! - [`judge`]: what is counted of hosts;
 //! - [`watch`]: how long an exchange lasts, and which side is slow;
 //! - [`retry`]: when a request is tried again;
+//! - [`timeout`]: how long an exchange may take;
 //! - [`try_time`]: how long one try may take;
 //! - [`special`]: what few requests need, and ordinary ones do not pay for;
 //! - [`hedge`]: tries that go on beside the next one;
@@ -27,6 +28,7 @@ mod retry;
 pub(crate) mod route_stats;
 mod shadow;
 mod special;
+mod timeout;
 mod tracked;
 mod try_time;
 mod watch;
