@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::events::Event;
 use super::session::{Change, Session, random_below};
-use super::{Check, Failure, Finding, Settings};
+use super::{Check, Failure, Finding, HttpCounters, Settings};
 use crate::host::{HealthFlags, Host};
 use crate::host_set::PrioritySet;
 use crate::stats::{HealthCheckStats as S, HealthCheckTotalStats as Total, RedisHealthCheckStats};
@@ -33,7 +33,7 @@ pub(crate) struct Checkers {
 }
 
 /// `cluster.<name>.health_check.`
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CheckStats {
     /// One for each check.
     pub(crate) checks: Box<[Arc<Group>]>,
@@ -41,6 +41,8 @@ pub(crate) struct CheckStats {
     pub(crate) total: Option<Arc<Group>>,
     /// With a Redis check.
     pub(crate) redis: Option<Arc<Group>>,
+    /// Of the connections of all checks.
+    pub(crate) http: Arc<HttpCounters>,
 }
 
 /// How many sessions are how: kept up with each finding, for there may be very many of them.
@@ -140,6 +142,10 @@ impl Checkers {
         self.total.waiting == 0
     }
 
+    pub(crate) fn stats(&self) -> CheckStats {
+        self.stats.clone()
+    }
+
     /// Asks these hosts from now on, and no others. `start` begins to ask one host one of the checks.
     pub(crate) fn set_hosts(
         &mut self,
@@ -186,7 +192,6 @@ impl Checkers {
             return None;
         }
         let stats = &self.stats.checks[index];
-        stats.inc(S::ATTEMPT);
         let healthy = match finding {
             Finding::Healthy { .. } => {
                 stats.inc(S::SUCCESS);
@@ -358,19 +363,29 @@ impl Checked {
     }
 }
 
+/// Who asks one host.
+pub(crate) trait Asker {
+    /// Asks once; `begins` is called when the question is put.
+    async fn ask(&mut self, begins: impl Fn()) -> Finding;
+
+    /// What is found without a question while it waits for the next one: mostly nothing, for ever.
+    async fn rest(&mut self) -> Finding;
+}
+
 /// Asks a host after `initial_jitter`, and then as often as `report`, which learns what was found, wants it.
-/// `asker` is what `ask` needs, and gives back.
-pub(crate) async fn ask_again<A, F: Future<Output = (A, Finding)>>(
+/// `attempts`: the stats of the check, which count questions.
+pub(crate) async fn ask_again(
     initial_jitter: Duration,
-    mut asker: A,
-    ask: impl Fn(A) -> F,
+    mut asker: impl Asker,
+    attempts: Arc<Group>,
     mut report: impl FnMut(Finding) -> Option<Duration>,
 ) {
     let mut wait = Some(random_below(initial_jitter));
     while let Some(time) = wait {
-        tokio::time::sleep(time).await;
-        let (again, finding) = ask(asker).await;
-        asker = again;
+        let finding = match tokio::time::timeout(time, asker.rest()).await {
+            Ok(finding) => finding,
+            Err(_) => asker.ask(|| attempts.inc(S::ATTEMPT)).await,
+        };
         wait = report(finding);
     }
 }

@@ -1,14 +1,56 @@
 //! Requests of the main thread's own to one host: of health checks, and for load reports.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use nuncio_buffer::Buffer;
 use nuncio_http::h1::{ClientDecoder, ClientEncoder, H1Settings};
-use nuncio_http::h2::{self, H2Settings, Incoming, Role, StreamKey};
+use nuncio_http::h2::{self, ErrorCode, H2Settings, Incoming, Role, StreamKey};
 use nuncio_http::{Event, HeaderMap, Message};
 use nuncio_net::Stream;
+use nuncio_sdk::Http2Stats;
+use nuncio_stats::Group;
+
+use crate::stats::ClusterStats;
+
+/// What such connections count for their cluster, as those of Envoy do: they are not pooled, but speak HTTP.
+#[derive(Debug)]
+pub(crate) struct HttpCounters {
+    cluster: Arc<Group>,
+    /// Made when it is needed, and kept with what it counts.
+    http2: OnceLock<Arc<Group>>,
+}
+
+impl HttpCounters {
+    /// `cluster`: the stats of the cluster.
+    pub(crate) fn new(cluster: Arc<Group>) -> Arc<Self> {
+        let http2 = OnceLock::new();
+        Arc::new(Self { cluster, http2 })
+    }
+
+    fn on_protocol_error(&self) {
+        self.cluster.inc(ClusterStats::UPSTREAM_CX_PROTOCOL_ERROR);
+    }
+
+    fn http2(&self) -> &Arc<Group> {
+        let make = || self.cluster.subgroup("http2", Http2Stats::SCHEMA);
+        self.http2.get_or_init(make)
+    }
+
+    fn add(&self, codec: &mut h2::Connection) {
+        if let Some(counts) = codec.take_counts() {
+            // Envoy counts the trailers of requests only.
+            let counts = h2::Counts {
+                trailers: 0,
+                ..counts
+            };
+            Http2Stats::add(&self.http2().local(), &counts);
+        }
+    }
+}
 
 /// A connection that speaks HTTP.
 pub(crate) struct HttpConnection {
@@ -16,6 +58,7 @@ pub(crate) struct HttpConnection {
     read: Buffer,
     write: Buffer,
     codec: Codec,
+    counters: Arc<HttpCounters>,
 }
 
 enum Codec {
@@ -36,6 +79,30 @@ pub(crate) enum Heard {
     },
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The connection has ended, or the peer broke the protocol.
+    Connection(io::Error),
+    /// HTTP/2: the stream was reset. The connection still serves, unless the peer goes away.
+    Stream,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connection(error) => write!(f, "connection failed: {error}"),
+            Self::Stream => f.write_str("stream reset"),
+        }
+    }
+}
+
+impl<E: Into<io::Error>> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self::Connection(error.into())
+    }
+}
+
 /// A complete answer.
 #[derive(Default)]
 pub(super) struct Answer {
@@ -43,42 +110,42 @@ pub(super) struct Answer {
     /// At most as much as was asked for.
     pub(super) body: Buffer,
     pub(super) trailers: HeaderMap,
-    /// The connection may be used again.
-    pub(super) keep: bool,
 }
 
 /// Bytes that one read takes.
 const READ: usize = 8 * 1024;
 
 impl HttpConnection {
-    pub(super) fn http1(stream: Stream) -> Self {
+    pub(super) fn http1(stream: Stream, counters: Arc<HttpCounters>) -> Self {
         let settings = Arc::new(H1Settings::upstream());
-        Self::new(
-            stream,
-            Codec::Http1(
-                ClientEncoder::new(settings.clone()),
-                ClientDecoder::new(settings),
-            ),
-        )
+        let codec = Codec::Http1(
+            ClientEncoder::new(settings.clone()),
+            ClientDecoder::new(settings),
+        );
+        Self::new(stream, codec, counters)
     }
 
-    pub(crate) fn http2(stream: Stream) -> Self {
+    pub(crate) fn http2(stream: Stream, counters: Arc<HttpCounters>) -> Self {
         let settings = Arc::new(H2Settings::upstream());
         let mut codec = Box::new(h2::Connection::new(Role::Client, settings));
         let mut write = Buffer::new();
         codec.start(&mut write);
+        counters
+            .http2()
+            .inc(Http2Stats::NGHTTP2_UPSTREAM_CONNECTIONS);
         Self {
             write,
-            ..Self::new(stream, Codec::Http2(codec, None))
+            ..Self::new(stream, Codec::Http2(codec, None), counters)
         }
     }
 
-    fn new(stream: Stream, codec: Codec) -> Self {
+    fn new(stream: Stream, codec: Codec, counters: Arc<HttpCounters>) -> Self {
         Self {
             stream,
             read: Buffer::new(),
             write: Buffer::new(),
             codec,
+            counters,
         }
     }
 
@@ -94,22 +161,25 @@ impl HttpConnection {
     /// Sends a request and reads the answer, of whose body at most `max_body` bytes are kept.
     ///
     /// # Errors
-    /// The connection failed, or the peer broke the protocol.
+    /// There is no answer; of HTTP/2 also, that the peer goes away for an error.
     pub(super) async fn exchange(
         &mut self,
         headers: &HeaderMap,
         body: &[u8],
         max_body: usize,
-    ) -> io::Result<Answer> {
+    ) -> Result<Answer, Broken> {
         self.send(headers, body)?;
         let mut answer = Answer::default();
         let mut message = Message::new();
         loop {
-            if let Heard::Answer(event) = self.hear(&mut message).await?
-                && answer.take(event, &mut message, max_body)?
-            {
-                answer.keep = self.is_reusable();
-                return Ok(answer);
+            match self.hear(&mut message).await? {
+                Heard::GoingAway { code: 0 } => {}
+                Heard::GoingAway { .. } => return Err(self.close_on_goaway()),
+                Heard::Answer(event) => {
+                    if answer.take(event, &mut message, max_body)? {
+                        return Ok(answer);
+                    }
+                }
             }
         }
     }
@@ -118,7 +188,7 @@ impl HttpConnection {
     ///
     /// # Errors
     /// It cannot be encoded, or the peer takes no more requests.
-    pub(crate) fn send(&mut self, headers: &HeaderMap, body: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&mut self, headers: &HeaderMap, body: &[u8]) -> Result<(), Broken> {
         let mut body = Buffer::from(body);
         let bodiless = body.is_empty();
         let write = &mut self.write;
@@ -145,49 +215,72 @@ impl HttpConnection {
     }
 
     /// Waits for the next part of the answer; what it holds is in `message`, whose data the caller takes out.
+    /// Without a request under way: for the end of the connection, while what keeps it alive is answered.
     ///
     /// # Errors
-    /// The connection failed, or the peer broke the protocol.
-    pub(crate) async fn hear(&mut self, message: &mut Message) -> io::Result<Heard> {
+    /// There is no answer.
+    pub(crate) async fn hear(&mut self, message: &mut Message) -> Result<Heard, Broken> {
         let Self {
             stream,
             read,
             write,
             codec,
+            counters,
         } = self;
         loop {
             flush(stream, write).await?;
             match codec {
                 Codec::Http1(_, decoder) => {
-                    if let Some(event) = decoder.decode(read, message).map_err(|_| invalid())? {
-                        return Ok(Heard::Answer(event));
-                    }
-                    if poll_fn(|cx| stream.poll_read(cx, read, READ)).await? == 0 {
-                        let event = decoder.on_eof(read).map_err(|_| invalid())?;
-                        let event = event.ok_or(io::ErrorKind::UnexpectedEof)?;
-                        return Ok(Heard::Answer(event));
-                    }
+                    let decoded = decoder.decode(read, message);
+                    let event = match decoded {
+                        Ok(None) => match poll_fn(|cx| stream.poll_read(cx, read, READ)).await {
+                            Ok(count) if count > 0 => continue,
+                            // A reset ends the answer as an orderly end does.
+                            ended => decoder.on_eof(read).map_or(Err(()), |event| {
+                                let why = ended.err();
+                                let why = why.unwrap_or(io::ErrorKind::UnexpectedEof.into());
+                                Ok(event.ok_or(why))
+                            }),
+                        },
+                        Ok(Some(event)) => Ok(Ok(event)),
+                        Err(_) => Err(()),
+                    };
+                    let event = event.map_err(|()| {
+                        counters.on_protocol_error();
+                        invalid()
+                    })?;
+                    return Ok(Heard::Answer(event?));
                 }
                 Codec::Http2(codec, asked) => {
-                    let incoming = codec.decode(read, message, write).map_err(|_| invalid())?;
+                    let incoming = codec.decode(read, message, write);
+                    counters.add(codec);
+                    let Ok(incoming) = incoming else {
+                        counters.on_protocol_error();
+                        // What tells the peer is only a courtesy.
+                        let _ = flush(stream, write).await;
+                        return Err(invalid().into());
+                    };
                     match incoming {
                         Some(Incoming::Stream { key, event }) if *asked == Some(key) => {
                             if let Event::Data { .. } = event {
                                 codec.consumed(key, message.data.len(), write);
                             }
-                            if event.is_end() {
+                            if event.is_end() || matches!(event, Event::Reset { .. }) {
                                 *asked = None;
                                 codec.release(key, write);
-                                flush(stream, write).await?;
+                                let _ = flush(stream, write).await;
                             }
-                            return Ok(Heard::Answer(event));
+                            return match event {
+                                Event::Reset { .. } => Err(Broken::Stream),
+                                event => Ok(Heard::Answer(event)),
+                            };
                         }
                         // The answer is malformed: it is the stream's last word.
                         Some(Incoming::StreamFailed { key, .. }) if *asked == Some(key) => {
+                            *asked = None;
                             codec.release(key, write);
-                            // What tells the peer is only a courtesy.
                             let _ = flush(stream, write).await;
-                            return Err(invalid());
+                            return Err(Broken::Stream);
                         }
                         Some(Incoming::GoAway { code, .. }) => {
                             return Ok(Heard::GoingAway { code });
@@ -204,12 +297,75 @@ impl HttpConnection {
         }
     }
 
+    /// Waits, while no request is under way, until the connection is of no use any more. Answers what keeps it alive.
+    pub(super) async fn rest(&mut self) {
+        if let Codec::Http1(..) = self.codec {
+            let Self { stream, read, .. } = self;
+            let end = poll_fn(|cx| stream.poll_read(cx, read, READ)).await;
+            // An early timeout is no protocol error, as in Envoy.
+            let is_timeout = |bytes: &[u8]| {
+                bytes.starts_with(b"HTTP/1.") && bytes.get(8..12) == Some(b" 408".as_slice())
+            };
+            if matches!(end, Ok(1..)) && !is_timeout(read) {
+                self.counters.on_protocol_error();
+            }
+            return;
+        }
+        let mut message = Message::new();
+        match self.hear(&mut message).await {
+            Ok(Heard::GoingAway { .. }) => drop(self.close_on_goaway()),
+            // Nothing was asked, so nothing is answered.
+            Ok(Heard::Answer(_)) | Err(_) => {}
+        }
+    }
+
+    /// HTTP/2: gives up the request that is under way. The connection still serves.
+    pub(super) fn abandon(&mut self) {
+        if let Codec::Http2(codec, asked) = &mut self.codec
+            && let Some(key) = asked.take()
+        {
+            codec.reset(key, ErrorCode::INTERNAL_ERROR, &mut self.write);
+            codec.release(key, &mut self.write);
+            self.counters.add(codec);
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            // What the socket does not take now goes with the next request.
+            while !self.write.is_empty() {
+                match self.stream.poll_write(&mut cx, &mut self.write) {
+                    Poll::Ready(Ok(_)) => {}
+                    // The next read tells of an error.
+                    Poll::Ready(Err(_)) | Poll::Pending => break,
+                }
+            }
+        }
+    }
+
     /// Whether another request may follow, once an answer is complete.
-    fn is_reusable(&self) -> bool {
+    pub(super) fn is_reusable(&self) -> bool {
         match &self.codec {
             Codec::Http1(_, decoder) => decoder.facts().keep_alive && self.read.is_empty(),
             Codec::Http2(codec, _) => !codec.is_going_away(),
         }
+    }
+
+    /// Ends a connection for what was just heard on it. Envoy's HTTP/2 codec takes that for an error of the protocol:
+    /// "Connection was closed while dispatching frames".
+    pub(crate) fn close_on_frame(&self) {
+        match &self.codec {
+            Codec::Http1(..) => {
+                if !self.read.is_empty() {
+                    self.counters.on_protocol_error();
+                }
+            }
+            Codec::Http2(..) => self.counters.on_protocol_error(),
+        }
+    }
+
+    /// Ends a connection whose peer goes away. Envoy's codec notices with the next frame, if one has come.
+    pub(crate) fn close_on_goaway(&self) -> Broken {
+        if !self.read.is_empty() {
+            self.counters.on_protocol_error();
+        }
+        io::ErrorKind::ConnectionAborted.into()
     }
 }
 

@@ -11,6 +11,7 @@ use nuncio_sdk::runtime::RuntimeInteger;
 
 use super::exchange::{Answer, HttpConnection};
 use super::payload::contains;
+use super::probe::After;
 use super::{Failure, Finding, Target};
 
 /// `HttpHealthCheck`.
@@ -85,12 +86,12 @@ impl StatusRanges {
 }
 
 impl HttpCheck {
-    /// Asks; whether the connection may be used again stands beside the finding.
+    /// Asks; what becomes of the connection stands beside the finding.
     pub(super) async fn ask(
         &self,
         connection: &mut HttpConnection,
         target: &Target,
-    ) -> (Finding, bool) {
+    ) -> (Finding, After) {
         let mut headers = self.headers.clone();
         headers.append(Known::Authority, target.authority(&self.host).as_bytes());
         let protocol = match self.codec {
@@ -103,8 +104,12 @@ impl HttpCheck {
             false => self.response_buffer_size,
         };
         match connection.exchange(&headers, &self.body, max_body).await {
-            Ok(answer) => (self.judge(&answer), answer.keep),
-            Err(_) => (Finding::Unhealthy(Failure::Network), false),
+            Ok(answer) if connection.is_reusable() => (self.judge(&answer), After::Keep),
+            Ok(answer) => (self.judge(&answer), After::Close),
+            Err(broken) => {
+                let after = After::of(&broken, connection);
+                (Finding::Unhealthy(Failure::Network), after)
+            }
         }
     }
 
@@ -118,12 +123,12 @@ impl HttpCheck {
                 status,
             })
         };
-        if !self.expected.contains(status) {
-            let excluded = has(Known::XEnvoyImmediateHealthCheckFail);
-            return failure(self.retriable.contains(status), excluded);
-        }
+        let excluded = has(Known::XEnvoyImmediateHealthCheckFail);
         if !self.receive.is_empty() && !contains(&self.receive, &answer.body) {
-            return failure(false, false);
+            return failure(false, excluded);
+        }
+        if !self.expected.contains(status) {
+            return failure(self.retriable.contains(status), excluded);
         }
         let service = self.service.as_ref();
         if service.is_some_and(|service| !service.is_right(&answer.headers)) {

@@ -1,5 +1,6 @@
 //! [`Probe`]: asks one host, and keeps the connection for the next time.
 
+use std::future::poll_fn;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,8 +13,10 @@ use nuncio_sdk::metadata::DynamicMetadata;
 use nuncio_sdk::{ConnectionInfo, Protocol, StreamInfo, UpstreamHost};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::exchange::HttpConnection;
-use super::{Check, Failure, Finding, HttpCodec, Settings};
+use super::checkers::Asker;
+use super::exchange::{Broken, HttpConnection, HttpCounters};
+use super::tcp::TcpConversation;
+use super::{Check, Failure, Finding, HttpCheck, HttpCodec, Settings};
 use crate::host::Host;
 
 /// Whom to ask.
@@ -97,12 +100,15 @@ pub(crate) fn turns() -> Arc<Semaphore> {
 /// One host as one check asks it.
 pub(crate) struct Probe {
     target: Target,
+    settings: Settings,
     turns: Arc<Semaphore>,
+    counters: Arc<HttpCounters>,
     kept: Option<Kept>,
 }
 
 enum Kept {
-    Raw(Stream),
+    Tcp(TcpConversation),
+    Redis(Stream),
     Http(HttpConnection),
 }
 
@@ -110,8 +116,45 @@ impl Kept {
     /// Whether it can be asked once more.
     fn is_alive(&self) -> bool {
         match self {
-            Self::Raw(stream) => !stream.is_readable(),
+            Self::Tcp(conversation) => !conversation.stream.is_peer_closed(),
+            Self::Redis(stream) => !stream.is_readable(),
             Self::Http(connection) => connection.is_open(),
+        }
+    }
+
+    /// Waits until there is something to say of it, which for TCP checks may be a finding; otherwise it is of no use any more.
+    async fn rest(&mut self, check: &Check) -> Option<Finding> {
+        match (self, check) {
+            (Self::Tcp(conversation), Check::Tcp(check)) => Some(check.hear(conversation).await),
+            (Self::Http(connection), _) => {
+                connection.rest().await;
+                None
+            }
+            (Self::Redis(stream) | Self::Tcp(TcpConversation { stream, .. }), _) => {
+                poll_fn(|cx| stream.poll_read_ready(cx)).await;
+                None
+            }
+        }
+    }
+}
+
+/// What becomes of a connection after a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// It serves for the next one, if it shall.
+    Keep,
+    /// It is closed for what was heard on it.
+    Close,
+    /// It has ended.
+    Gone,
+}
+
+impl After {
+    /// There was no answer.
+    pub(super) fn of(broken: &Broken, connection: &HttpConnection) -> Self {
+        match broken {
+            Broken::Stream if connection.is_reusable() => Self::Keep,
+            Broken::Stream | Broken::Connection(_) => Self::Gone,
         }
     }
 }
@@ -121,109 +164,122 @@ pub(crate) type Turn = OwnedSemaphorePermit;
 
 impl Probe {
     /// `turns`: see [`turns`].
-    pub(crate) fn new(target: Target, turns: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(
+        target: Target,
+        settings: Settings,
+        turns: Arc<Semaphore>,
+        counters: Arc<HttpCounters>,
+    ) -> Self {
         Self {
             target,
+            settings,
             turns,
+            counters,
             kept: None,
         }
     }
 
-    /// Asks once, for as long as `settings.timeout` allows.
-    pub(crate) async fn ask(&mut self, settings: &Settings) -> Finding {
-        let kept = self.kept.take().filter(Kept::is_alive);
-        let turn = match kept {
+    /// Connects if there is no connection yet; whether there is one now.
+    async fn connect(&mut self, turn: Option<Turn>) -> bool {
+        if self.kept.is_some() {
+            return true;
+        }
+        let target = &self.target;
+        let Ok(stream) = connect_in_turn(&target.address, &target.connect, turn).await else {
+            return false;
+        };
+        let counters = self.counters.clone();
+        self.kept = Some(match &self.settings.check {
+            Check::Http(HttpCheck {
+                codec: HttpCodec::Http1,
+                ..
+            }) => Kept::Http(HttpConnection::http1(stream, counters)),
+            Check::Http(_) | Check::Grpc(_) => Kept::Http(HttpConnection::http2(stream, counters)),
+            Check::Redis(_) => Kept::Redis(stream),
+            Check::Tcp(_) | Check::Udp(_) => Kept::Tcp(TcpConversation::new(stream)),
+        });
+        true
+    }
+
+    /// Asks on the connection that there is.
+    async fn ask_in_time(&mut self, turn: Option<Turn>) -> (Finding, After) {
+        if let Check::Udp(check) = &self.settings.check {
+            drop(turn);
+            let source = self.target.connect.source.as_ref();
+            return (check.ask(&self.target.address, source).await, After::Gone);
+        }
+        let failed = (Finding::Unhealthy(Failure::Network), After::Gone);
+        if !self.connect(turn).await {
+            return failed;
+        }
+        let (target, timeout) = (&self.target, self.settings.timeout);
+        match (&self.settings.check, &mut self.kept) {
+            (Check::Tcp(check), Some(Kept::Tcp(conversation))) => check.ask(conversation).await,
+            (Check::Redis(check), Some(Kept::Redis(stream))) => check.ask(stream).await,
+            (Check::Http(check), Some(Kept::Http(connection))) => {
+                check.ask(connection, target).await
+            }
+            (Check::Grpc(check), Some(Kept::Http(connection))) => {
+                check.ask(connection, target, timeout).await
+            }
+            // The kind of a connection is that of the check.
+            _ => failed,
+        }
+    }
+
+    /// Nobody answered in time. A late answer must not count for the next question.
+    fn on_timeout(&mut self) {
+        let kept = self.kept.take();
+        if let (Check::Grpc(_), Some(Kept::Http(mut connection))) = (&self.settings.check, kept)
+            && self.settings.reuse_connection
+            && connection.is_reusable()
+        {
+            connection.abandon();
+            self.kept = Some(Kept::Http(connection));
+        }
+    }
+}
+
+impl Asker for Probe {
+    /// For as long as `settings.timeout` allows.
+    async fn ask(&mut self, begins: impl Fn()) -> Finding {
+        self.kept.take_if(|kept| !kept.is_alive());
+        let turn = match self.kept {
             Some(_) => None,
             // Waiting for it is not the host's fault.
             None => self.turns.clone().acquire_owned().await.ok(),
         };
-        let asked = self.ask_on(kept, turn, settings);
-        let asked = tokio::time::timeout(settings.timeout, asked).await;
-        match asked {
-            Ok((finding, kept)) => {
-                self.kept = kept.filter(|_| settings.reuse_connection);
-                finding
-            }
-            // The connection went with the future: a late answer must not count for the next question.
-            Err(_) => Finding::Unhealthy(Failure::Timeout),
+        begins();
+        let timeout = self.settings.timeout;
+        let asked = tokio::time::timeout(timeout, self.ask_in_time(turn)).await;
+        let Ok((finding, after)) = asked else {
+            self.on_timeout();
+            return Finding::Unhealthy(Failure::Timeout);
+        };
+        if after == After::Keep && self.settings.reuse_connection {
+            return finding;
         }
+        if let Some(Kept::Http(connection)) = self.kept.take()
+            && after != After::Gone
+        {
+            connection.close_on_frame();
+        }
+        finding
     }
 
-    async fn ask_on(
-        &self,
-        kept: Option<Kept>,
-        turn: Option<Turn>,
-        settings: &Settings,
-    ) -> (Finding, Option<Kept>) {
-        let failed = (Finding::Unhealthy(Failure::Network), None);
-        match &settings.check {
-            Check::Tcp(check) => {
-                let kept = match kept {
-                    Some(Kept::Raw(stream)) => Some(stream),
-                    _ => self.connect(turn).await,
-                };
-                let Some(mut stream) = kept else {
-                    return failed;
-                };
-                let finding = check.ask(&mut stream).await;
-                let good = matches!(finding, Finding::Healthy { .. }) && check.keeps_connection();
-                (finding, good.then_some(Kept::Raw(stream)))
-            }
-            Check::Redis(check) => {
-                let kept = match kept {
-                    Some(Kept::Raw(stream)) => Some(stream),
-                    _ => self.connect(turn).await,
-                };
-                let Some(mut stream) = kept else {
-                    return failed;
-                };
-                let (finding, keep) = check.ask(&mut stream).await;
-                (finding, keep.then_some(Kept::Raw(stream)))
-            }
-            Check::Udp(check) => {
-                drop(turn);
-                let source = self.target.connect.source.as_ref();
-                (check.ask(&self.target.address, source).await, None)
-            }
-            Check::Http(check) => {
-                let Some(mut connection) = self.http(kept, turn, check.codec).await else {
-                    return failed;
-                };
-                let (finding, keep) = check.ask(&mut connection, &self.target).await;
-                (finding, keep.then_some(Kept::Http(connection)))
-            }
-            Check::Grpc(check) => {
-                let Some(mut connection) = self.http(kept, turn, HttpCodec::Http2).await else {
-                    return failed;
-                };
-                let (finding, keep) = check
-                    .ask(&mut connection, &self.target, settings.timeout)
-                    .await;
-                (finding, keep.then_some(Kept::Http(connection)))
+    async fn rest(&mut self) -> Finding {
+        while let Some(kept) = &mut self.kept {
+            match kept.rest(&self.settings.check).await {
+                Some(finding) => {
+                    if !matches!(finding, Finding::Healthy { .. }) {
+                        self.kept = None;
+                    }
+                    return finding;
+                }
+                None => self.kept = None,
             }
         }
-    }
-
-    async fn http(
-        &self,
-        kept: Option<Kept>,
-        turn: Option<Turn>,
-        codec: HttpCodec,
-    ) -> Option<HttpConnection> {
-        if let Some(Kept::Http(connection)) = kept {
-            return Some(connection);
-        }
-        let stream = self.connect(turn).await?;
-        Some(match codec {
-            HttpCodec::Http1 => HttpConnection::http1(stream),
-            HttpCodec::Http2 => HttpConnection::http2(stream),
-        })
-    }
-
-    async fn connect(&self, turn: Option<Turn>) -> Option<Stream> {
-        connect_in_turn(&self.target.address, &self.target.connect, turn)
-            .await
-            .ok()
+        std::future::pending().await
     }
 }
 

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use nuncio_buffer::Buffer;
 use nuncio_net::Stream;
 
+use super::probe::After;
 use super::{Failure, Finding};
 
 /// `health_checkers.redis.v3.Redis`
@@ -18,10 +19,9 @@ pub(crate) struct RedisCheck {
 const MAX_LINE: usize = 64 * 1024;
 
 impl RedisCheck {
-    /// Sends the command, and waits for the first line of the answer. Whether the connection may be used again stands beside the
-    /// finding.
-    pub(super) async fn ask(&self, stream: &mut Stream) -> (Finding, bool) {
-        let failed = (Finding::Unhealthy(Failure::Network), false);
+    /// Sends the command, and waits for the first line of the answer. What becomes of the connection stands beside the finding.
+    pub(super) async fn ask(&self, stream: &mut Stream) -> (Finding, After) {
+        let failed = (Finding::Unhealthy(Failure::Network), After::Gone);
         let mut out = Buffer::from(self.command().as_slice());
         while !out.is_empty() {
             if poll_fn(|cx| stream.poll_write(cx, &mut out)).await.is_err() {
@@ -38,7 +38,10 @@ impl RedisCheck {
             if let Some(end) = end {
                 let whole = end + 2 == answer.len();
                 let (finding, is_line) = self.judge(&answer[..end]);
-                return (finding, whole && is_line);
+                return match whole && is_line {
+                    true => (finding, After::Keep),
+                    false => (finding, After::Gone),
+                };
             }
         }
     }

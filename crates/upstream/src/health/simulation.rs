@@ -12,12 +12,12 @@ use nuncio_event::clock;
 use nuncio_stats::Store;
 use tokio::task::spawn_local;
 
-use super::checkers::CheckStats;
-use super::{Check, Checkers, Failure, Finding, Settings, TcpCheck, ask_again};
+use super::checkers::{Asker, CheckStats};
+use super::{Check, Checkers, Failure, Finding, HttpCounters, Settings, TcpCheck, ask_again};
 use crate::host::{HealthFlags, Host};
 use crate::host_set::{LocalityGroup, PriorityOptions, PrioritySet};
 use crate::random::Random;
-use crate::stats::{HealthCheckStats as S, HealthCheckTotalStats as Total};
+use crate::stats::{ClusterStats, HealthCheckStats as S, HealthCheckTotalStats as Total};
 use crate::testing::{below, seeded};
 
 /// What Envoy's `ActiveHealthCheckSession` knows, written down from its rules.
@@ -216,6 +216,7 @@ impl World {
             checks: stats.clone().into(),
             total: total.clone(),
             redis: None,
+            http: HttpCounters::new(store.group("cluster.c", ClusterStats::SCHEMA)),
         };
         let host = |number| crate::testing::host(number as u16 + 1, 1, HealthFlags::NONE);
         Self {
@@ -318,7 +319,6 @@ impl World {
         let model = self.models.get_mut(&(number, check)).unwrap();
         let transition = model.on(finding, settings);
         let counted = &mut self.counted[check];
-        counted.attempts += 1;
         let is_well = matches!(finding, Finding::Healthy { .. });
         counted.successes += u64::from(is_well);
         counted.failures += u64::from(!is_well);
@@ -382,6 +382,7 @@ impl World {
             earliest <= now && now <= latest,
             "seed {seed}: asked {now:?}, due {earliest:?} to {latest:?}"
         );
+        self.counted[key.1].attempts += 1;
         self.conditions[key.0]
     }
 }
@@ -416,27 +417,52 @@ fn toggle(world: &Shared, number: usize, seed: u64) {
     };
     let set = PrioritySet::build(&[group], PriorityOptions::default());
     let hosts = it.hosts.clone();
+    let stats = it.checkers.stats();
     it.checkers.set_hosts(&set, |host, check, settings| {
         let number = hosts.iter().position(|it| Arc::ptr_eq(it, host)).unwrap();
-        let (asked, told) = (world.clone(), world.clone());
         let key = (number, check);
-        let task = async move {
-            let timeout = settings.timeout;
-            let ask = async |()| {
-                let condition = asked.borrow_mut().on_question(key, seed);
-                let latency = below(&asked.borrow().random, timeout.as_millis() as u64);
-                match condition {
-                    Condition::Silent => tokio::time::sleep(timeout).await,
-                    _ => tokio::time::sleep(Duration::from_millis(latency)).await,
-                }
-                ((), condition.finding())
-            };
-            let report = |finding| Some(told.borrow_mut().on_report(key, finding, seed));
-            ask_again(settings.initial_jitter, (), |()| ask(()), report).await;
+        let told = world.clone();
+        let report = move |finding| Some(told.borrow_mut().on_report(key, finding, seed));
+        let asking = Asking {
+            world: world.clone(),
+            key,
+            timeout: settings.timeout,
+            seed,
         };
+        let task = ask_again(
+            settings.initial_jitter,
+            asking,
+            stats.checks[check].clone(),
+            report,
+        );
         spawn_local(task).abort_handle()
     });
     it.compare(seed);
+}
+
+/// Asks one check of a host.
+struct Asking {
+    world: Rc<RefCell<World>>,
+    key: (usize, usize),
+    timeout: Duration,
+    seed: u64,
+}
+
+impl Asker for Asking {
+    async fn ask(&mut self, begins: impl Fn()) -> Finding {
+        begins();
+        let condition = self.world.borrow_mut().on_question(self.key, self.seed);
+        let latency = below(&self.world.borrow().random, self.timeout.as_millis() as u64);
+        match condition {
+            Condition::Silent => tokio::time::sleep(self.timeout).await,
+            _ => tokio::time::sleep(Duration::from_millis(latency)).await,
+        }
+        condition.finding()
+    }
+
+    async fn rest(&mut self) -> Finding {
+        std::future::pending().await
+    }
 }
 
 async fn live(random: Random, seed: u64) {

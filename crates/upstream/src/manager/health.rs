@@ -7,11 +7,12 @@ use std::time::Duration;
 use nuncio_event::clock;
 use nuncio_net::Address;
 use nuncio_sdk::ClusterId;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::spawn_local;
 
 use super::{ClusterManager, Entry, Version};
 use crate::health::{
-    Check, CheckStats, Checkers, Finding, ImmediateFailures, Probe, Settings, Target, ask_again,
+    Check, CheckStats, Checkers, Finding, HttpCounters, ImmediateFailures, Probe, Settings, Target,
+    ask_again,
 };
 use crate::host::{HealthFlags, Host};
 use crate::host_set::PrioritySet;
@@ -47,6 +48,7 @@ impl ClusterManager {
                 let prefix = format!("{prefix}.redis");
                 store.group(prefix, RedisHealthCheckStats::SCHEMA)
             }),
+            http: HttpCounters::new(info.stats.clone()),
         };
         let cluster = info.name.clone();
         let checkers = Checkers::new(settings.into(), stats, cluster, serial);
@@ -91,34 +93,33 @@ impl ClusterManager {
             }
         }
         let (info, serial) = (version.info.clone(), checkers.serial());
+        let stats = checkers.stats();
         checkers.set_hosts(&version.hosts, |host, index, settings| {
-            self.start_asking(&info, serial, host, index, settings)
+            let target = target(&info, host, &settings);
+            let initial_jitter = settings.initial_jitter;
+            let probe = Probe::new(target, settings, self.turns.clone(), stats.http.clone());
+            let report = self.health_reporter(info.id, serial, host, index);
+            let task = ask_again(initial_jitter, probe, stats.checks[index].clone(), report);
+            spawn_local(task).abort_handle()
         });
         if flagged {
             version.sort_hosts_anew();
         }
     }
 
-    fn start_asking(
+    /// What takes in the findings of one check of a host.
+    fn health_reporter(
         &self,
-        info: &ClusterInfo,
+        id: ClusterId,
         serial: u64,
         host: &Arc<Host>,
         index: usize,
-        settings: Settings,
-    ) -> AbortHandle {
-        let (manager, id, host) = (self.this.clone(), info.id, host.clone());
-        let probe = Probe::new(target(info, &host, &settings), self.turns.clone());
-        let ask = |(mut probe, settings): (Probe, Settings)| async move {
-            let finding = probe.ask(&settings).await;
-            ((probe, settings), finding)
-        };
-        let report = move |finding| {
+    ) -> impl FnMut(Finding) -> Option<Duration> + use<> {
+        let (manager, host) = (self.this.clone(), host.clone());
+        move |finding| {
             let manager = manager.upgrade()?;
             manager.on_health_finding(id, serial, &host, index, finding)
-        };
-        let task = ask_again(settings.initial_jitter, (probe, settings), ask, report);
-        spawn_local(task).abort_handle()
+        }
     }
 
     /// Returns when to ask again; `None` when the version, or the host, is gone.

@@ -4,6 +4,7 @@ use nuncio_event::clock;
 use tokio::task::spawn_local;
 
 use super::{ClusterManager, Version};
+use crate::health::HttpCounters;
 use crate::info::ClusterInfo;
 use crate::orca::out_of_band::{Session, Sessions, Target};
 use crate::stats::OutOfBandStats;
@@ -19,7 +20,8 @@ impl ClusterManager {
             let prefix = format!("cluster.{}.lb_orca_oob", info.observability_name);
             self.server.stats.group(prefix, OutOfBandStats::SCHEMA)
         };
-        Sessions::new(settings, stats).map(Box::new)
+        let counters = || HttpCounters::new(info.stats.clone());
+        Sessions::new(settings, stats, counters).map(Box::new)
     }
 
     /// Begins to ask the hosts of a version that are new, and ends to ask those that are gone; not while it warms, as in Envoy.
@@ -36,12 +38,14 @@ impl ClusterManager {
         let Some(reports) = reports else {
             return;
         };
+        let counters = reports.counters().clone();
         reports.set_hosts(hosts, |host, settings, active| {
             let session = Session {
                 target: Target::new(host, settings, &info.name, info.connect.clone()),
                 period: settings.period,
                 turns: self.turns.clone(),
                 active,
+                counters: counters.clone(),
             };
             let (info, host) = (info.clone(), host.clone());
             let task = session.run(move |report| match info.lb.learner() {

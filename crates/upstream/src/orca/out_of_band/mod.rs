@@ -10,6 +10,7 @@ use std::time::Duration;
 use nuncio_stats::Group;
 use tokio::task::AbortHandle;
 
+use crate::health::HttpCounters;
 use crate::host::Host;
 use crate::host_set::PrioritySet;
 use crate::stats::OutOfBandStats as S;
@@ -38,6 +39,7 @@ pub(crate) struct Sessions {
     /// One call to each host for each of them.
     settings: Box<[OutOfBand]>,
     stats: Arc<Group>,
+    counters: Arc<HttpCounters>,
     /// By the host's place in memory, which [`Asked`] keeps.
     hosts: HashMap<usize, Asked>,
 }
@@ -59,12 +61,19 @@ impl Sessions {
     pub(crate) fn new(
         settings: Vec<OutOfBand>,
         stats: impl FnOnce() -> Arc<Group>,
+        counters: impl FnOnce() -> Arc<HttpCounters>,
     ) -> Option<Self> {
         (!settings.is_empty()).then(|| Self {
             settings: settings.into(),
             stats: stats(),
+            counters: counters(),
             hosts: HashMap::new(),
         })
+    }
+
+    /// What the connections count for their cluster.
+    pub(crate) fn counters(&self) -> &Arc<HttpCounters> {
+        &self.counters
     }
 
     /// Asks these hosts from now on, and no others. `start` begins to ask one of them.

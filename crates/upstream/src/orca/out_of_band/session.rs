@@ -1,7 +1,6 @@
 //! [`Session`]: the calls to one host, one after another.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Active, OutOfBand};
-use crate::health::{Heard, HttpConnection, connect_in_turn, random_below};
+use crate::health::{Broken, Heard, HttpConnection, HttpCounters, connect_in_turn, random_below};
 use crate::host::Host;
 use crate::orca::{OrcaError, OrcaReport};
 use crate::stats::OutOfBandStats as S;
@@ -79,6 +78,7 @@ pub(crate) struct Session {
     /// See [`crate::health::turns`].
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) active: Active,
+    pub(crate) counters: Arc<HttpCounters>,
 }
 
 /// Why a call is over.
@@ -86,8 +86,8 @@ pub(crate) struct Session {
 enum Over {
     /// There is no connection.
     Connecting(ConnectError),
-    /// It failed, or its protocol was broken.
-    Connection(io::Error),
+    /// It failed, its protocol was broken, or the call was reset.
+    Broken(Broken),
     /// Nothing was heard for too long.
     Silence,
     /// The peer has begun to go away.
@@ -100,7 +100,7 @@ impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connecting(error) => write!(f, "no connection: {error}"),
-            Self::Connection(error) => write!(f, "connection failed: {error}"),
+            Self::Broken(broken) => write!(f, "{broken}"),
             Self::Silence => f.write_str("inactivity timeout"),
             Self::GoingAway(0) => f.write_str("graceful goaway, reconnecting"),
             Self::GoingAway(code) => write!(f, "goaway error code={code}"),
@@ -109,9 +109,9 @@ impl fmt::Display for Over {
     }
 }
 
-impl From<io::Error> for Over {
-    fn from(error: io::Error) -> Self {
-        Self::Connection(error)
+impl From<Broken> for Over {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
     }
 }
 
@@ -166,7 +166,7 @@ impl Session {
         let mut until = Instant::now() + patience;
         let connect = connect_in_turn(&self.target.address, &self.target.connect, turn);
         let mut connection = match timeout_at(until, connect).await {
-            Ok(Ok(stream)) => HttpConnection::http2(stream),
+            Ok(Ok(stream)) => HttpConnection::http2(stream, self.counters.clone()),
             Ok(Err(error)) => return Over::Connecting(error),
             Err(_) => return Over::Silence,
         };
@@ -193,6 +193,10 @@ impl Session {
                 until = clock::now() + patience;
             }
             if let Err(over) = outcome {
+                match over {
+                    Over::GoingAway(code) if code > 0 => drop(connection.close_on_goaway()),
+                    _ => connection.close_on_frame(),
+                }
                 return over;
             }
         }
@@ -273,7 +277,7 @@ impl Reading {
                 }
             }
             Event::Trailers => Err(Over::Status(status_of(&message.trailers), "trailers")),
-            Event::Reset { .. } => Err(io::Error::from(io::ErrorKind::ConnectionReset).into()),
+            Event::Reset { .. } => Err(Broken::Stream.into()),
         }
     }
 

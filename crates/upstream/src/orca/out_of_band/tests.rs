@@ -10,8 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::{Active, OutOfBand, Session, Target};
+use crate::health::HttpCounters;
 use crate::orca::{OrcaError, OrcaReport};
-use crate::stats::OutOfBandStats as S;
+use crate::stats::{ClusterStats, OutOfBandStats as S};
 use crate::testing::{host, run, until};
 
 const HEADERS: u8 = 1;
@@ -123,12 +124,15 @@ impl Calling {
             authority: None,
         };
         let host = host(port, 1, crate::host::HealthFlags::NONE);
-        let stats = Store::new(1).group("cluster.c.lb_orca_oob", S::SCHEMA);
+        let store = Store::new(1);
+        let cluster = store.group("cluster.c", ClusterStats::SCHEMA);
+        let stats = store.group("cluster.c.lb_orca_oob", S::SCHEMA);
         let session = Session {
             target: Target::new(&host, &settings, &"c".into(), Arc::default()),
             period: settings.period,
             turns: crate::health::turns(),
             active: Active::new(&stats),
+            counters: HttpCounters::new(cluster.clone()),
         };
         let reports: Rc<RefCell<Vec<f64>>> = Rc::default();
         let taken = reports.clone();
