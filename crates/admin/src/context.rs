@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use nuncio_app_log::{AppLog, Component, Files, Level};
 use nuncio_config::api::admin::CommandLineOptions;
 use nuncio_config::api::core::Node;
@@ -99,7 +100,7 @@ pub struct AdminContext {
     /// Brought up to date before each scrape.
     pub server_stats: Arc<ServerStats>,
     /// The `envoy.config.bootstrap.v3.Bootstrap` in wire format, for `/config_dump`.
-    pub bootstrap: Arc<[u8]>,
+    pub bootstrap: Bytes,
     /// `ServerInfo.version`
     pub version: String,
     /// `ServerInfo.node`: the bootstrap's, completed with what the command line says and with user agent and extensions.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuncio_client::{CallError, HttpCall, HttpCallOptions};
+use nuncio_config::StaticCluster;
 use nuncio_config::api::cluster::Cluster;
 use nuncio_config::api::core::{
     Address, HealthCheck, SocketAddress, address,
@@ -115,7 +116,9 @@ impl Fixture {
         });
         let manager = ClusterManager::new(server.clone(), &Dispatchers::none(), None);
         manager.install_here();
-        manager.initialize([], true).unwrap();
+        manager
+            .initialize(Vec::<StaticCluster>::new(), true)
+            .unwrap();
         manager.cds_answered();
         Self { server, manager }
     }

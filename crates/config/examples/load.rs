@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let start = Instant::now();
     let clusters = loaded
         .clusters()
-        .filter(|(_, cluster)| !cluster.name.is_empty())
+        .filter(|it| !it.cluster.name.is_empty())
         .count();
     println!(
         "{clusters} clusters decoded one by one in {:?}",

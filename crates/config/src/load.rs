@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
 use prost::{DecodeError, Message};
 
 use crate::{
-    ConfigError, Diagnostic, Document, Severity,
-    api::{bootstrap::Bootstrap, cluster::Cluster, listener::Listener},
+    ConfigError, Diagnostic, Document, Severity, StaticCluster,
+    api::{bootstrap::Bootstrap, listener::Listener},
     check::check,
     check_name::decode_cluster,
     decode::{Doubt, Problem, decode},
@@ -41,7 +42,7 @@ pub struct Sources {
 #[derive(Debug, Default)]
 pub struct LoadedBootstrap {
     /// The bootstrap in protobuf's wire format.
-    pub raw: Vec<u8>,
+    pub raw: Bytes,
     /// Deprecated fields that are used, and unknown fields that were allowed.
     pub warnings: Vec<Diagnostic>,
     /// How many unknown fields were allowed (`server.static_unknown_fields`).
@@ -85,18 +86,24 @@ impl LoadedBootstrap {
             .filter(|(index, _)| !self.suspects.listener(*index))
     }
 
-    /// The static clusters, decoded one at a time; the index is that of the path
-    /// `static_resources.clusters[index]`. For one in which something is wrong stands an empty one of its name, so that routes
-    /// find it.
-    pub fn clusters(&self) -> impl Iterator<Item = (usize, Cluster)> + '_ {
-        self.resources(CLUSTERS, decode_cluster)
-            .map(|(index, cluster)| {
-                let cluster = match self.suspects.cluster(index) {
-                    true => stand_in(cluster),
-                    false => cluster,
-                };
-                (index, cluster)
-            })
+    /// The static clusters, decoded one at a time, by each clone of the iterator anew. For one in which something is wrong stands
+    /// an empty one of its name, so that routes find it.
+    pub fn clusters(&self) -> impl Iterator<Item = StaticCluster> + Clone + '_ {
+        let decode = |bytes: &[u8]| {
+            let wire = self.raw.slice_ref(bytes);
+            decode_cluster(bytes).map(|cluster| (cluster, wire))
+        };
+        self.resources(CLUSTERS, decode)
+            .map(
+                |(index, (cluster, wire))| match self.suspects.cluster(index) {
+                    true => (index, stand_in(cluster)).into(),
+                    false => StaticCluster {
+                        index,
+                        cluster,
+                        wire,
+                    },
+                },
+            )
     }
 
     /// Whether an error at this path may be only the consequence of one that is known.
@@ -115,8 +122,8 @@ impl LoadedBootstrap {
     fn resources<M: Default>(
         &self,
         number: u32,
-        decode: impl Fn(&[u8]) -> Result<M, DecodeError>,
-    ) -> impl Iterator<Item = (usize, M)> {
+        decode: impl Fn(&[u8]) -> Result<M, DecodeError> + Clone,
+    ) -> impl Iterator<Item = (usize, M)> + Clone {
         let resources = wire::find(&self.raw, STATIC_RESOURCES).map_or(&[][..], WireValue::bytes);
         let encoded = wire::fields(resources)
             .flatten()
@@ -129,7 +136,7 @@ impl LoadedBootstrap {
 
     /// The whole bootstrap decoded at once (tests, tools; large configurations should prefer the iterators).
     pub fn whole(&self) -> Bootstrap {
-        Bootstrap::decode(self.raw.as_slice()).unwrap_or_default()
+        Bootstrap::decode(&*self.raw).unwrap_or_default()
     }
 
     /// Finds the place of a later error.
@@ -335,13 +342,13 @@ impl Loader {
             self.wire = normal;
         }
         let mut findings = check(message, &self.wire);
-        let mut loaded = LoadedBootstrap {
-            raw: std::mem::take(&mut self.wire),
+        let loaded = LoadedBootstrap {
+            raw: std::mem::take(&mut self.wire).into(),
             ..LoadedBootstrap::default()
         };
         findings.errors.extend(runtime::check(&loaded.bootstrap()));
         if !findings.errors.is_empty() {
-            self.wire = loaded.raw;
+            self.wire = loaded.raw.into();
             return self.part(findings.errors);
         }
         if !findings.warnings.is_empty() {
@@ -351,7 +358,6 @@ impl Loader {
         for warning in &mut self.warnings {
             warning.severity = Severity::Warning;
         }
-        loaded.raw.shrink_to_fit();
         Judgement {
             errors: Vec::new(),
             loaded: Some(LoadedBootstrap {
@@ -375,7 +381,7 @@ impl Loader {
         Judgement {
             errors,
             loaded: Some(LoadedBootstrap {
-                raw: self.wire,
+                raw: self.wire.into(),
                 document: self.document,
                 suspects,
                 ..LoadedBootstrap::default()
@@ -428,7 +434,7 @@ pub fn fuzz_one(data: &[u8]) {
     let Judgement { errors, loaded } = loader.finish();
     assert!(errors.iter().all(|e| !e.to_string().is_empty()));
     if let Some(loaded) = loaded {
-        let decodes = Bootstrap::decode(loaded.raw.as_slice()).is_ok();
+        let decodes = Bootstrap::decode(&*loaded.raw).is_ok();
         assert!(
             decodes || !errors.is_empty(),
             "accepted, but does not decode"

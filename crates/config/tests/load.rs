@@ -113,7 +113,7 @@ fn the_extension_tells_the_syntax() {
         ("x.YML", YAML.as_bytes().to_vec()),
         ("x.json", json.clone().into_bytes()),
         ("x", json.into_bytes()),
-        ("x.pb", yaml.raw.clone()),
+        ("x.pb", yaml.raw.to_vec()),
         ("x.PB_text", TEXT.into()),
     ] {
         assert_eq!(load(name, content).unwrap().raw, yaml.raw, "{name}");
@@ -242,7 +242,7 @@ fn config_yaml_is_merged_over_the_file() {
     assert_eq!(
         loaded
             .clusters()
-            .map(|(i, c)| (i, c.name))
+            .map(|it| (it.index, it.cluster.name))
             .collect::<Vec<_>>(),
         [(0, "one".into()), (1, "two".into())]
     );
@@ -350,7 +350,11 @@ fn every_error_comes_with_its_place_in_file_order() {
 
 #[test]
 fn binary_files_are_checked_like_texts() {
-    let unknown = [load("x.yaml", YAML).unwrap().raw, vec![0xf8, 0x7f, 1]].concat();
+    let unknown = [
+        load("x.yaml", YAML).unwrap().raw.to_vec(),
+        vec![0xf8, 0x7f, 1],
+    ]
+    .concat();
     assert!(messages(load("x.pb", unknown))[0].contains("has unknown fields"));
     assert!(messages(load("x.pb", [0x0a, 0xff]))[0].contains("malformed"));
     let bootstrap = Bootstrap {

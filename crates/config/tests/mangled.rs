@@ -104,7 +104,7 @@ fn nothing_panics() {
                 0,
                 nuncio_config::json::print_message(&loaded.whole(), style).into_bytes(),
             ));
-            seeds.push((3, loaded.raw));
+            seeds.push((3, loaded.raw.into()));
         }
         for (kind, seed) in seeds {
             for _ in 0..rounds {

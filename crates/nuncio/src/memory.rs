@@ -6,8 +6,8 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Gives memory that was freed back to the system. Takes milliseconds: for the end of start-up, when the configuration's
-/// text and messages have gone.
+/// Gives memory that was freed back to the system. Takes milliseconds: for moments of start-up when much has gone, such as the
+/// configuration's text and messages.
 pub(crate) fn give_back() {
     // SAFETY: `mi_collect` may be called from any thread at any time; it takes no pointer and frees only what is free.
     unsafe { libmimalloc_sys::mi_collect(true) }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use nuncio_admin::{AdminAction, AdminConfig, AdminContext, AdminHandle, ServerState, ServerStats};
 use nuncio_app_log::AppLog;
 use nuncio_config::api::admin::{CommandLineOptions, command_line_options};
@@ -21,7 +22,7 @@ pub(crate) struct AdminParts<'a> {
     pub(crate) parts: &'a Parts,
     pub(crate) state: Arc<ServerState>,
     pub(crate) stats: Arc<ServerStats>,
-    pub(crate) bootstrap: Arc<[u8]>,
+    pub(crate) bootstrap: Bytes,
     pub(crate) node: Node,
     pub(crate) app_log: Arc<AppLog>,
     pub(crate) actions: UnboundedSender<Asked>,

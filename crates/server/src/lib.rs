@@ -17,6 +17,7 @@ mod watchdogs;
 use std::panic::resume_unwind;
 use std::process::ExitCode;
 
+use bytes::Bytes;
 use nuncio_config::{Diagnostic, Judgement, Sources, judge_bootstrap};
 use nuncio_sdk::Extensions;
 
@@ -75,6 +76,8 @@ pub fn run_with(options: Options, mut extensions: Extensions) -> ExitCode {
             return report(&errors);
         }
     };
+    // What was loaded is made of fresh memory: in pages of the loader's, of which it needs parts, all of each would stay.
+    options.give_back_memory();
     if !options.skip_deprecated_logs {
         for warning in &loaded.warnings {
             log::warn!(target: "config", "{warning}");
@@ -98,14 +101,19 @@ pub fn run_with(options: Options, mut extensions: Extensions) -> ExitCode {
 /// is made of them, so that their memory goes back whole when they have gone.
 fn judge_apart(sources: &Sources) -> Judgement {
     const STACK: usize = 8 << 20;
-    std::thread::scope(|scope| {
+    let mut judgement = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK);
         match thread.spawn_scoped(scope, || judge_bootstrap(sources)) {
             Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
             // No thread to be had: what follows will say so.
             Err(_) => judge_bootstrap(sources),
         }
-    })
+    });
+    if let Some(loaded) = &mut judgement.loaded {
+        // This part stays.
+        loaded.raw = Bytes::copy_from_slice(&loaded.raw);
+    }
+    judgement
 }
 
 /// Every type of configuration that some extension takes.

@@ -162,7 +162,7 @@ pub(crate) fn serve(
                             parts: &parts,
                             state: state.clone(),
                             stats: stats.clone(),
-                            bootstrap: Arc::from(loaded.raw.as_slice()),
+                            bootstrap: loaded.raw.clone(),
                             node: bootstrap.node.clone().unwrap_or_default(),
                             app_log: app_log.clone(),
                             actions,
@@ -271,9 +271,7 @@ impl Server<'_> {
         self.state.set_live();
         self.stats.initialized();
         log::info!(target: "main", "starting main dispatch loop");
-        if let Some(give_back) = self.options.give_back_memory {
-            give_back();
-        }
+        self.options.give_back_memory();
 
         // As in Envoy, histograms have no values until the first interval is over.
         let mut flush = tokio::time::interval_at(Instant::now() + stats_flush, stats_flush);

@@ -107,8 +107,17 @@ pub struct Options {
     pub cpuset_threads: bool,
     /// `--enable-core-dump`
     pub enable_core_dump: bool,
-    /// Gives freed memory back to the system, if the program's allocator can: called once when start-up is over.
+    /// Gives freed memory back to the system, if the program's allocator can: called when the configuration is loaded, and when
+    /// start-up is over.
     pub give_back_memory: Option<fn()>,
+}
+
+impl Options {
+    pub(crate) fn give_back_memory(&self) {
+        if let Some(give_back) = self.give_back_memory {
+            give_back();
+        }
+    }
 }
 
 impl Default for Options {

@@ -27,6 +27,9 @@ use crate::host::{HealthFlags, Host, HostConfig};
 use crate::manager::ClusterManager;
 use crate::random::Random;
 
+/// For managers whose bootstrap has none.
+pub(crate) const NO_CLUSTERS: [(usize, Cluster); 0] = [];
+
 /// A server without anything.
 pub(crate) fn server() -> Arc<ServerContext> {
     Arc::new(ServerContext {

@@ -5,7 +5,7 @@ use nuncio_config::api::cluster::{
 use super::*;
 use crate::lb::LbContext;
 use crate::manager::Origin;
-use crate::testing::{cluster, endpoint, manager, run_paused};
+use crate::testing::{NO_CLUSTERS, cluster, endpoint, manager, run_paused};
 
 #[test]
 fn each_report_holds_what_is_new() {
@@ -76,7 +76,7 @@ fn what_hosts_did_before_they_went_is_reported() {
             cluster("x", DiscoveryType::Static, endpoints.collect())
         };
         let api = Origin::Api { version_info: "" };
-        manager.initialize([], false).unwrap();
+        manager.initialize(NO_CLUSTERS, false).unwrap();
         manager.add_or_update_cluster(of(&[1, 2]), api).unwrap();
         stats.take(&manager, "x").unwrap();
         let hosts = manager.hosts("x").unwrap();
@@ -97,7 +97,7 @@ fn what_was_before_is_not_reported_and_refused_requests_are() {
         let manager = manager();
         let mut stats = LoadStats::default();
         let mut x = cluster("x", DiscoveryType::Static, vec![endpoint("127.0.0.1", 1)]);
-        manager.initialize([], false).unwrap();
+        manager.initialize(NO_CLUSTERS, false).unwrap();
         let api = Origin::Api { version_info: "" };
         manager.add_or_update_cluster(x.clone(), api).unwrap();
         let worker = manager.on_this_thread().find("x").unwrap();

@@ -1,5 +1,6 @@
 //! What the admin interface shows of clusters (`/clusters`, `/config_dump`).
 
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
@@ -115,7 +116,7 @@ pub struct DumpedCluster {
     /// `version_info`; empty for static ones.
     pub version_info: Arc<str>,
     /// The `envoy.config.cluster.v3.Cluster` as it came, in wire format.
-    pub config: Arc<[u8]>,
+    pub config: Bytes,
     /// When it was added or changed.
     pub last_updated: SystemTime,
 }

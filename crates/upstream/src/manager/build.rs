@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use nuncio_config::api::cluster::Cluster;
 use nuncio_event::Watch;
 use nuncio_sdk::ClusterId;
@@ -27,7 +28,7 @@ use crate::stats::{ClusterStats as S, RemainingStats};
 /// What a version is made of beside its specification.
 pub(super) struct Made<'a> {
     pub(super) id: ClusterId,
-    pub(super) config: Arc<[u8]>,
+    pub(super) config: Bytes,
     pub(super) connection_hash: u64,
     pub(super) origin: Origin<'a>,
     pub(super) serial: u64,

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
 use nuncio_config::decode_cluster;
 use nuncio_event::MainDispatcher;
 use nuncio_sdk::ClusterId;
@@ -124,7 +125,7 @@ impl ClusterManager {
         &self,
         serial: u64,
         policy: Arc<SubClusters>,
-        parent: Arc<[u8]>,
+        parent: Bytes,
     ) -> Box<OnDemand> {
         let (main, manager) = (self.main.clone(), self.this.clone());
         let of_message = Arc::downgrade(&policy);

@@ -2,9 +2,9 @@
 
 use std::sync::MutexGuard;
 
-use nuncio_config::ConfigError;
 use nuncio_config::api::cluster::Cluster;
 use nuncio_config::api::core::BindConfig;
+use nuncio_config::{ConfigError, StaticCluster};
 
 use super::discovery::is_secondary;
 use super::init::{Plan, Step};
@@ -33,26 +33,27 @@ impl ClusterManager {
         Ok(())
     }
 
-    /// Adds the bootstrap's clusters, given with their index in `static_resources.clusters`, and begins to bring them up: first
-    /// those that discovery may need itself, then the others. `cds`: there is a CDS whose first answer start-up waits for.
+    /// Adds the bootstrap's clusters and begins to bring them up: first those that discovery may need itself, then the others. They
+    /// are taken one at a time, for decoded ones are large. `cds`: there is a CDS whose first answer start-up waits for.
     ///
     /// # Errors
     /// Everything that is wrong, with complete paths. Nothing of a wrong cluster is added.
     pub fn initialize(
         &self,
-        clusters: impl IntoIterator<Item = (usize, Cluster)>,
+        clusters: impl IntoIterator<Item: Into<StaticCluster>> + Clone,
         cds: bool,
     ) -> Result<(), Vec<ConfigError>> {
         let mut errors = Vec::new();
         let discovery = self.discovery();
-        let (secondary, primary): (Vec<_>, Vec<_>) = clusters
-            .into_iter()
-            .partition(|(_, cluster)| discovery.is_some() && is_secondary(cluster));
-        self.load(primary, &mut errors);
-        if let Some(discovery) = discovery {
-            errors.extend(discovery.set_up(self).err().unwrap_or_default());
+        match discovery {
+            None => self.load(clusters, |_| true, &mut errors),
+            Some(discovery) => {
+                let is_primary = |cluster: &Cluster| !is_secondary(cluster);
+                self.load(clusters.clone(), is_primary, &mut errors);
+                errors.extend(discovery.set_up(self).err().unwrap_or_default());
+                self.load(clusters, is_secondary, &mut errors);
+            }
         }
-        self.load(secondary, &mut errors);
         if let Some(id) = self.shared.local_cluster()
             && errors.is_empty()
             && !self.state().clusters.contains_key(&id)
@@ -81,8 +82,19 @@ impl ClusterManager {
         Ok(())
     }
 
-    fn load(&self, clusters: Vec<(usize, Cluster)>, errors: &mut Vec<ConfigError>) {
-        for (index, cluster) in clusters {
+    fn load(
+        &self,
+        clusters: impl IntoIterator<Item: Into<StaticCluster>>,
+        which: impl Fn(&Cluster) -> bool,
+        errors: &mut Vec<ConfigError>,
+    ) {
+        let clusters = clusters.into_iter().map(Into::into);
+        for StaticCluster {
+            index,
+            cluster,
+            wire,
+        } in clusters.filter(|it: &StaticCluster| which(&it.cluster))
+        {
             let path = format!("static_resources.clusters[{index}]");
             let duplicate = self.has_cluster(&cluster.name);
             let name = cluster.name.clone();
@@ -92,7 +104,7 @@ impl ClusterManager {
                     format!("cluster manager: duplicate cluster '{}'", cluster.name),
                 )])
             } else {
-                self.add_or_update_cluster(cluster, Origin::Static)
+                self.add_cluster(cluster, wire, Origin::Static)
             };
             if let Err(found) = result {
                 errors.extend(found.into_iter().map(|error| error.within(&path)));

@@ -27,7 +27,8 @@ use crate::host::{HealthFlags, Host};
 use crate::lb::LbContext;
 use crate::stats::ClusterStats as S;
 use crate::testing::{
-    Script, cluster, endpoint, manager, manager_with, port, run_paused, static_cluster, until,
+    NO_CLUSTERS, Script, cluster, endpoint, manager, manager_with, port, run_paused,
+    static_cluster, until,
 };
 
 const API: Origin<'static> = Origin::Api { version_info: "v1" };

@@ -1,7 +1,6 @@
 //! Adding, replacing and removing clusters: what the bootstrap does once, and CDS again and again.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use nuncio_config::api::cluster::Cluster;
 use nuncio_config::{ConfigError, decode_cluster, encode_cluster};
 use nuncio_sdk::ClusterId;
@@ -26,7 +25,18 @@ impl ClusterManager {
         if self.is_unchanged(&cluster, origin) {
             return Ok(false);
         }
-        let config: Arc<[u8]> = encode_cluster(&cluster).into();
+        let config = encode_cluster(&cluster).into();
+        self.add_cluster(cluster, config, origin)?;
+        Ok(true)
+    }
+
+    /// The same for a cluster that is new or different; `config` is its encoding.
+    pub(super) fn add_cluster(
+        &self,
+        cluster: Cluster,
+        config: Bytes,
+        origin: Origin<'_>,
+    ) -> Result<(), Vec<ConfigError>> {
         let connection_hash = connection_hash(&cluster);
         let mut spec = convert::compile(cluster, &self.parts)?;
         let forward_proxy = match spec.forward_proxy.take() {
@@ -114,7 +124,7 @@ impl ClusterManager {
         } else if may_ask {
             self.subscribe(id, serial);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Removes a cluster that discovery has added. Returns whether there was one.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use nuncio_event::clock;
 use nuncio_net::Address;
 
@@ -33,8 +34,8 @@ const MOST_PATIENCE: Duration = Duration::from_millis(100);
 pub(super) struct Version {
     pub(super) info: Arc<ClusterInfo>,
     pub(super) hosts: Arc<PrioritySet>,
-    /// The message as it came, in wire format.
-    pub(super) config: Arc<[u8]>,
+    /// The message as it came, in wire format; a part of the bootstrap, for static ones.
+    pub(super) config: Bytes,
     pub(super) version_info: Arc<str>,
     /// Made by a dynamic forward proxy for one host.
     pub(super) is_sub_cluster: bool,

@@ -151,7 +151,7 @@ fn what_discovery_tells_is_shown_at_once_with_what_was_held_back() {
 fn a_new_version_shows_everything() {
     run_paused(async {
         let manager = manager();
-        manager.initialize([], false).unwrap();
+        manager.initialize(NO_CLUSTERS, false).unwrap();
         let mut cluster = with_window(static_cluster("a", &at(&[1, 2, 3])), 1);
         manager.add_or_update_cluster(cluster.clone(), API).unwrap();
         assert_eq!(healthy(&manager, "a").len(), 3);

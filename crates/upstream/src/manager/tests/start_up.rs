@@ -183,7 +183,7 @@ fn the_stages_come_in_order_whatever_fails() {
 fn who_is_removed_during_start_up_is_not_waited_for() {
     run_paused(async {
         let manager = manager_with(Some(Arc::new(Script::default())));
-        manager.initialize([], true).unwrap();
+        manager.initialize(NO_CLUSTERS, true).unwrap();
         manager
             .add_or_update_cluster(dns("d", "a.test"), API)
             .unwrap();

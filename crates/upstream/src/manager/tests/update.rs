@@ -52,7 +52,7 @@ fn the_same_configuration_is_no_update() {
 #[test]
 fn hosts_and_their_counts_survive_updates() {
     let manager = manager();
-    manager.initialize([], false).unwrap();
+    manager.initialize(NO_CLUSTERS, false).unwrap();
     manager
         .add_or_update_cluster(static_cluster("a", &at(&[1, 2])), API)
         .unwrap();
@@ -98,7 +98,7 @@ fn hosts_and_their_counts_survive_updates() {
 #[test]
 fn hosts_that_a_worker_used_stay_its_own_over_updates() {
     let manager = manager();
-    manager.initialize([], false).unwrap();
+    manager.initialize(NO_CLUSTERS, false).unwrap();
     manager
         .add_or_update_cluster(static_cluster("a", &at(&[1])), API)
         .unwrap();
@@ -140,7 +140,7 @@ fn the_old_version_serves_while_the_new_one_warms() {
     run_paused(async {
         let script = Arc::new(Script::default());
         let manager = manager_with(Some(script.clone()));
-        manager.initialize([], false).unwrap();
+        manager.initialize(NO_CLUSTERS, false).unwrap();
         manager
             .add_or_update_cluster(static_cluster("a", &at(&[1])), API)
             .unwrap();
@@ -172,7 +172,7 @@ fn a_removed_cluster_asks_no_more() {
     run_paused(async {
         let script = Arc::new(Script::default());
         let manager = manager_with(Some(script.clone()));
-        manager.initialize([], false).unwrap();
+        manager.initialize(NO_CLUSTERS, false).unwrap();
         script.answer(&["10.0.0.1"]);
         manager
             .add_or_update_cluster(dns("d", "a.test"), API)
@@ -190,7 +190,7 @@ fn workers_are_told_by_posts() {
     use nuncio_event::{NoObserver, Workers};
     let workers = Workers::start(2, Arc::new(NoObserver), |_| ()).unwrap();
     let manager = ClusterManager::new(crate::testing::server(), workers.dispatchers(), None);
-    manager.initialize([], false).unwrap();
+    manager.initialize(NO_CLUSTERS, false).unwrap();
     let count = |manager: &Arc<ClusterManager>| {
         let (sender, receiver) = std::sync::mpsc::channel();
         let slot = manager.worker_slot().clone();
