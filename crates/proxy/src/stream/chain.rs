@@ -3,6 +3,7 @@
 //! A *position* counts the filters in the order in which a direction meets them; the one after the last is the
 //! terminal: the router for requests, the codec for responses.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use nuncio_buffer::Buffer;
@@ -11,8 +12,46 @@ use nuncio_sdk::{Action, DataAction, FilterContext, HttpFilter, LocalReply, Resu
 
 use super::Stream;
 use super::lane::{Direction, FilterSlot, Gate, Lane};
+use crate::hcm::config::{FilterChain, HcmConfig};
+
+/// Which filter chain a stream runs through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChainRef {
+    /// The connection manager's.
+    Main,
+    /// That of `upgrade_configs[i]`.
+    Upgrade(usize),
+}
+
+/// Shares a chain's configuration.
+pub(crate) fn chain_of(config: &HcmConfig, chain: ChainRef) -> &Arc<FilterChain> {
+    match chain {
+        ChainRef::Main => &config.chain,
+        ChainRef::Upgrade(index) => config.upgrades[index]
+            .chain
+            .as_ref()
+            .unwrap_or(&config.chain),
+    }
+}
 
 impl Stream {
+    /// Makes the filters of the chosen chain, but those that the route disables.
+    pub(super) fn create_filters(&mut self) {
+        let hcm = self.hcm.clone();
+        let chain: &FilterChain = hcm.chain(self.chain);
+        for (entry, filter) in chain.filters.iter().enumerate() {
+            let by_route = self
+                .router
+                .route
+                .as_deref()
+                .and_then(|route| route.filter_disabled(&filter.name));
+            if !by_route.unwrap_or(filter.disabled) {
+                self.filters
+                    .push(FilterSlot::new(filter.config.create_filter(), entry));
+            }
+        }
+    }
+
     /// Where the filter at a position of a direction stands in the chain.
     fn slot_index(&self, direction: Direction, position: usize) -> usize {
         match direction {

@@ -3,7 +3,9 @@
 //! The codec's driver feeds a stream ([`Stream::on_headers`] and so on), polls it, and takes what is to be sent
 //! ([`Outgoing`]). See `LIFECYCLE.md`.
 
+mod arrival;
 mod chain;
+mod from_upstream;
 mod lane;
 mod log;
 mod recreate;
@@ -12,32 +14,22 @@ mod timers;
 
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Context;
 
 use nuncio_buffer::Buffer;
-use nuncio_http::{Known, Message, grpc};
+use nuncio_http::{Message, grpc};
 use nuncio_net::Pipe;
-use nuncio_sdk::{ConnectionInfo, LocalReply, Protocol, ResponseFlags, StreamInfo};
+use nuncio_sdk::{ConnectionInfo, Protocol, ResponseFlags, StreamInfo};
 use tokio::time::Instant;
 
 use crate::hcm::WorkerHcm;
-use crate::hcm::config::{FilterChain, HcmConfig};
-use crate::hcm::path::PathVerdict;
+use crate::hcm::config::HcmConfig;
+use crate::hcm::response;
 use crate::hcm::stats::{HttpStats, ListenerHttpStats};
-use crate::hcm::{request, response};
 use crate::router::RouterState;
+pub(crate) use chain::{ChainRef, chain_of};
 use lane::{Direction, FilterSlot};
 pub(crate) use timers::earliest;
-
-/// Which filter chain a stream runs through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ChainRef {
-    /// The connection manager's.
-    Main,
-    /// That of `upgrade_configs[i]`.
-    Upgrade(usize),
-}
 
 /// What the codec is to send next.
 #[derive(Debug, Default)]
@@ -299,155 +291,6 @@ impl Stream {
         self.pass_headers(Direction::Request, 0, end);
     }
 
-    /// Checks that come before any filter, in Envoy's order, and the headers that the connection manager sets.
-    fn check_and_prepare(&mut self, config: &HcmConfig) -> Result<(), LocalReply> {
-        if !config.proxy_100_continue
-            && self
-                .request
-                .headers
-                .get(Known::Expect)
-                .is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"))
-        {
-            self.out.send_continue = true;
-            self.request.headers.remove(Known::Expect);
-            self.info.response_code = Some(100);
-            self.charge_response(100);
-        }
-        let headers = &mut self.request.headers;
-        if self.info.protocol == Some(Protocol::Http10) {
-            if !config.h1.accept_http_10 {
-                return Err(LocalReply::new(426, "", "low_version"));
-            }
-            if headers.authority().is_none_or(<[u8]>::is_empty)
-                && !config.h1.default_host_for_http_10.is_empty()
-            {
-                headers.set(
-                    Known::Authority,
-                    config.h1.default_host_for_http_10.as_bytes(),
-                );
-            }
-        }
-        if headers.authority().is_none() {
-            return Err(LocalReply::new(400, "", "missing_host_header"));
-        }
-        if headers.method() == Some(b"QUERY")
-            && headers.get(Known::ContentType).is_none_or(<[u8]>::is_empty)
-        {
-            return Err(LocalReply::new(400, "", "query_missing_content_type"));
-        }
-        match headers.path() {
-            None | Some(b"") if !self.is_connect => {
-                return Err(LocalReply::new(404, "", "missing_path_rejected"));
-            }
-            Some(path) if !path.is_empty() && path[0] != b'/' => {
-                self.hcm
-                    .stats
-                    .inc(HttpStats::DOWNSTREAM_RQ_NON_RELATIVE_PATH);
-                return Err(LocalReply::new(404, "", "absolute_path_rejected"));
-            }
-            _ => {}
-        }
-        match config.path.apply_to_path(headers) {
-            PathVerdict::Continue => {}
-            PathVerdict::Redirect if !self.is_grpc => {
-                self.hcm
-                    .stats
-                    .inc(HttpStats::DOWNSTREAM_RQ_REDIRECTED_WITH_NORMALIZED_PATH);
-                let path = String::from_utf8_lossy(headers.path().unwrap_or_default()).into_owned();
-                return Err(
-                    LocalReply::new(307, "", "path_normalization_failed").header("location", path)
-                );
-            }
-            PathVerdict::Reject | PathVerdict::Redirect => {
-                self.hcm
-                    .stats
-                    .inc(HttpStats::DOWNSTREAM_RQ_FAILED_PATH_NORMALIZATION);
-                return Err(LocalReply::new(400, "", "path_normalization_failed"));
-            }
-        }
-        config
-            .path
-            .apply_to_host(headers, self.info.connection.local_address.port());
-        // What was prepared once stays as it is, whatever the router has made of it.
-        let redirected = self.router.special.as_ref();
-        if !redirected.is_some_and(|special| special.is_redirected()) {
-            request::prepare(headers, &mut self.info, config, &self.hcm.routes).inspect_err(
-                |_| {
-                    let stats = &self.hcm.stats;
-                    stats.inc(HttpStats::DOWNSTREAM_RQ_REJECTED_VIA_IP_DETECTION);
-                },
-            )?;
-        }
-        Ok(())
-    }
-
-    /// Which chain the request runs through; an upgrade must be allowed by route or connection manager.
-    fn choose_chain(&mut self, config: &HcmConfig) -> Result<(), LocalReply> {
-        let kind = if request::is_upgrade(&self.request.headers) {
-            self.request.headers.get(Known::Upgrade).unwrap_or_default()
-        } else if self.is_connect {
-            "CONNECT".as_bytes()
-        } else {
-            return Ok(());
-        };
-        let kind = String::from_utf8_lossy(kind).into_owned();
-        let forward = self
-            .router
-            .route
-            .as_deref()
-            .and_then(|route| route.forward());
-        let by_route = forward.and_then(|forward| forward.upgrade_enabled(&kind));
-        let found = config
-            .upgrades
-            .iter()
-            .position(|upgrade| upgrade.kind.eq_ignore_ascii_case(&kind));
-        let allowed = match (by_route, found) {
-            (Some(by_route), _) => by_route,
-            (None, Some(index)) => config.upgrades[index].enabled,
-            (None, None) => false,
-        };
-        if !allowed {
-            // A CONNECT request that no route is for is left to the router, which says so.
-            if self.is_connect && self.router.route.is_none() {
-                return Ok(());
-            }
-            self.hcm
-                .stats
-                .inc(HttpStats::DOWNSTREAM_RQ_WS_ON_NON_WS_ROUTE);
-            // What follows may be for the protocol that was refused: the connection is not trusted any more.
-            self.saw_close = true;
-            return Err(LocalReply::new(403, "", "upgrade_failed"));
-        }
-        if let Some(index) = found
-            && config.upgrades[index].chain.is_some()
-        {
-            self.chain = ChainRef::Upgrade(index);
-        }
-        self.is_upgrade = !self.is_connect;
-        self.hcm.stats.inc(HttpStats::DOWNSTREAM_CX_UPGRADES_TOTAL);
-        self.hcm
-            .stats
-            .gauge_add(HttpStats::DOWNSTREAM_CX_UPGRADES_ACTIVE, 1);
-        self.is_counted_upgrade = true;
-        Ok(())
-    }
-
-    fn create_filters(&mut self) {
-        let hcm = self.hcm.clone();
-        let chain: &FilterChain = hcm.chain(self.chain);
-        for (entry, filter) in chain.filters.iter().enumerate() {
-            let by_route = self
-                .router
-                .route
-                .as_deref()
-                .and_then(|route| route.filter_disabled(&filter.name));
-            if !by_route.unwrap_or(filter.disabled) {
-                self.filters
-                    .push(FilterSlot::new(filter.config.create_filter(), entry));
-            }
-        }
-    }
-
     /// A piece of the request's body has arrived (in `self.request.data`).
     pub(crate) fn on_data(&mut self, end: bool, now: Instant) {
         self.touch(now);
@@ -482,37 +325,6 @@ impl Stream {
         self.timers.request_arrived();
     }
 
-    /// The response's headers have arrived from the upstream (in `self.response.headers`).
-    pub(crate) fn respond_headers(&mut self, end: bool) {
-        self.response_state = ResponseState::InFilters;
-        self.info.response_code = self.response.headers.status();
-        self.pass_headers(Direction::Response, 0, end);
-    }
-
-    /// A piece of the response's body has arrived from the upstream.
-    pub(crate) fn respond_data(&mut self, data: &mut Buffer, end: bool) {
-        if !self.response_cut {
-            self.pass_data(Direction::Response, 0, data, end);
-        }
-    }
-
-    /// The response's trailers have arrived from the upstream (in `self.response.trailers`).
-    pub(crate) fn respond_trailers(&mut self) {
-        if !self.response_cut {
-            self.pass_trailers(Direction::Response, 0);
-        }
-    }
-
-    /// A 1xx response has arrived from the upstream (in `self.response.headers`).
-    pub(crate) fn respond_informational(&mut self) {
-        if self.config().proxy_100_continue {
-            response::remove_hop_by_hop(&mut self.response.headers, &self.request.headers);
-            self.out.informational = true;
-            self.info.response_code = self.response.headers.status();
-            self.charge_response(self.info.response_code.unwrap_or(0));
-        }
-    }
-
     /// The response's headers have passed the filters.
     fn emit_headers(&mut self, end: bool) {
         let hcm = self.hcm.clone();
@@ -542,43 +354,14 @@ impl Stream {
         self.out.end |= end;
     }
 
-    /// Whether an answer with this status turns the connection into a tunnel.
-    pub(crate) fn is_tunnel(&self, status: u16) -> bool {
-        (self.is_upgrade && status == 101) || (self.is_connect && (200..300).contains(&status))
-    }
-
-    /// Whether the response turns the connection into a tunnel.
-    pub(crate) fn opens_tunnel(&self) -> bool {
-        (self.is_upgrade || self.is_connect)
-            && self.is_tunnel(self.response.headers.status().unwrap_or(0))
-    }
-
     fn emit_data(&mut self, data: &mut Buffer, end: bool) {
         self.out.data.append(data);
-        self.out.end |= end;
-    }
-
-    /// Whether the response's body may go around the filters and the codecs.
-    pub(crate) fn may_splice(&self) -> bool {
-        self.out.data.is_empty()
-            && !self.out.end
-            && !self.response_cut
-            && self.filters.iter().all(FilterSlot::ignores_response_data)
-    }
-
-    pub(crate) fn emit_pipe(&mut self, pipe: Pipe, end: bool) {
-        self.out.pipe = Some(pipe);
         self.out.end |= end;
     }
 
     fn emit_trailers(&mut self) {
         self.out.trailers = true;
         self.out.end = true;
-    }
-
-    /// Whether a response is in the filter chain or beyond it.
-    pub(crate) fn response_has_begun(&self) -> bool {
-        self.response_state != ResponseState::None
     }
 
     /// Counts a response by the class of its status; a status beyond 599 has none. Answers to health checks are not counted.
@@ -714,16 +497,5 @@ impl Stream {
     pub(crate) fn touch(&mut self, now: Instant) {
         self.now = now;
         self.timers.touch(now);
-    }
-}
-
-/// Shares a chain's configuration.
-pub(crate) fn chain_of(config: &HcmConfig, chain: ChainRef) -> &Arc<FilterChain> {
-    match chain {
-        ChainRef::Main => &config.chain,
-        ChainRef::Upgrade(index) => config.upgrades[index]
-            .chain
-            .as_ref()
-            .unwrap_or(&config.chain),
     }
 }
