@@ -1,11 +1,11 @@
-//! [`HeaderMap`].
+//! [`HeaderMap`]: its storage, and all that changes it.
 
 use std::fmt;
 
 use super::entry::Entry;
 use super::lower::make_lower;
-use super::spelling::{NameCase, Spellings};
-use super::{GetAll, Iter, Known, KnownSet, NameRef};
+use super::spelling::Spellings;
+use super::{Known, KnownSet, NameRef};
 
 /// Bytes of garbage that are tolerated in the arena before it may be compacted.
 const MIN_GARBAGE: usize = 1024;
@@ -32,7 +32,7 @@ pub struct HeaderMap {
     /// Bytes of the arena that no entry refers to.
     pub(super) garbage: usize,
     /// Only of messages whose names are written as they were received.
-    spellings: Option<Box<Spellings>>,
+    pub(super) spellings: Option<Box<Spellings>>,
 }
 
 impl HeaderMap {
@@ -47,27 +47,6 @@ impl HeaderMap {
             garbage: 0,
             spellings: None,
         }
-    }
-
-    /// How HTTP/1 shall write the names.
-    #[inline]
-    #[must_use]
-    pub fn name_case(&self) -> NameCase {
-        (self.spellings.as_ref()).map_or(NameCase::Encoder, |spellings| spellings.case)
-    }
-
-    /// Says how HTTP/1 shall write the names, until the map is cleared.
-    pub fn set_name_case(&mut self, case: NameCase) {
-        self.spellings = match case {
-            NameCase::Encoder => None,
-            case => Some(Box::new(Spellings::new(case))),
-        };
-    }
-
-    /// A name as it was received first, if [`NameCase`] keeps that; also when the header was removed since.
-    #[must_use]
-    pub fn received_spelling(&self, name: &[u8]) -> Option<&[u8]> {
-        self.spellings.as_ref()?.get(name)
     }
 
     /// Number of headers, duplicates and pseudo headers counted.
@@ -136,69 +115,6 @@ impl HeaderMap {
         self.bytes = 0;
         self.garbage = 0;
         self.spellings = None;
-    }
-
-    /// The first value of a known name.
-    #[inline]
-    #[must_use]
-    pub fn get(&self, known: Known) -> Option<&[u8]> {
-        if !self.present.contains(known) {
-            return None;
-        }
-        let entry = self
-            .entries
-            .iter()
-            .find(|entry| entry.known == Some(known))?;
-        Some(entry.value(&self.arena))
-    }
-
-    /// The first value of a name given as lower-case text.
-    #[must_use]
-    pub fn get_str(&self, name: &str) -> Option<&[u8]> {
-        self.get_name(name)
-    }
-
-    /// The first value of any name.
-    #[must_use]
-    pub fn get_name<'n>(&self, name: impl Into<NameRef<'n>>) -> Option<&[u8]> {
-        match name.into() {
-            NameRef::Known(known) => self.get(known),
-            name @ NameRef::Other(_) => {
-                let entry = self
-                    .entries
-                    .iter()
-                    .find(|entry| entry.is(name, &self.arena))?;
-                Some(entry.value(&self.arena))
-            }
-        }
-    }
-
-    /// All values of a name, in order.
-    #[must_use]
-    pub fn get_all<'a, 'n>(&'a self, name: impl Into<NameRef<'n>>) -> GetAll<'a, 'n> {
-        let name = name.into();
-        let entries = if self.may_have(name) {
-            self.entries.as_slice()
-        } else {
-            &[]
-        };
-        GetAll {
-            arena: &self.arena,
-            entries: entries.iter(),
-            name,
-        }
-    }
-
-    /// Whether a header of this name is there.
-    #[inline]
-    #[must_use]
-    pub fn contains<'n>(&self, name: impl Into<NameRef<'n>>) -> bool {
-        match name.into() {
-            NameRef::Known(known) => self.present.contains(known),
-            name @ NameRef::Other(_) => {
-                self.entries.iter().any(|entry| entry.is(name, &self.arena))
-            }
-        }
     }
 
     /// Adds a header at the end, beside others of the same name.
@@ -364,13 +280,6 @@ impl HeaderMap {
         removed
     }
 
-    /// Whether a header is there whose name is in `names`.
-    #[inline]
-    #[must_use]
-    pub fn contains_any(&self, names: KnownSet) -> bool {
-        self.present.meets(names)
-    }
-
     /// Removes all headers whose names are in `names`. Costs next to nothing when none is there.
     #[inline]
     pub fn remove_all(&mut self, names: KnownSet) {
@@ -424,28 +333,8 @@ impl HeaderMap {
         self.compact_if_wasteful();
     }
 
-    /// All headers in order, as (name, value).
-    #[must_use]
-    pub fn iter(&self) -> Iter<'_> {
-        Iter {
-            arena: &self.arena,
-            entries: self.entries.iter(),
-        }
-    }
-
-    /// All headers in order, as (known name if it is one, name, value).
-    pub fn iter_known(&self) -> impl DoubleEndedIterator<Item = (Option<Known>, &[u8], &[u8])> {
-        self.entries.iter().map(|entry| {
-            (
-                entry.known,
-                entry.name(&self.arena),
-                entry.value(&self.arena),
-            )
-        })
-    }
-
     #[inline]
-    fn may_have(&self, name: NameRef<'_>) -> bool {
+    pub(super) fn may_have(&self, name: NameRef<'_>) -> bool {
         match name {
             NameRef::Known(known) => self.present.contains(known),
             NameRef::Other(_) => true,
@@ -525,15 +414,6 @@ impl HeaderMap {
             self.arena = arena;
             self.garbage = 0;
         }
-    }
-}
-
-impl<'a> IntoIterator for &'a HeaderMap {
-    type Item = (&'a [u8], &'a [u8]);
-    type IntoIter = Iter<'a>;
-
-    fn into_iter(self) -> Iter<'a> {
-        self.iter()
     }
 }
 

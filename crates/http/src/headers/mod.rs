@@ -7,6 +7,7 @@
 mod entry;
 mod iter;
 mod known;
+mod lookup;
 mod lower;
 mod map;
 mod name;

@@ -1,5 +1,7 @@
 //! How the names of a message were spelt by its sender.
 
+use super::HeaderMap;
+
 /// How HTTP/1 writes the names of a message, as far as the message itself decides: Envoy's stateful formatter of a header
 /// map, which comes from where the message was received and goes with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,5 +42,29 @@ impl Spellings {
         self.names
             .split(|&byte| byte == b':')
             .find(|spelt| spelt.eq_ignore_ascii_case(name))
+    }
+}
+
+/// How names were, and are to be, spelt.
+impl HeaderMap {
+    /// How HTTP/1 shall write the names.
+    #[inline]
+    #[must_use]
+    pub fn name_case(&self) -> NameCase {
+        (self.spellings.as_ref()).map_or(NameCase::Encoder, |spellings| spellings.case)
+    }
+
+    /// Says how HTTP/1 shall write the names, until the map is cleared.
+    pub fn set_name_case(&mut self, case: NameCase) {
+        self.spellings = match case {
+            NameCase::Encoder => None,
+            case => Some(Box::new(Spellings::new(case))),
+        };
+    }
+
+    /// A name as it was received first, if [`NameCase`] keeps that; also when the header was removed since.
+    #[must_use]
+    pub fn received_spelling(&self, name: &[u8]) -> Option<&[u8]> {
+        self.spellings.as_ref()?.get(name)
     }
 }
