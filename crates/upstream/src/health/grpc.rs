@@ -58,7 +58,7 @@ impl GrpcCheck {
         .into_iter()
         .collect();
         target.change(&mut headers, self.metadata.as_deref(), Protocol::Http2);
-        headers.set("grpc-timeout", format_timeout(timeout).as_str().as_bytes());
+        headers.set("grpc-timeout", format_timeout(timeout).as_bytes());
         match self.exchange(connection, &headers).await {
             Ok(finding) if connection.is_reusable() => (finding, After::Keep),
             Ok(finding) => (finding, After::Close),
