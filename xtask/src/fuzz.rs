@@ -32,7 +32,7 @@ fn targets() -> Result<Vec<String>> {
 }
 
 /// The targets that need the feature `configuration`, see `fuzz/Cargo.toml`.
-const CONFIGURATION: [&str; 2] = ["config_load", "route_match"];
+const CONFIGURATION: [&str; 4] = ["config_load", "dns_message", "reports", "route_match"];
 
 /// `cargo xtask fuzz [target] [--seconds N]`
 ///

@@ -311,12 +311,8 @@ impl HttpConnection {
             }
             return;
         }
-        let mut message = Message::new();
-        match self.hear(&mut message).await {
-            Ok(Heard::GoingAway { .. }) => drop(self.close_on_goaway()),
-            // Nothing was asked, so nothing is answered.
-            Ok(Heard::Answer(_)) | Err(_) => {}
-        }
+        // Nothing was asked, so nothing is answered: it has ended, or the peer goes away.
+        let _ = self.hear(&mut Message::new()).await;
     }
 
     /// HTTP/2: gives up the request that is under way. The connection still serves.
@@ -340,7 +336,7 @@ impl HttpConnection {
     }
 
     /// Whether another request may follow, once an answer is complete.
-    pub(super) fn is_reusable(&self) -> bool {
+    pub(crate) fn is_reusable(&self) -> bool {
         match &self.codec {
             Codec::Http1(_, decoder) => decoder.facts().keep_alive && self.read.is_empty(),
             Codec::Http2(codec, _) => !codec.is_going_away(),
@@ -360,11 +356,9 @@ impl HttpConnection {
         }
     }
 
-    /// Ends a connection whose peer goes away. Envoy's codec notices with the next frame, if one has come.
-    pub(crate) fn close_on_goaway(&self) -> Broken {
-        if !self.read.is_empty() {
-            self.counters.on_protocol_error();
-        }
+    /// Ends a connection whose peer goes away for an error while a request is under way.
+    pub(super) fn close_on_goaway(&self) -> Broken {
+        self.close_on_frame();
         io::ErrorKind::ConnectionAborted.into()
     }
 }

@@ -26,7 +26,7 @@ use crate::host::Host;
 pub(crate) use checkers::{CheckStats, Checkers, ask_again};
 pub(crate) use events::EventLog;
 pub(crate) use exchange::{Broken, Heard, HttpConnection, HttpCounters};
-pub(crate) use grpc::GrpcCheck;
+pub(crate) use grpc::{GrpcCheck, read_grpc_answer};
 pub(crate) use http::{HttpCheck, HttpCodec, ServiceName, StatusRanges};
 pub(crate) use payload::hex;
 pub(crate) use probe::{Probe, Target, connect_in_turn, turns};

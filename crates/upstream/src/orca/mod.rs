@@ -44,6 +44,26 @@ pub struct OrcaReport {
     pub application_utilization: f64,
 }
 
+/// The body of the fuzz target `reports`: the first byte tells how large the pieces are in which the rest comes, as the answer to
+/// a call out of band and to a gRPC health check; then it comes as a header, in each format. Never panics, and holds no
+/// more than it may.
+pub fn fuzz_one(input: &[u8]) {
+    let Some((&size, body)) = input.split_first() else {
+        return;
+    };
+    let pieces = || body.chunks(usize::from(size) + 1);
+    out_of_band::read_all(pieces());
+    crate::health::read_grpc_answer(pieces());
+    for format in ["TEXT ", "JSON ", "BIN ", ""] {
+        let mut headers = nuncio_http::HeaderMap::new();
+        let value = [format.as_bytes(), body].concat();
+        headers.append("endpoint-load-metrics", &value);
+        if let Some(Ok(report)) = parse(&headers) {
+            assert!(report.is_finite());
+        }
+    }
+}
+
 /// Why a report is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrcaError {

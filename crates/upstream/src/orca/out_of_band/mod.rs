@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::host_set::PrioritySet;
 use crate::stats::OutOfBandStats as S;
 
-pub(crate) use session::{Session, Target};
+pub(crate) use session::{Session, Target, read_all};
 
 /// How a policy asks for reports out of band.
 #[derive(Clone, Debug, PartialEq)]

@@ -178,7 +178,12 @@ impl Session {
         loop {
             let heard = match timeout_at(until, connection.hear(&mut message)).await {
                 Ok(Ok(heard)) => heard,
-                Ok(Err(error)) => return error.into(),
+                Ok(Err(broken)) => {
+                    if matches!(broken, Broken::Stream) && connection.is_reusable() {
+                        connection.close_on_frame();
+                    }
+                    return broken.into();
+                }
                 Err(_) => return Over::Silence,
             };
             let mut reported = false;
@@ -193,10 +198,7 @@ impl Session {
                 until = clock::now() + patience;
             }
             if let Err(over) = outcome {
-                match over {
-                    Over::GoingAway(code) if code > 0 => drop(connection.close_on_goaway()),
-                    _ => connection.close_on_frame(),
-                }
+                connection.close_on_frame();
                 return over;
             }
         }
@@ -328,6 +330,28 @@ fn status_of(headers: &HeaderMap) -> Code {
     }
 }
 
+/// Reads an answer that comes in these pieces, behind good headers, as far as it is one.
+pub(crate) fn read_all<'a>(pieces: impl Iterator<Item = &'a [u8]>) {
+    let mut reading = Reading::new();
+    let mut message = Message::new();
+    for piece in pieces {
+        message.data.append_slice(piece);
+        let heard = Heard::Answer(Event::Data { end_stream: false });
+        let take = |bytes: &[u8]| match OrcaReport::decode(bytes) {
+            Ok(report) => {
+                let _finite = report.is_finite();
+                Ok(())
+            }
+            Err(_) => Err(Over::Silence),
+        };
+        if reading.on(heard, &mut message, take).is_err() {
+            return;
+        }
+        assert!(reading.partial.len() <= MAX_REPORT as usize);
+        assert!(message.data.is_empty(), "all that is not refused is taken");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -340,26 +364,11 @@ mod tests {
             pieces in prop::collection::vec(prop::collection::vec(0..=255u8, 0..80), 0..40),
             lengths in prop::collection::vec(0..100_000u32, 0..40),
         ) {
-            let mut reading = Reading::new();
             let prefix = |length: u32| FrameHeader::plain(length).to_bytes().to_vec();
             let framed = lengths.into_iter().map(prefix).zip(&pieces);
             let framed = framed.map(|(prefix, piece)| [prefix, piece.clone()].concat());
             let framed: Vec<_> = framed.chain(pieces.iter().cloned()).collect();
-            for piece in framed {
-                let mut message = Message::new();
-                message.data.append_slice(&piece);
-                let heard = Heard::Answer(Event::Data { end_stream: false });
-                let take = |bytes: &[u8]| {
-                    let decoded = OrcaReport::decode(bytes);
-                    decoded.map_err(|_| Over::Silence)?;
-                    Ok(())
-                };
-                if reading.on(heard, &mut message, take).is_err() {
-                    break;
-                }
-                prop_assert!(reading.partial.len() <= MAX_REPORT as usize);
-                prop_assert!(message.data.is_empty());
-            }
+            read_all(framed.iter().map(Vec::as_slice));
         }
     }
 }
