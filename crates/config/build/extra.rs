@@ -6,12 +6,20 @@ use crate::descriptors::{Field, Message, Model};
 /// Also in `src/contrib.rs`, as a message.
 const PEAK_EWMA: &str = "envoy.extensions.load_balancing_policies.peak_ewma.v3alpha.PeakEwma";
 
+/// `xds.type.matcher.v3` messages that are also in `src/xds_matchers.rs`.
+const IP_MATCHER: &str = "xds.type.matcher.v3.IPMatcher";
+const IP_RANGE_MATCHER: &str = "xds.type.matcher.v3.IPMatcher.IPRangeMatcher";
+const NAME_MATCHER: &str = "xds.type.matcher.v3.ServerNameMatcher";
+const DOMAIN_MATCHER: &str = "xds.type.matcher.v3.ServerNameMatcher.DomainMatcher";
+
+const BOOL: u8 = 8;
 const STRING: u8 = 9;
 const MESSAGE: u8 = 11;
 
 /// Adds them.
 pub(crate) fn add(model: &mut Model) {
     add_health_check_name(model);
+    add_matcher_trees(model);
     if !model.messages.iter().any(|m| m.name == PEAK_EWMA) {
         model.messages.push(peak_ewma());
     }
@@ -36,6 +44,71 @@ fn add_health_check_name(model: &mut Model) {
     for check in checks.filter(|m| m.name == "envoy.config.core.v3.HealthCheck") {
         if !check.fields.iter().any(|known| known.name == "name") {
             check.fields.push(field("name", "name", 27, STRING, ""));
+        }
+    }
+}
+
+/// `FieldRules { repeated: { min_items: 1 } }`
+const MIN_ONE_ITEM: [u8; 5] = [0x92, 0x01, 0x02, 0x08, 0x01];
+
+fn add_matcher_trees(model: &mut Model) {
+    const ON_MATCH: &str = "xds.type.matcher.v3.Matcher.OnMatch";
+    let list = |name, json_name, kind, type_name, rules: &[u8]| Field {
+        repeated: true,
+        rules: rules.to_vec(),
+        ..field(name, json_name, 1, kind, type_name)
+    };
+    let on_match = || field("on_match", "onMatch", 2, MESSAGE, ON_MATCH);
+    let messages = [
+        (
+            IP_MATCHER,
+            vec![list(
+                "range_matchers",
+                "rangeMatchers",
+                MESSAGE,
+                IP_RANGE_MATCHER,
+                &[],
+            )],
+        ),
+        (
+            IP_RANGE_MATCHER,
+            vec![
+                list(
+                    "ranges",
+                    "ranges",
+                    MESSAGE,
+                    "xds.core.v3.CidrRange",
+                    &MIN_ONE_ITEM,
+                ),
+                on_match(),
+                field("exclusive", "exclusive", 3, BOOL, ""),
+            ],
+        ),
+        (
+            NAME_MATCHER,
+            vec![list(
+                "domain_matchers",
+                "domainMatchers",
+                MESSAGE,
+                DOMAIN_MATCHER,
+                &[],
+            )],
+        ),
+        (
+            DOMAIN_MATCHER,
+            vec![
+                list("domains", "domains", STRING, "", &MIN_ONE_ITEM),
+                on_match(),
+            ],
+        ),
+    ];
+    for (name, fields) in messages {
+        if !model.messages.iter().any(|m| m.name == name) {
+            model.messages.push(Message {
+                name: name.into(),
+                fields,
+                ..Message::default()
+            });
         }
     }
 }

@@ -48,6 +48,7 @@ mod suggest;
 mod support;
 mod suspects;
 mod wire;
+pub mod xds_matchers;
 mod yaml_value;
 
 pub use check_name::{decode_cluster, encode_cluster, take_health_check_name};

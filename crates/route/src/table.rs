@@ -17,6 +17,7 @@ use crate::matchers::{
     CookieMatcher, HeaderMatcher, HeaderName, MetadataMatcher, QueryParameterMatcher,
     all_headers_match,
 };
+use crate::matching::{HttpData, HttpInput, MatchTree, Outcome};
 use crate::path::{PathMatcher, is_connect, matchable};
 
 /// A `RouteConfiguration`, compiled. Immutable; made by [`compile`](crate::compile).
@@ -40,10 +41,9 @@ pub struct RouteTable {
 /// `VirtualHost`.
 pub(crate) struct VirtualHost {
     pub(crate) name: Box<str>,
-    /// Where its routes lie in [`RouteTable::routes`].
-    pub(crate) routes: Range<u32>,
-    /// Absent where there are few routes.
-    pub(crate) index: Option<Box<PathIndex>>,
+    pub(crate) routes: RouteList,
+    /// What takes the place of the list of routes.
+    pub(crate) matcher: Option<Box<MatchTree<HttpInput, RouteList>>>,
     pub(crate) mutations: Option<Box<Mutations>>,
     /// Per-filter configurations of the route configuration and of this virtual host.
     pub(crate) filters: Arc<[PerFilterConfig]>,
@@ -56,6 +56,14 @@ pub(crate) struct VirtualHost {
     pub(crate) attempt_count_in_response: bool,
     pub(crate) timeout_retry_header: bool,
     pub(crate) metadata: Option<Box<DynamicMetadata>>,
+}
+
+/// Routes that are tried one after the other.
+pub(crate) struct RouteList {
+    /// Where they lie in [`RouteTable::routes`].
+    pub(crate) routes: Range<u32>,
+    /// Absent where there are few routes.
+    pub(crate) index: Option<Box<PathIndex>>,
 }
 
 /// `VirtualHost.require_tls`.
@@ -227,13 +235,20 @@ impl RouteTable {
             .map(|path| matchable(path, self.ignore_path_parameters));
         let path = path.as_deref();
         let connect = is_connect(headers);
-        let first = virtual_host.routes.start;
+        let RouteList { routes, index } = match &virtual_host.matcher {
+            None => &virtual_host.routes,
+            Some(tree) => match tree.find(HttpData { headers, info }, &mut |_| {}) {
+                Outcome::Matched(list) => list,
+                Outcome::NoMatch | Outcome::Pending => return None,
+            },
+        };
+        let first = routes.start;
         let route = |number: u32| &self.routes[(first + number) as usize];
         let accept = |number: u32| match &route(number).conditions {
             None => true,
             Some(conditions) => conditions.hold(headers, info, random),
         };
-        let found = match &virtual_host.index {
+        let found = match index {
             Some(index) => index.find(
                 path,
                 connect,
@@ -241,7 +256,7 @@ impl RouteTable {
                 |number| &route(number).path,
                 accept,
             ),
-            None => (0..virtual_host.routes.end - first).find(|&number| {
+            None => (0..routes.end - first).find(|&number| {
                 let path_matches = match (&route(number).path, path) {
                     (PathMatcher::Connect, _) => connect,
                     (_, None) => false,

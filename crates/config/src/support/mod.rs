@@ -34,6 +34,7 @@ mod dns;
 mod filters;
 mod hcm;
 mod listener;
+mod matching;
 mod newer;
 mod route;
 
@@ -80,11 +81,12 @@ const fn message(name: &'static str, fields: &'static [(&'static str, Support)])
     Entry { name, fields }
 }
 
-const AREAS: [&[Entry]; 11] = [
+const AREAS: [&[Entry]; 12] = [
     bootstrap::MESSAGES,
     listener::MESSAGES,
     hcm::MESSAGES,
     route::MESSAGES,
+    matching::MESSAGES,
     filters::MESSAGES,
     cluster::MESSAGES,
     balancing::MESSAGES,

@@ -12,8 +12,6 @@ const MESSAGES: &[&str] = &[
     "xds.type.matcher.v3.CelMatcher",
     "xds.type.matcher.v3.DomainMatcher",
     "xds.type.matcher.v3.HttpAttributesCelMatchInput",
-    "xds.type.matcher.v3.IPMatcher",
-    "xds.type.matcher.v3.ServerNameMatcher",
 ];
 
 /// Fields, as `message.field`.

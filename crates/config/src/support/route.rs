@@ -72,6 +72,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("name", Implemented),
             ("domains", Implemented),
             ("routes", Implemented),
+            ("matcher", Implemented),
             ("require_tls", Implemented),
             ("virtual_clusters", Implemented),
             ("request_headers_to_add", Implemented),

@@ -14,7 +14,6 @@ use nuncio_config::api::route::{HedgePolicy, RouteAction};
 use nuncio_config::{ConfigError, api, convert};
 use nuncio_sdk::PerFilterConfig;
 
-use super::problems::Problems;
 use super::{Scope, cluster};
 use crate::action::{
     Action, ClusterSpecifier, Forward, HostRewrite, MaxStreamDuration, PathRewrite, Special,
@@ -24,6 +23,7 @@ use crate::internal_redirect::InternalRedirect;
 use crate::matchers::HeaderName;
 use crate::metadata_match;
 use crate::mirror::MirrorPolicy;
+use crate::problems::Problems;
 use crate::regex::RegexRewrite;
 use crate::retry::RetryPolicy;
 

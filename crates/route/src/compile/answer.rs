@@ -9,8 +9,8 @@ use nuncio_config::api::route::{DirectResponseAction, RedirectAction};
 use nuncio_config::convert;
 
 use super::Scope;
-use super::problems::Problems;
 use crate::action::{Action, DirectResponse, PathRewrite, Redirect, RedirectPath};
+use crate::problems::Problems;
 use crate::regex::RegexRewrite;
 
 /// Compiles a `RedirectAction`.

@@ -7,11 +7,11 @@ use nuncio_config::api::route::weighted_cluster::{ClusterWeight, RandomValueSpec
 use nuncio_sdk::PerFilterConfig;
 use nuncio_sdk::runtime::RuntimeInteger;
 
-use super::problems::Problems;
 use super::{Scope, filters, mutations};
 use crate::action::{Choice, Cluster, ClusterSpecifier, Weighted};
 use crate::matchers::HeaderName;
 use crate::metadata_match::{LB_NAMESPACE, MetadataMatch, merged};
+use crate::problems::Problems;
 
 /// Compiles the cluster specifier of a `RouteAction`; `above` are the per-filter configurations of the route and the
 /// levels above it.

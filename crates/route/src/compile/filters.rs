@@ -8,7 +8,7 @@ use nuncio_config::api::route::FilterConfig;
 use nuncio_config::{ConfigError, any};
 use nuncio_sdk::{FactoryContext, PerFilterConfig, RouteConfig};
 
-use super::problems::Problems;
+use crate::problems::Problems;
 
 /// The entries of one level, by name.
 pub(super) fn compile(

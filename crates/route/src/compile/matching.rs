@@ -7,9 +7,9 @@ use nuncio_config::api::route::route_match::{
 use nuncio_config::{api, convert};
 use nuncio_sdk::Runtime;
 
-use super::problems::Problems;
 use crate::matchers::{CookieMatcher, HeaderMatcher, MetadataMatcher, QueryParameterMatcher};
 use crate::path::PathMatcher;
+use crate::problems::Problems;
 use crate::regex::Regex;
 use crate::table::Conditions;
 

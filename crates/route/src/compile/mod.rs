@@ -7,8 +7,8 @@ mod action;
 mod answer;
 mod cluster;
 mod filters;
+mod matcher;
 mod matching;
-mod problems;
 mod route;
 mod virtual_host;
 
@@ -22,12 +22,13 @@ use nuncio_sdk::metadata::DynamicMetadata;
 
 use crate::action::Mutations;
 use crate::hosts::{Duplicate, HostIndex};
+use crate::index::{MIN_ROUTES, PathIndex};
 use crate::matchers::HeaderName;
 use crate::mirror::MirrorPolicy;
 use crate::mutations::HeaderMutations;
+use crate::problems::Problems;
 use crate::retry::RetryPolicy;
-use crate::table::{Route, RouteTable};
-use problems::Problems;
+use crate::table::{Route, RouteList, RouteTable};
 
 /// Most bytes of a direct response's body, unless configured.
 const MAX_DIRECT_RESPONSE_BODY: u32 = 4096;
@@ -67,6 +68,17 @@ impl Scope<'_> {
         let first = self.entries;
         self.entries += count as u32;
         first
+    }
+
+    /// The routes from number `first` on as one list. Its index is left out where errors make it useless.
+    fn routes_from(&self, first: usize, problems: &Problems) -> RouteList {
+        let compiled = &self.routes[first..];
+        let index = (compiled.len() >= MIN_ROUTES && problems.is_empty())
+            .then(|| Box::new(PathIndex::new(compiled.iter().map(|route| &route.path))));
+        RouteList {
+            routes: first as u32..self.routes.len() as u32,
+            index,
+        }
     }
 }
 

@@ -5,9 +5,9 @@ use nuncio_config::api::route::NonForwardingAction;
 use nuncio_config::api::route::route::Action as Config;
 use nuncio_sdk::PerFilterConfig;
 
-use super::problems::Problems;
 use super::{Scope, action, answer, filters, matching, metadata_of, mutations};
 use crate::action::{Action, ClusterSpecifier, Forward};
+use crate::problems::Problems;
 use crate::table::{BodyLimits, Extras, Route};
 
 /// Compiles a route of the virtual host `virtual_host`; `above` are the per-filter configurations of the levels above.

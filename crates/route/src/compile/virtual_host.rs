@@ -6,10 +6,9 @@ use nuncio_config::api::route::virtual_host::TlsRequirementType;
 use nuncio_config::{ConfigError, api};
 use nuncio_sdk::PerFilterConfig;
 
-use super::problems::Problems;
-use super::{Scope, action, filters, metadata_of, mutations, route};
-use crate::index::{MIN_ROUTES, PathIndex};
+use super::{Scope, action, filters, matcher, metadata_of, mutations, route};
 use crate::matchers::HeaderMatcher;
+use crate::problems::Problems;
 use crate::retry::RetryPolicy;
 use crate::table::{BodyLimits, RequireTls, VirtualCluster, VirtualHost};
 
@@ -27,7 +26,7 @@ pub(super) fn compile(
         // Read by the caller.
         domains,
         routes,
-        matcher,
+        matcher: tree,
         require_tls,
         virtual_clusters,
         rate_limits,
@@ -49,7 +48,12 @@ pub(super) fn compile(
         metadata,
         route_specifiers,
     } = config;
-    problems.refuse(matcher.is_some(), "matcher");
+    if tree.is_some() && !routes.is_empty() {
+        problems.add(
+            "matcher",
+            "cannot set both matcher and routes on virtual host",
+        );
+    }
     problems.refuse(!rate_limits.is_empty(), "rate_limits");
     problems.refuse(cors.is_some(), "cors");
     problems.refuse(
@@ -116,14 +120,16 @@ pub(super) fn compile(
             }
         });
     }
+    let routes = scope.routes_from(first, problems);
+    let matcher = tree
+        .as_ref()
+        .and_then(|config| matcher::compile(config, number, &filters, scope, problems))
+        .map(Box::new);
     scope.mirrors = of_configuration;
-    let compiled = &scope.routes[first..];
-    let index = (compiled.len() >= MIN_ROUTES && problems.is_empty())
-        .then(|| Box::new(PathIndex::new(compiled.iter().map(|route| &route.path))));
     VirtualHost {
         name: name.as_str().into(),
-        routes: first as u32..scope.routes.len() as u32,
-        index,
+        routes,
+        matcher,
         mutations,
         filters,
         virtual_clusters,

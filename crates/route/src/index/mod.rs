@@ -5,7 +5,7 @@
 //! they are merged in the order of the configuration, and each candidate is tried against its remaining conditions.
 //! Regexes that share a literal are tried in one pass over the path, and only once a merge comes to the first of them.
 
-mod trie;
+pub(crate) mod trie;
 
 use std::collections::HashMap;
 

@@ -1,15 +1,15 @@
 //! A static radix tree over byte strings: one walk along a path visits every string that is a prefix of it.
 
 /// No list.
-pub(super) const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// A string of the tree and the lists that hang on it.
-pub(super) struct Item {
-    pub(super) key: Box<[u8]>,
+pub(crate) struct Item {
+    pub(crate) key: Box<[u8]>,
     /// List for paths that begin with `key`, or [`NONE`].
-    pub(super) prefixes: u32,
+    pub(crate) prefixes: u32,
     /// List for the path `key` itself, or [`NONE`].
-    pub(super) exacts: u32,
+    pub(crate) exacts: u32,
 }
 
 struct Node {
@@ -71,7 +71,7 @@ impl Wide {
 }
 
 /// The tree.
-pub(super) struct Trie {
+pub(crate) struct Trie {
     nodes: Box<[Node]>,
     /// First byte below each node's parent edge, in the order of `nodes`: children are searched here.
     first_bytes: Box<[u8]>,
@@ -83,7 +83,7 @@ pub(super) struct Trie {
 
 impl Trie {
     /// Builds the tree; no two items have the same key.
-    pub(super) fn new(mut items: Vec<Item>, folded: bool) -> Trie {
+    pub(crate) fn new(mut items: Vec<Item>, folded: bool) -> Trie {
         if items.is_empty() {
             return Trie {
                 nodes: Box::default(),
@@ -158,7 +158,7 @@ impl Trie {
     /// Calls `visit` with every list of a key that begins `path`, and the list of the key that is `path`,
     /// shortest key first.
     #[inline]
-    pub(super) fn walk(&self, path: &[u8], visit: impl FnMut(u32)) {
+    pub(crate) fn walk(&self, path: &[u8], visit: impl FnMut(u32)) {
         if self.folded {
             self.walk_with::<true>(path, visit)
         } else {

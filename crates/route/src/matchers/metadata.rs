@@ -22,8 +22,9 @@ pub struct MetadataMatcher {
     invert: bool,
 }
 
+/// `envoy.type.matcher.v3.ValueMatcher`
 #[derive(Debug)]
-enum ValueMatcher {
+pub(crate) enum ValueMatcher {
     Null,
     Exactly(f64),
     /// Start inclusive, end exclusive.
@@ -79,7 +80,7 @@ impl MetadataMatcher {
         Ok(MetadataMatcher {
             filter: filter.as_str().into(),
             path: keys.into(),
-            value: value_matcher(value).within("value")?,
+            value: ValueMatcher::from_config(value).within("value")?,
             invert: *invert,
         })
     }
@@ -94,57 +95,65 @@ impl MetadataMatcher {
     }
 }
 
-fn value_matcher(config: &api::ValueMatcher) -> Result<ValueMatcher, ConfigError> {
-    let api::ValueMatcher { match_pattern } = config;
-    Ok(match match_pattern {
-        None => return Err(ConfigError::new("", "a match pattern is required")),
-        Some(MatchPattern::NullMatch(_)) => ValueMatcher::Null,
-        Some(MatchPattern::DoubleMatch(DoubleMatcher { match_pattern })) => match match_pattern {
-            None => {
-                return Err(ConfigError::new(
-                    "double_match",
-                    "a match pattern is required",
-                ));
+impl ValueMatcher {
+    /// Compiles the message.
+    pub(crate) fn from_config(config: &api::ValueMatcher) -> Result<ValueMatcher, ConfigError> {
+        let api::ValueMatcher { match_pattern } = config;
+        Ok(match match_pattern {
+            None => return Err(ConfigError::new("", "a match pattern is required")),
+            Some(MatchPattern::NullMatch(_)) => ValueMatcher::Null,
+            Some(MatchPattern::DoubleMatch(DoubleMatcher { match_pattern })) => match match_pattern
+            {
+                None => {
+                    return Err(ConfigError::new(
+                        "double_match",
+                        "a match pattern is required",
+                    ));
+                }
+                Some(DoublePattern::Range(range)) => ValueMatcher::Range(range.start, range.end),
+                Some(DoublePattern::Exact(value)) => ValueMatcher::Exactly(*value),
+            },
+            Some(MatchPattern::StringMatch(matcher)) => {
+                ValueMatcher::String(StringMatcher::from_config(matcher).within("string_match")?)
             }
-            Some(DoublePattern::Range(range)) => ValueMatcher::Range(range.start, range.end),
-            Some(DoublePattern::Exact(value)) => ValueMatcher::Exactly(*value),
-        },
-        Some(MatchPattern::StringMatch(matcher)) => {
-            ValueMatcher::String(StringMatcher::from_config(matcher).within("string_match")?)
-        }
-        Some(MatchPattern::BoolMatch(value)) => ValueMatcher::Bool(*value),
-        Some(MatchPattern::PresentMatch(present)) => ValueMatcher::Present(*present),
-        Some(MatchPattern::ListMatch(list)) => match &**list {
-            ListMatcher {
-                match_pattern: Some(ListPattern::OneOf(value)),
-            } => ValueMatcher::OneOf(Box::new(value_matcher(value).within("list_match.one_of")?)),
-            ListMatcher {
-                match_pattern: None,
-            } => {
-                return Err(ConfigError::new(
-                    "list_match",
-                    "a match pattern is required",
-                ));
+            Some(MatchPattern::BoolMatch(value)) => ValueMatcher::Bool(*value),
+            Some(MatchPattern::PresentMatch(present)) => ValueMatcher::Present(*present),
+            Some(MatchPattern::ListMatch(list)) => match &**list {
+                ListMatcher {
+                    match_pattern: Some(ListPattern::OneOf(value)),
+                } => ValueMatcher::OneOf(Box::new(
+                    ValueMatcher::from_config(value).within("list_match.one_of")?,
+                )),
+                ListMatcher {
+                    match_pattern: None,
+                } => {
+                    return Err(ConfigError::new(
+                        "list_match",
+                        "a match pattern is required",
+                    ));
+                }
+            },
+            Some(MatchPattern::OrMatch(OrMatcher { value_matchers })) => {
+                if value_matchers.len() < 2 {
+                    let message = "value must contain at least 2 item(s)";
+                    return Err(ConfigError::new("or_match.value_matchers", message));
+                }
+                let each = value_matchers.iter().enumerate();
+                let all: Result<Vec<_>, _> = each
+                    .map(|(index, value)| {
+                        ValueMatcher::from_config(value)
+                            .within_index("or_match.value_matchers", index)
+                    })
+                    .collect();
+                ValueMatcher::AnyOf(all?.into())
             }
-        },
-        Some(MatchPattern::OrMatch(OrMatcher { value_matchers })) => {
-            if value_matchers.len() < 2 {
-                let message = "value must contain at least 2 item(s)";
-                return Err(ConfigError::new("or_match.value_matchers", message));
-            }
-            let each = value_matchers.iter().enumerate();
-            let all: Result<Vec<_>, _> = each
-                .map(|(index, value)| {
-                    value_matcher(value).within_index("or_match.value_matchers", index)
-                })
-                .collect();
-            ValueMatcher::AnyOf(all?.into())
-        }
-    })
+        })
+    }
 }
 
 impl ValueMatcher {
-    fn matches(&self, value: Option<&Kind>) -> bool {
+    /// Whether the value matches; absent is one that may be asked for.
+    pub(crate) fn matches(&self, value: Option<&Kind>) -> bool {
         match (self, value) {
             (ValueMatcher::Present(present), value) => value.is_some() == *present,
             (ValueMatcher::AnyOf(matchers), value) => {

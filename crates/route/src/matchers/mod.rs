@@ -9,5 +9,6 @@ mod string;
 pub use cookie::{CookieMatcher, cookie};
 pub use header::{HeaderMatcher, HeaderName, all_headers_match};
 pub use metadata::MetadataMatcher;
+pub(crate) use metadata::ValueMatcher;
 pub use query::QueryParameterMatcher;
 pub use string::StringMatcher;

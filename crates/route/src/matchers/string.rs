@@ -2,6 +2,7 @@
 
 use memchr::memmem;
 use nuncio_config::api::matcher::string_matcher::MatchPattern;
+use nuncio_config::api::xds_matcher::string_matcher::MatchPattern as XdsPattern;
 use nuncio_config::{ConfigError, Within, api};
 
 use crate::regex::Regex;
@@ -67,6 +68,41 @@ impl StringMatcher {
                     "unsupported: string matcher extensions",
                 ));
             }
+        })
+    }
+
+    /// Compiles the message's twin of the xDS API.
+    ///
+    /// # Errors
+    /// As [`StringMatcher::from_config`].
+    pub fn from_xds(
+        config: &api::xds_matcher::StringMatcher,
+    ) -> Result<StringMatcher, ConfigError> {
+        let api::xds_matcher::StringMatcher {
+            ignore_case,
+            match_pattern,
+        } = config;
+        let match_pattern = match_pattern.as_ref().map(|pattern| match pattern {
+            XdsPattern::Exact(text) => Ok(MatchPattern::Exact(text.clone())),
+            XdsPattern::Prefix(text) => Ok(MatchPattern::Prefix(text.clone())),
+            XdsPattern::Suffix(text) => Ok(MatchPattern::Suffix(text.clone())),
+            XdsPattern::Contains(text) => Ok(MatchPattern::Contains(text.clone())),
+            XdsPattern::SafeRegex(api::xds_matcher::RegexMatcher {
+                regex,
+                // The only engine there is.
+                engine_type: _,
+            }) => Ok(MatchPattern::SafeRegex(api::matcher::RegexMatcher {
+                regex: regex.clone(),
+                ..Default::default()
+            })),
+            XdsPattern::Custom(_) => Err(ConfigError::new(
+                "custom",
+                "unsupported: string matcher extensions",
+            )),
+        });
+        StringMatcher::from_config(&api::matcher::StringMatcher {
+            ignore_case: *ignore_case,
+            match_pattern: match_pattern.transpose()?,
         })
     }
 

@@ -6,22 +6,22 @@ use nuncio_config::ConfigError;
 
 /// Errors so far, with paths relative to the message that is being compiled.
 #[derive(Default)]
-pub(super) struct Problems(Vec<ConfigError>);
+pub(crate) struct Problems(Vec<ConfigError>);
 
 impl Problems {
-    pub(super) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
+    pub(crate) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
         self.0.push(ConfigError::new(path, message));
     }
 
     /// A field that is set and that nothing here carries out.
-    pub(super) fn refuse(&mut self, set: bool, field: &str) {
+    pub(crate) fn refuse(&mut self, set: bool, field: &str) {
         if set {
             self.add(field, "unsupported: not implemented yet");
         }
     }
 
     /// Runs `compile` for the field (or element) `step`; its errors get the step in front of their paths.
-    pub(super) fn within<R>(
+    pub(crate) fn within<R>(
         &mut self,
         step: impl Display,
         compile: impl FnOnce(&mut Problems) -> R,
@@ -35,7 +35,7 @@ impl Problems {
     }
 
     /// The value, or the error's path continued by `field`.
-    pub(super) fn take<T>(&mut self, field: &str, result: Result<T, ConfigError>) -> Option<T> {
+    pub(crate) fn take<T>(&mut self, field: &str, result: Result<T, ConfigError>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
@@ -50,12 +50,12 @@ impl Problems {
     }
 
     /// The value, or errors that have their paths.
-    pub(super) fn take_all<T>(&mut self, result: Result<T, Vec<ConfigError>>) -> Option<T> {
+    pub(crate) fn take_all<T>(&mut self, result: Result<T, Vec<ConfigError>>) -> Option<T> {
         result.map_err(|errors| self.0.extend(errors)).ok()
     }
 
     /// Compiles each element of the repeated field `field`.
-    pub(super) fn each<C, T>(
+    pub(crate) fn each<C, T>(
         &mut self,
         field: &str,
         configs: &[C],
@@ -71,11 +71,11 @@ impl Problems {
         all.into()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn finish(self) -> Result<(), Vec<ConfigError>> {
+    pub(crate) fn finish(self) -> Result<(), Vec<ConfigError>> {
         if self.is_empty() { Ok(()) } else { Err(self.0) }
     }
 }
