@@ -79,9 +79,12 @@ pub use extensions::matching::input_matchers::runtime_fraction::v3 as runtime_fr
 pub use extensions::network::dns_resolver::cares::v3 as cares_resolver;
 pub use extensions::network::dns_resolver::getaddrinfo::v3 as getaddrinfo_resolver;
 pub use extensions::network::dns_resolver::hickory::v3 as hickory_resolver;
+pub use extensions::path::r#match::uri_template::v3 as uri_template_match;
+pub use extensions::path::rewrite::uri_template::v3 as uri_template_rewrite;
 pub use extensions::request_id::uuid::v3 as uuid_request_id;
 pub use extensions::retry::host::omit_host_metadata::v3 as omit_host_metadata;
 pub use extensions::retry::priority::previous_priorities::v3 as previous_priorities;
+pub use extensions::router::cluster_specifiers::matcher::v3 as matcher_cluster_specifier;
 pub use extensions::transport_sockets::raw_buffer::v3 as raw_buffer;
 pub use extensions::upstreams::http::v3 as http_protocol_options;
 pub use r#type::matcher::v3 as matcher;

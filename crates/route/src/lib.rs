@@ -28,6 +28,7 @@ pub mod regex;
 mod retry;
 mod rewrite;
 mod table;
+mod template;
 mod worker;
 
 pub use action::{Action, DirectResponse, Forward, MaxStreamDuration, Redirect, Special};

@@ -18,6 +18,8 @@ pub(crate) enum PathMatcher {
     Separated(Box<[u8]>),
     SeparatedFolded(Box<[u8]>),
     Regex(Box<Regex>),
+    /// A URI template, which sees the path's parameters whatever is configured of them.
+    Template(Box<Regex>),
     /// Any `CONNECT`, with or without a path.
     Connect,
 }
@@ -36,7 +38,7 @@ impl PathMatcher {
             PathMatcher::SeparatedFolded(text) => {
                 starts_with_folded(path, text) && ends_segment(path, text.len())
             }
-            PathMatcher::Regex(regex) => regex.is_match(path),
+            PathMatcher::Regex(regex) | PathMatcher::Template(regex) => regex.is_match(path),
             PathMatcher::Connect => false,
         }
     }
@@ -50,7 +52,9 @@ impl PathMatcher {
             | PathMatcher::PrefixFolded(text)
             | PathMatcher::Separated(text)
             | PathMatcher::SeparatedFolded(text) => text.len(),
-            PathMatcher::Regex(_) | PathMatcher::Connect => without_query(path).len(),
+            PathMatcher::Regex(_) | PathMatcher::Template(_) | PathMatcher::Connect => {
+                without_query(path).len()
+            }
         };
         // A filter may have made the path shorter since it was matched.
         length.min(path.len())

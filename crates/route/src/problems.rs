@@ -2,7 +2,8 @@
 
 use std::fmt::Display;
 
-use nuncio_config::ConfigError;
+use nuncio_config::api::Any;
+use nuncio_config::{ConfigError, any};
 
 /// Errors so far, with paths relative to the message that is being compiled.
 #[derive(Default)]
@@ -18,6 +19,14 @@ impl Problems {
         if set {
             self.add(field, "unsupported: not implemented yet");
         }
+    }
+
+    /// An extension that is not possible at a place, in Envoy's words.
+    pub(crate) fn not_registered(&mut self, name: &str, config: &Any) {
+        let kind = any::type_of(config);
+        let message =
+            format!("Didn't find a registered implementation for '{name}' with type URL: '{kind}'");
+        self.add("", message);
     }
 
     /// Runs `compile` for the field (or element) `step`; its errors get the step in front of their paths.

@@ -18,7 +18,7 @@ use crate::matchers::{
     all_headers_match,
 };
 use crate::matching::{HttpData, HttpInput, MatchTree, Outcome};
-use crate::path::{PathMatcher, is_connect, matchable};
+use crate::path::{PathMatcher, is_connect, matchable, without_query};
 
 /// A `RouteConfiguration`, compiled. Immutable; made by [`compile`](crate::compile).
 pub struct RouteTable {
@@ -260,6 +260,9 @@ impl RouteTable {
                 let path_matches = match (&route(number).path, path) {
                     (PathMatcher::Connect, _) => connect,
                     (_, None) => false,
+                    (PathMatcher::Template(regex), _) => headers
+                        .path()
+                        .is_some_and(|path| regex.is_match(without_query(path))),
                     (matcher, Some(path)) => matcher.matches(path),
                 };
                 path_matches && accept(number)

@@ -1,9 +1,16 @@
 //! What every area uses: addresses, headers, matchers, percentages.
 
 use super::{
-    Entry, Support::*, access_log::FORMATTERS, balancing::POLICIES, dns::RESOLVERS,
-    filters::PRESERVE_CASE, filters::SESSION_STATES, hcm::HCM_EXTENSIONS, message,
-    route::REDIRECT_PREDICATES,
+    Entry,
+    Support::*,
+    access_log::FORMATTERS,
+    balancing::POLICIES,
+    dns::RESOLVERS,
+    filters::PRESERVE_CASE,
+    filters::SESSION_STATES,
+    hcm::HCM_EXTENSIONS,
+    message,
+    route::{REDIRECT_PREDICATES, ROUTE_POLICIES},
 };
 
 const LOCAL_ADDRESS_SELECTOR: &str =
@@ -13,7 +20,7 @@ const HEALTH_CHECK_EVENT_FILE: &str =
 
 /// What a `TypedExtensionConfig` holds, wherever it is.
 const EXTENSIONS: &[&str] = &{
-    const GROUPS: [&[&str]; 7] = [
+    const GROUPS: [&[&str]; 8] = [
         &POLICIES,
         &SESSION_STATES,
         &RESOLVERS,
@@ -23,6 +30,7 @@ const EXTENSIONS: &[&str] = &{
             HEALTH_CHECK_EVENT_FILE,
         ],
         &REDIRECT_PREDICATES,
+        &ROUTE_POLICIES,
         &HCM_EXTENSIONS,
         &FORMATTERS,
     ];

@@ -4,14 +4,11 @@ use super::{Entry, Support::*, message};
 
 const ROUTE: &str = "envoy.config.route.v3.Route";
 const ROUTE_LIST: &str = "envoy.config.route.v3.RouteList";
-const CLUSTER_ACTION: &str =
-    "envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction";
+const CLUSTER_ACTION: &str = "envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction";
 
 const REQUEST_HEADER: &str = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput";
-const FILTER_STATE: &str =
-    "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput";
-const ENVIRONMENT: &str =
-    "envoy.extensions.matching.common_inputs.environment_variable.v3.Config";
+const FILTER_STATE: &str = "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput";
+const ENVIRONMENT: &str = "envoy.extensions.matching.common_inputs.environment_variable.v3.Config";
 
 const RUNTIME_FRACTION: &str =
     "envoy.extensions.matching.input_matchers.runtime_fraction.v3.RuntimeFraction";
@@ -127,7 +124,10 @@ pub(super) const MESSAGES: &[Entry] = &[
         ],
     ),
     message(REQUEST_HEADER, &[("header_name", Implemented)]),
-    message(FILTER_STATE, &[("key", Implemented), ("field", Implemented)]),
+    message(
+        FILTER_STATE,
+        &[("key", Implemented), ("field", Implemented)],
+    ),
     message(ENVIRONMENT, &[("name", Implemented)]),
     message(
         RUNTIME_FRACTION,
@@ -145,10 +145,7 @@ pub(super) const MESSAGES: &[Entry] = &[
         IP,
         &[("cidr_ranges", Implemented), ("stat_prefix", Implemented)],
     ),
-    message(
-        METADATA,
-        &[("value", Implemented), ("invert", Implemented)],
-    ),
+    message(METADATA, &[("value", Implemented), ("invert", Implemented)]),
     message(IP_TREE, &[("range_matchers", Implemented)]),
     message(
         "xds.type.matcher.v3.IPMatcher.IPRangeMatcher",

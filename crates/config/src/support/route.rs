@@ -40,6 +40,15 @@ const PREVIOUS_ROUTES: &str =
 const SAFE_CROSS_SCHEME: &str =
     "envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig";
 
+const TEMPLATE_MATCH: &str = "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig";
+const TEMPLATE_REWRITE: &str =
+    "envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig";
+const MATCHER_CLUSTER: &str =
+    "envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier";
+
+/// What `path_match_policy`, `path_rewrite_policy` and cluster specifiers may hold.
+pub(super) const ROUTE_POLICIES: [&str; 3] = [TEMPLATE_MATCH, TEMPLATE_REWRITE, MATCHER_CLUSTER];
+
 /// What `InternalRedirectPolicy.predicates` may hold.
 pub(super) const REDIRECT_PREDICATES: [&str; 3] =
     [ALLOW_LISTED_ROUTES, PREVIOUS_ROUTES, SAFE_CROSS_SCHEME];
@@ -144,6 +153,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("safe_regex", Implemented),
             ("connect_matcher", Implemented),
             ("path_separated_prefix", Implemented),
+            ("path_match_policy", Implemented),
             ("case_sensitive", Implemented),
             ("runtime_fraction", Implemented),
             ("headers", Implemented),
@@ -173,6 +183,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("prefix_rewrite", Implemented),
             ("regex_rewrite", Implemented),
             ("path_rewrite", Implemented),
+            ("path_rewrite_policy", Implemented),
             ("host_rewrite_literal", Implemented),
             ("auto_host_rewrite", Implemented),
             ("host_rewrite_header", Implemented),
@@ -271,6 +282,9 @@ pub(super) const MESSAGES: &[Entry] = &[
             ),
         ],
     ),
+    message(TEMPLATE_MATCH, &[("path_template", Implemented)]),
+    message(TEMPLATE_REWRITE, &[("path_template_rewrite", Implemented)]),
+    message(MATCHER_CLUSTER, &[("cluster_matcher", Implemented)]),
     message(PREVIOUS_HOSTS, &[]),
     message(OMIT_CANARY_HOSTS, &[]),
     message(OMIT_HOST_METADATA, &[("metadata_match", Implemented)]),

@@ -168,6 +168,8 @@ enum Upstream {
 pub(crate) struct RouterState {
     /// The matched route, kept until a filter clears it.
     pub(crate) route: Option<Rc<RouteEntry>>,
+    /// It was looked for since: that there is none does not change with the request's headers.
+    route_sought: bool,
     cluster: Option<Rc<WorkerCluster>>,
     groups: RouteGroups,
     host: Option<Rc<WorkerHost>>,
@@ -215,6 +217,7 @@ impl RouterState {
     pub(crate) fn restart(&mut self) {
         let RouterState {
             route,
+            route_sought,
             cluster,
             groups,
             host,
@@ -240,6 +243,7 @@ impl RouterState {
             answers,
         } = self;
         *route = None;
+        *route_sought = false;
         *cluster = None;
         *groups = RouteGroups::default();
         *host = None;

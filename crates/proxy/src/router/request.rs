@@ -38,7 +38,7 @@ const CONSUMED: KnownSet = KnownSet::of(&[
 impl Stream {
     /// Matches the route, unless that was done and nothing has changed since.
     pub(crate) fn find_route(&mut self) {
-        if self.router.route.is_some() {
+        if std::mem::replace(&mut self.router.route_sought, true) {
             return;
         }
         let hcm = self.hcm.clone();
@@ -66,6 +66,7 @@ impl Stream {
     /// A filter changed what the route depends on.
     pub(crate) fn clear_route(&mut self) {
         self.router.route = None;
+        self.router.route_sought = false;
         self.info.route = None;
     }
 

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use nuncio_access_log::Formatter;
 use nuncio_config::api::core::RoutingPriority;
+use nuncio_config::api::core::TypedExtensionConfig;
 use nuncio_config::api::route::route_action::upgrade_config::ConnectConfig;
 use nuncio_config::api::route::route_action::{
     ClusterNotFoundResponseCode, HostRewriteSpecifier, InternalRedirectAction, RequestMirrorPolicy,
     UpgradeConfig,
 };
 use nuncio_config::api::route::{HedgePolicy, RouteAction};
-use nuncio_config::{ConfigError, api, convert};
+use nuncio_config::api::uri_template_rewrite::UriTemplateRewriteConfig;
+use nuncio_config::{ConfigError, any, api, convert};
 use nuncio_sdk::PerFilterConfig;
 
 use super::{Scope, cluster};
@@ -26,6 +28,7 @@ use crate::mirror::MirrorPolicy;
 use crate::problems::Problems;
 use crate::regex::RegexRewrite;
 use crate::retry::RetryPolicy;
+use crate::template::Template;
 
 /// `RouteAction.timeout`, unless configured.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -57,10 +60,11 @@ impl Forward {
     }
 }
 
-/// Compiles a `RouteAction`; `above` are the per-filter configurations of the route and the levels above it.
+/// Compiles a `RouteAction`; `template` is the route's path template, `above` are the per-filter configurations of the route and the levels above it.
 pub(super) fn forward(
     config: &RouteAction,
     route_name: &str,
+    template: Option<&str>,
     above: &[PerFilterConfig],
     scope: &mut Scope<'_>,
     problems: &mut Problems,
@@ -97,7 +101,6 @@ pub(super) fn forward(
         cluster_specifier,
         host_rewrite_specifier,
     } = config;
-    problems.refuse(path_rewrite_policy.is_some(), "path_rewrite_policy");
     problems.refuse(early_data_policy.is_some(), "early_data_policy");
     problems.refuse(
         retry_policy_typed_config.is_some(),
@@ -218,6 +221,7 @@ pub(super) fn forward(
         !prefix_rewrite.is_empty(),
         regex_rewrite.is_some(),
         !path_rewrite.is_empty(),
+        path_rewrite_policy.is_some(),
     ];
     if rewrites.into_iter().filter(|&set| set).count() > 1 {
         problems.add(
@@ -225,7 +229,18 @@ pub(super) fn forward(
             "Specify only one of prefix_rewrite, regex_rewrite or path_rewrite_policy",
         );
     }
-    if !prefix_rewrite.is_empty() {
+    if !prefix_rewrite.is_empty() && template.is_some() {
+        problems.add(
+            "prefix_rewrite",
+            "Cannot use prefix_rewrite with matcher extension",
+        );
+    }
+    if let Some(config) = path_rewrite_policy {
+        let rewrite = problems.within("path_rewrite_policy", |problems| {
+            template_rewrite(config, template, problems)
+        })?;
+        forward.path_rewrite = PathRewrite::Regex(Box::new(rewrite));
+    } else if !prefix_rewrite.is_empty() {
         forward.path_rewrite = PathRewrite::Prefix(prefix_rewrite.as_str().into());
     } else if let Some(regex) = regex_rewrite {
         let regex = problems.take("regex_rewrite", RegexRewrite::from_config(regex))?;
@@ -236,6 +251,49 @@ pub(super) fn forward(
     }
     forward.host_rewrite = host_rewrite(host_rewrite_specifier.as_ref(), problems)?;
     Some(Action::Forward(Box::new(forward)))
+}
+
+/// `path_rewrite_policy`: what the groups of the route's template become.
+fn template_rewrite(
+    TypedExtensionConfig { name, typed_config }: &TypedExtensionConfig,
+    template: Option<&str>,
+    problems: &mut Problems,
+) -> Option<RegexRewrite> {
+    let config = typed_config.clone().unwrap_or_default();
+    if !any::is::<UriTemplateRewriteConfig>(&config) {
+        problems.within("typed_config", |problems| {
+            problems.not_registered(name, &config);
+        });
+        return None;
+    }
+    let UriTemplateRewriteConfig {
+        path_template_rewrite: rewrite,
+    } = problems.take("typed_config", any::unpack(&config))?;
+    let Some(text) = template else {
+        problems.add(
+            "",
+            "unable to use envoy.path.rewrite.uri_template.uri_template_rewriter extension without \
+             envoy.path.match.uri_template.uri_template_matcher extension",
+        );
+        return None;
+    };
+    // What is wrong with it was said where it stands.
+    let template = Template::new(text).ok()?;
+    let Ok(substitution) = template.substitution(&rewrite) else {
+        let message = format!("path_rewrite_policy.path_template_rewrite {rewrite} is invalid");
+        problems.add("typed_config.path_template_rewrite", message);
+        return None;
+    };
+    let regex = format!("^{}$", template.regex);
+    let rewriter =
+        substitution.and_then(|substitution| RegexRewrite::new(&regex, &substitution).ok());
+    if rewriter.is_none() {
+        let message = format!(
+            "mismatch between variables in path_match_policy {text} and path_rewrite_policy {rewrite}"
+        );
+        problems.add("typed_config.path_template_rewrite", message);
+    }
+    rewriter
 }
 
 /// `request_mirror_policies` of one level; `None` if there are none.

@@ -13,8 +13,12 @@ use crate::action::{Action, DirectResponse, PathRewrite, Redirect, RedirectPath}
 use crate::problems::Problems;
 use crate::regex::RegexRewrite;
 
-/// Compiles a `RedirectAction`.
-pub(super) fn redirect(config: &RedirectAction, problems: &mut Problems) -> Option<Action> {
+/// Compiles a `RedirectAction`; `with_template` says whether the route matches by a path template.
+pub(super) fn redirect(
+    config: &RedirectAction,
+    with_template: bool,
+    problems: &mut Problems,
+) -> Option<Action> {
     let RedirectAction {
         host_redirect,
         port_redirect,
@@ -54,6 +58,12 @@ pub(super) fn redirect(config: &RedirectAction, problems: &mut Problems) -> Opti
             RedirectPath::Same
         }
         Some(PathRewriteSpecifier::PrefixRewrite(prefix)) => {
+            if with_template {
+                problems.add(
+                    "prefix_rewrite",
+                    "Cannot use redirect.prefix_rewrite with path_match_policy",
+                );
+            }
             RedirectPath::Rewrite(PathRewrite::Prefix(prefix.as_str().into()))
         }
         Some(PathRewriteSpecifier::RegexRewrite(regex)) => {

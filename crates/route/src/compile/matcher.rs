@@ -80,13 +80,7 @@ impl VirtualHostPlace<'_, '_> {
                     });
                 }
             }
-            Some(config) => {
-                let kind = any::type_of(config);
-                let message = format!(
-                    "Didn't find a registered implementation for '{name}' with type URL: '{kind}'"
-                );
-                problems.add("", message);
-            }
+            Some(config) => problems.not_registered(name, config),
         }
         self.scope.routes_from(first, problems)
     }

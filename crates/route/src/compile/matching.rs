@@ -1,10 +1,12 @@
 //! `RouteMatch`.
 
+use nuncio_config::api::core::TypedExtensionConfig;
 use nuncio_config::api::route::RouteMatch;
 use nuncio_config::api::route::route_match::{
     ConnectMatcher, GrpcRouteMatchOptions, PathSpecifier, TlsContextMatchOptions,
 };
-use nuncio_config::{api, convert};
+use nuncio_config::api::uri_template_match::UriTemplateMatchConfig;
+use nuncio_config::{any, api, convert};
 use nuncio_sdk::Runtime;
 
 use crate::matchers::{CookieMatcher, HeaderMatcher, MetadataMatcher, QueryParameterMatcher};
@@ -12,6 +14,7 @@ use crate::path::PathMatcher;
 use crate::problems::Problems;
 use crate::regex::Regex;
 use crate::table::Conditions;
+use crate::template::Template;
 
 /// Compiles what a route matches: its path, and what else must hold.
 pub(super) fn compile(
@@ -126,9 +129,47 @@ fn path_matcher(
             problems.take("safe_regex", Regex::from_config(regex))?,
         )),
         (Some(PathSpecifier::ConnectMatcher(ConnectMatcher {})), _) => PathMatcher::Connect,
-        (Some(PathSpecifier::PathMatchPolicy(_)), _) => {
-            problems.refuse(true, "path_match_policy");
-            return None;
+        (Some(PathSpecifier::PathMatchPolicy(config)), _) => {
+            problems.within("path_match_policy", |problems| template(config, problems))?
         }
     })
+}
+
+/// The regex of a template that RE2 would not take: nothing matches it, as in Envoy.
+const NOTHING: &str = r"[^\x00-\x{10FFFF}]";
+
+fn template(
+    TypedExtensionConfig { name, typed_config }: &TypedExtensionConfig,
+    problems: &mut Problems,
+) -> Option<PathMatcher> {
+    let config = typed_config.clone().unwrap_or_default();
+    if !any::is::<UriTemplateMatchConfig>(&config) {
+        problems.within("typed_config", |problems| {
+            problems.not_registered(name, &config);
+        });
+        return None;
+    }
+    let UriTemplateMatchConfig { path_template } =
+        problems.take("typed_config", any::unpack(&config))?;
+    match Template::new(&path_template) {
+        Ok(Template { regex, .. }) => {
+            let regex = Regex::new(&regex).or_else(|_| Regex::new(NOTHING));
+            Some(PathMatcher::Template(Box::new(regex.ok()?)))
+        }
+        Err(error) => {
+            let message =
+                format!("path_match_policy.path_template {path_template} is invalid: {error}");
+            problems.add("typed_config.path_template", message);
+            None
+        }
+    }
+}
+
+/// The template that a route matches by, if it does.
+pub(super) fn template_of(config: Option<&RouteMatch>) -> Option<String> {
+    let Some(PathSpecifier::PathMatchPolicy(extension)) = &config?.path_specifier else {
+        return None;
+    };
+    let config: UriTemplateMatchConfig = any::unpack(extension.typed_config.as_ref()?).ok()?;
+    Some(config.path_template)
 }

@@ -26,6 +26,7 @@ use crate::index::{MIN_ROUTES, PathIndex};
 use crate::matchers::HeaderName;
 use crate::mirror::MirrorPolicy;
 use crate::mutations::HeaderMutations;
+use crate::path::PathMatcher;
 use crate::problems::Problems;
 use crate::retry::RetryPolicy;
 use crate::table::{Route, RouteList, RouteTable};
@@ -50,6 +51,7 @@ struct Scope<'a> {
     cx: CompileContext<'a>,
     validate_clusters: bool,
     max_body: u32,
+    ignore_path_parameters: bool,
     /// The retry policy of the virtual host at hand.
     retry: Option<Arc<RetryPolicy>>,
     /// The mirror policies of the virtual host at hand, or of the route configuration.
@@ -73,7 +75,12 @@ impl Scope<'_> {
     /// The routes from number `first` on as one list. Its index is left out where errors make it useless.
     fn routes_from(&self, first: usize, problems: &Problems) -> RouteList {
         let compiled = &self.routes[first..];
-        let index = (compiled.len() >= MIN_ROUTES && problems.is_empty())
+        // The index sees paths without their parameters.
+        let sees_too_little = self.ignore_path_parameters
+            && compiled
+                .iter()
+                .any(|route| matches!(route.path, PathMatcher::Template(_)));
+        let index = (compiled.len() >= MIN_ROUTES && problems.is_empty() && !sees_too_little)
             .then(|| Box::new(PathIndex::new(compiled.iter().map(|route| &route.path))));
         RouteList {
             routes: first as u32..self.routes.len() as u32,
@@ -129,6 +136,7 @@ pub fn compile(
             max_direct_response_body_size_bytes.as_ref(),
             MAX_DIRECT_RESPONSE_BODY,
         ),
+        ignore_path_parameters: *ignore_path_parameters_in_path_matching,
         retry: None,
         mirrors: Arc::default(),
         hedges: false,

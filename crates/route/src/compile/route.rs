@@ -55,17 +55,18 @@ pub(super) fn compile(
         }),
     };
     let levels = filters.as_deref().unwrap_or(above);
+    let template = matching::template_of(r#match.as_ref());
     let action = match action {
         None => {
             problems.add("", "an action is required");
             None
         }
         Some(Config::Route(config)) => problems.within("route", |problems| {
-            action::forward(config, name, levels, scope, problems)
+            action::forward(config, name, template.as_deref(), levels, scope, problems)
         }),
-        Some(Config::Redirect(config)) => {
-            problems.within("redirect", |problems| answer::redirect(config, problems))
-        }
+        Some(Config::Redirect(config)) => problems.within("redirect", |problems| {
+            answer::redirect(config, template.is_some(), problems)
+        }),
         Some(Config::DirectResponse(config)) => problems.within("direct_response", |problems| {
             answer::direct_response(config, scope, problems)
         }),

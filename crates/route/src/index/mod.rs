@@ -111,7 +111,7 @@ impl PathIndex {
                         .prefixes
                         .push(route);
                 }
-                PathMatcher::Regex(regex) => {
+                PathMatcher::Regex(regex) | PathMatcher::Template(regex) => {
                     exact_case
                         .entry(regex.literal_prefix())
                         .or_default()
@@ -240,7 +240,7 @@ fn listed_matches(matcher: &PathMatcher, path: &[u8]) -> bool {
         PathMatcher::Separated(text) | PathMatcher::SeparatedFolded(text) => {
             ends_segment(path, text.len())
         }
-        PathMatcher::Regex(regex) => regex.is_match(path),
+        PathMatcher::Regex(regex) | PathMatcher::Template(regex) => regex.is_match(path),
         _ => true,
     }
 }

@@ -6,9 +6,14 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use nuncio_net::IpRange;
 
-/// The address that a text is.
+/// The address that a text is; the zone of an IPv6 address says nothing here.
 pub(super) fn address_in(text: &[u8]) -> Option<IpAddr> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let text = std::str::from_utf8(text).ok()?;
+    let address = match text.split_once('%') {
+        Some((address, zone)) if zone.parse::<u32>().is_ok() && address.contains(':') => address,
+        _ => text,
+    };
+    address.parse().ok()
 }
 
 /// Numbers that hang on ranges.

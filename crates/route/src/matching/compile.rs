@@ -11,7 +11,7 @@ use nuncio_config::api::xds_matcher::matcher::matcher_list::predicate::{
     MatchType, PredicateList, SinglePredicate,
 };
 use nuncio_config::api::xds_matcher::matcher::matcher_list::{
-    FieldMatcher, Predicate as PredicateConfig,
+    FieldMatcher as FieldMatcherConfig, Predicate as PredicateConfig,
 };
 use nuncio_config::api::xds_matcher::matcher::matcher_tree::{MatchMap, TreeType};
 use nuncio_config::api::xds_matcher::matcher::on_match::OnMatch as ThenConfig;
@@ -30,7 +30,7 @@ use super::addresses::{AddressSet, AddressTree};
 use super::names::NameTree;
 use super::predicate::{AddressStats, InputMatcher, Predicate};
 use super::prefixes::PrefixTree;
-use super::{Branches, Input, MatchTree, OnMatch, Then, TreeKind};
+use super::{Branches, FieldMatcher, Input, MatchTree, OnMatch, Then, TreeKind};
 use crate::matchers::{StringMatcher, ValueMatcher};
 use crate::problems::Problems;
 
@@ -73,6 +73,8 @@ pub fn compile<P: Place>(
 }
 
 type Tree<P> = MatchTree<<P as Place>::Input, <P as Place>::Action>;
+/// Of a map.
+type Entries<P> = Vec<(Box<[u8]>, Branch<P>)>;
 type Branch<P> = OnMatch<<P as Place>::Input, <P as Place>::Action>;
 
 struct Compiler<'c, P> {
@@ -119,10 +121,10 @@ impl<P: Place> Compiler<'_, P> {
 
     fn field_matcher(
         &mut self,
-        config: &FieldMatcher,
+        config: &FieldMatcherConfig,
         problems: &mut Problems,
-    ) -> Option<(Predicate<P::Input>, Branch<P>)> {
-        let FieldMatcher {
+    ) -> Option<FieldMatcher<P::Input, P::Action>> {
+        let FieldMatcherConfig {
             predicate,
             on_match,
         } = config;
@@ -132,7 +134,10 @@ impl<P: Place> Compiler<'_, P> {
         let on_match = problems.within("on_match", |problems| {
             self.on_match(on_match.as_ref(), problems)
         });
-        Some((predicate?, on_match?))
+        Some(FieldMatcher {
+            predicate: predicate?,
+            on_match: on_match?,
+        })
     }
 
     fn predicate(
@@ -256,11 +261,7 @@ impl<P: Place> Compiler<'_, P> {
         }
     }
 
-    fn map(
-        &mut self,
-        MatchMap { map }: &MatchMap,
-        problems: &mut Problems,
-    ) -> Option<Vec<(Box<[u8]>, Branch<P>)>> {
+    fn map(&mut self, MatchMap { map }: &MatchMap, problems: &mut Problems) -> Option<Entries<P>> {
         let mut configs: Vec<_> = map.iter().collect();
         configs.sort_unstable_by_key(|(key, _)| key.as_str());
         let entries = configs.into_iter().map(|(key, config)| {
@@ -290,7 +291,8 @@ impl<P: Place> Compiler<'_, P> {
                 let config = problems.take("", any::unpack(config))?;
                 return self.name_tree(&config, problems);
             }
-            not_registered(name, config, problems)
+            problems.not_registered(name, config);
+            None
         })
     }
 
@@ -407,7 +409,8 @@ impl<P: Place> Compiler<'_, P> {
                 let value = problems.take("value", ValueMatcher::from_config(&value))?;
                 return Some(InputMatcher::Metadata { value, invert });
             }
-            not_registered(name, config, problems)
+            problems.not_registered(name, config);
+            None
         })
     }
 
@@ -438,18 +441,6 @@ impl<P: Place> Compiler<'_, P> {
 
 fn required<T>(problems: &mut Problems) -> Option<T> {
     problems.add("", "value is required");
-    None
-}
-
-fn not_registered<T>(
-    name: &str,
-    config: &nuncio_config::api::Any,
-    problems: &mut Problems,
-) -> Option<T> {
-    let kind = any::type_of(config);
-    let message =
-        format!("Didn't find a registered implementation for '{name}' with type URL: '{kind}'");
-    problems.add("", message);
     None
 }
 

@@ -89,9 +89,16 @@ enum TreeKind<I, A> {
     /// Only `on_no_match`.
     Nothing,
     /// `matcher_list`: the first predicate that holds and leads to something.
-    List(Box<[(Predicate<I>, OnMatch<I, A>)]>),
+    List(Box<[FieldMatcher<I, A>]>),
     /// `matcher_tree`
     Tree(I, Branches<I, A>),
+}
+
+/// `MatcherList.FieldMatcher`
+#[derive(Debug)]
+struct FieldMatcher<I, A> {
+    predicate: Predicate<I>,
+    on_match: OnMatch<I, A>,
 }
 
 /// `MatcherTree.tree_type`
@@ -137,11 +144,15 @@ impl<I: Input, A> MatchTree<I, A> {
     }
 
     fn find_in_list<'t>(
-        list: &'t [(Predicate<I>, OnMatch<I, A>)],
+        list: &'t [FieldMatcher<I, A>],
         data: I::Data<'t>,
         skipped: &mut dyn FnMut(&'t A),
     ) -> Outcome<'t, A> {
-        for (predicate, on_match) in list {
+        for FieldMatcher {
+            predicate,
+            on_match,
+        } in list
+        {
             match predicate.holds(data) {
                 None => return Outcome::Pending,
                 Some(false) => continue,

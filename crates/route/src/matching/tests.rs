@@ -343,7 +343,11 @@ fn trees_of_addresses() {
             matcher(vec![range("10.2.0.0", 16)], action("same range"), false),
         ],
     };
-    let tree = compiled(&tree("ip", custom_tree(any::pack(&config)), Some(action("none"))));
+    let tree = compiled(&tree(
+        "ip",
+        custom_tree(any::pack(&config)),
+        Some(action("none")),
+    ));
     assert_eq!(look(&tree, "ip=10.9.9.9"), "wide");
     assert_eq!(look(&tree, "ip=10.1.9.9"), "alone");
     assert_eq!(look(&tree, "ip=10.1.2.3;h=small"), "small");
@@ -376,7 +380,11 @@ fn trees_of_names() {
             matcher(&["*"], action("any")),
         ],
     };
-    let tree = compiled(&tree("n", custom_tree(any::pack(&config)), Some(action("none"))));
+    let tree = compiled(&tree(
+        "n",
+        custom_tree(any::pack(&config)),
+        Some(action("none")),
+    ));
     assert_eq!(look(&tree, "n=a.com"), "one");
     assert_eq!(look(&tree, "n=A.com"), "any");
     assert_eq!(look(&tree, "n=b.com"), "any");
