@@ -287,7 +287,7 @@ impl RouterState {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let retry = self.retry.as_ref().and_then(|retry| retry.deadline());
         let one = self.try_time.as_ref().and_then(|time| time.deadline());
-        let all = [self.deadline, self.watch.until, retry, one];
+        let all = [self.deadline, self.watch.deadline(), retry, one];
         all.into_iter().flatten().min()
     }
 

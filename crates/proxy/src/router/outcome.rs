@@ -349,6 +349,7 @@ impl Stream {
 
     /// The route timeout is over.
     pub(crate) fn on_router_deadline(&mut self, now: Instant) {
+        self.on_standstill(now);
         self.on_stream_duration(now);
         self.on_retry_deadline(now);
         self.on_try_deadline(now);

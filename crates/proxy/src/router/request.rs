@@ -134,7 +134,6 @@ impl Stream {
             // It ends with its tunnel, but an answer is waited for from now on.
             self.router.deadline = self.router.timeout.map(|timeout| self.now + timeout);
         }
-        self.prepare_retries(forward);
         self.tell_timeout(forward, Duration::ZERO);
         if route.include_attempt_count_in_request() {
             self.request.headers.set(Known::XEnvoyAttemptCount, b"1");
@@ -144,7 +143,8 @@ impl Stream {
             &self.info,
             !config.suppress_envoy_headers,
         );
-
+        // What the route adds may ask for retries; it comes too late for timeouts.
+        self.prepare_retries(forward);
         self.note_stream_duration();
         self.request.headers.remove_all(CONSUMED);
         if let Some(reply) = self.drop_overload(&cluster, config) {
@@ -298,6 +298,8 @@ impl Stream {
         self.router.groups.count_request();
         if let Some((host, cluster)) = self.router.host_and_cluster() {
             cluster.put_outlier_outcome(host, Outcome::ConnectSuccess, None);
+            let limit = cluster.info().per_connection_buffer_limit;
+            self.router.watch.on_connection(self.buffer_limit, limit);
         }
         let (id, local_address, other_address, protocol) = match &lease {
             Lease::Http1(it) => (
@@ -331,7 +333,6 @@ impl Stream {
         }
         let waits_for_tunnel = self.asks_for_websocket();
         if let Some(time) = &mut self.router.try_time {
-            time.touch(now);
             if self.router.end || waits_for_tunnel {
                 time.arm(now);
             }
@@ -444,7 +445,7 @@ impl Stream {
             return true;
         }
         match &self.router.upstream {
-            Upstream::Active(exchange) => exchange.unsent() > limit.min(crate::SEND_AHEAD),
+            Upstream::Active(exchange) => self.router.watch.is_full(exchange.unsent()),
             Upstream::None
             | Upstream::Choosing(_)
             | Upstream::Connecting(_)

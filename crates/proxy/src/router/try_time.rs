@@ -59,14 +59,17 @@ impl TryTime {
         self.whole_ends.into_iter().chain(self.idle_ends).min()
     }
 
-    /// The request has left, whole: from now on the try takes its time.
+    /// The request is there, whole: from now on the try takes its time, and may fall silent only for so long.
     pub(super) fn arm(&mut self, now: Instant) {
         self.whole_ends = self.whole.and_then(|timeout| now.checked_add(timeout));
+        self.idle_ends = self.idle.and_then(|timeout| now.checked_add(timeout));
     }
 
-    /// The exchange is alive.
+    /// A part of the answer has come.
     pub(super) fn touch(&mut self, now: Instant) {
-        self.idle_ends = self.idle.and_then(|timeout| now.checked_add(timeout));
+        if self.idle_ends.is_some() {
+            self.idle_ends = self.idle.and_then(|timeout| now.checked_add(timeout));
+        }
     }
 
     /// What is over by now, which is told once: the time without anything, the time in all.

@@ -170,6 +170,11 @@ pub(crate) fn compile(
         per_connection_buffer_limit_bytes.as_ref(),
         DEFAULT_BUFFER_LIMIT,
     );
+    // As in Envoy, zero is no limit.
+    let per_connection_buffer_limit = match per_connection_buffer_limit {
+        0 => u32::MAX,
+        limit => limit,
+    };
 
     let ignore_new_hosts = common_lb_config
         .as_ref()

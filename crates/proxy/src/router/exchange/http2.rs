@@ -69,6 +69,10 @@ impl Http2Exchange {
         self.stream.unsent()
     }
 
+    pub(super) fn awaits_window(&self) -> bool {
+        self.stream.awaits_window()
+    }
+
     pub(super) fn has_started(&self) -> bool {
         self.started
     }

@@ -150,6 +150,11 @@ impl Exchange {
         each!(&self.codec, it => it.unsent()) + self.early.as_ref().map_or(0, |early| early.len())
     }
 
+    /// Whether the request waits for the upstream to open a window, not for its socket.
+    pub(super) fn awaits_window(&self) -> bool {
+        matches!(&self.codec, Codec::Http2(exchange) if exchange.awaits_window())
+    }
+
     /// The bytes of the exchange on the wire so far.
     fn wire(&self) -> Wire {
         match &self.codec {
@@ -304,7 +309,7 @@ impl Stream {
             self.router.watch.note(
                 self.router.cluster.as_ref(),
                 room == Room::None,
-                exchange.unsent() > limit.min(crate::SEND_AHEAD),
+                self.router.watch.is_behind(exchange.unsent()),
             );
             match exchange.step(cx, room, &mut self.response) {
                 Step::Wait => return progress,
@@ -313,13 +318,16 @@ impl Stream {
                     self.touch(now);
                     return true;
                 }
-                Step::Moved => {}
+                Step::Moved => self.router.watch.on_moved(now),
                 Step::Event(Event::Informational) => {
                     // It must be on its way before the final headers take its place.
                     self.on_upstream_informational();
                     return true;
                 }
-                Step::Event(event) => self.on_upstream_event(event, now),
+                Step::Event(event) => {
+                    self.on_upstream_event(event, now);
+                    self.touch_try(now);
+                }
                 Step::Spliced(pipe, end) => {
                     if end {
                         self.on_upstream_end(now);
@@ -336,7 +344,6 @@ impl Stream {
             }
             progress = true;
             self.touch(now);
-            self.touch_try(now);
             // What has come goes to the client before more is read.
             if self.out.data.len() >= HANDOVER {
                 return true;
@@ -447,6 +454,7 @@ impl Stream {
             headers_received,
             trailers_received,
         } = exchange.wire();
+        self.router.watch.on_end(self.router.cluster.as_ref());
         self.info.upstream.wire_bytes_sent += sent;
         self.info.upstream.header_bytes_sent =
             headers_sent.unwrap_or_else(|| exchange.header_bytes() as u64);

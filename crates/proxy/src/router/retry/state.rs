@@ -196,9 +196,10 @@ impl Retry {
             .or(RetryOn::GATEWAY_ERROR);
         self.on.has(no_answer)
             || match failure {
-                Failure::Connect => self
-                    .on
-                    .has(RetryOn::CONNECT_FAILURE.or(RetryOn::RESET_BEFORE_REQUEST)),
+                Failure::Connect => {
+                    self.on.has(RetryOn::CONNECT_FAILURE)
+                        || self.on.has(RetryOn::RESET_BEFORE_REQUEST) && !self.begun
+                }
                 Failure::Reset(Reset::RemoteRefused) => self.on.has(RetryOn::REFUSED_STREAM),
                 Failure::Reset(_) | Failure::Timeout => false,
             }
@@ -211,7 +212,7 @@ impl Retry {
         let policy = &self.policy;
         let by_status = match status {
             502..=504 => self.on.has(RetryOn::FIVE_XX.or(RetryOn::GATEWAY_ERROR)),
-            500.. => self.on.has(RetryOn::FIVE_XX),
+            500..=599 => self.on.has(RetryOn::FIVE_XX),
             409 => self.on.has(RetryOn::RETRIABLE_4XX),
             _ => false,
         };

@@ -170,6 +170,11 @@ impl PooledStream {
         self.outbox.data.len()
     }
 
+    /// Whether bytes of the request wait for a window, of the stream or of the connection.
+    pub fn awaits_window(&self) -> bool {
+        !self.outbox.data.is_empty() && self.client.wire.borrow().codec.capacity(self.key) == 0
+    }
+
     /// Encodes as much of the outbox as may be. Whether something moved.
     fn push(&mut self) -> bool {
         let outbox = &mut self.outbox;
