@@ -332,10 +332,10 @@ impl Stream {
             }
         }
         let waits_for_tunnel = self.asks_for_websocket();
-        if let Some(time) = &mut self.router.try_time {
-            if self.router.end || waits_for_tunnel {
-                time.arm(now);
-            }
+        if let Some(time) = &mut self.router.try_time
+            && (self.router.end || waits_for_tunnel)
+        {
+            time.arm(now);
         }
         // The first try says what the client said, so that it does not matter how its bytes came.
         let says_body = self.router.has_body && self.info.upstream.attempt_count <= 1;

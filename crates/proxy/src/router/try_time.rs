@@ -182,19 +182,18 @@ mod tests {
             let begun = Instant::now();
             let at = |ms: u64| begun + Duration::from_millis(ms);
             for _ in 0..3 {
-                // The connection is there at 0, the whole request has left at `sent`, and something moves at each of `alive`.
+                // The connection is there at 0, the whole request at `sent`, and something comes at each of `alive`.
                 let sent = below(20);
                 let alive: Vec<u64> = (0..below(6)).map(|_| below(80)).collect();
                 time.disarm();
-                let mut last = 0;
-                time.touch(at(0));
+                let mut last = sent;
                 for now in 0..100 {
                     if now == sent {
                         time.arm(at(now));
                     }
                     let whole_is_over =
                         now >= sent && whole.is_some_and(|whole| now >= sent + whole);
-                    let idle_is_over = idle.is_some_and(|idle| now >= last + idle);
+                    let idle_is_over = now >= sent && idle.is_some_and(|idle| now >= last + idle);
                     let what =
                         format!("seed {seed}, {now} ms: {whole:?} {idle:?}, {sent}, {alive:?}");
                     let fires = time.deadline().is_some_and(|deadline| deadline <= at(now));
@@ -205,7 +204,7 @@ mod tests {
                     }
                     if alive.contains(&now) {
                         time.touch(at(now));
-                        last = now;
+                        last = last.max(now);
                     }
                 }
             }

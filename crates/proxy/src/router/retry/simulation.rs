@@ -121,6 +121,7 @@ impl Simulation {
         };
         let always = [RetryOn::RESET, RetryOn::FIVE_XX, RetryOn::GATEWAY_ERROR];
         let more: &[RetryOn] = match failure {
+            Failure::Connect if self.retry.begun => &[RetryOn::CONNECT_FAILURE],
             Failure::Connect => &[RetryOn::CONNECT_FAILURE, RetryOn::RESET_BEFORE_REQUEST],
             Failure::Reset(Reset::RemoteRefused) => &[RetryOn::REFUSED_STREAM],
             _ => &[],

@@ -183,8 +183,10 @@ impl Retry {
         if let Some(cluster) = cluster {
             cluster.on_retry_abandoned();
         }
-        if let Some(waiting) = waiting {
-            waiting.append(&mut self.body);
+        match waiting {
+            Some(waiting) => waiting.append(&mut self.body),
+            // This try is the last one: nobody will say that it went well.
+            None => self.taken = None,
         }
         self.body = Buffer::new();
         false
