@@ -9,8 +9,9 @@ use nuncio_http::HeaderMap;
 use nuncio_net::Address;
 use nuncio_sdk::filter::Wishes;
 use nuncio_sdk::{
-    Action, ClusterNames, ConnectionInfo, DataAction, Extensions, FactoryContext, FilterContext,
-    HttpFilter, HttpFilterFactory, LocalInfo, Protocol, ServerContext, Services, StreamInfo,
+    Action, ClusterId, ClusterNames, ConnectionInfo, DataAction, Extensions, FactoryContext,
+    FilterContext, HttpFilter, HttpFilterFactory, LocalInfo, LocalReply, PerFilterConfig, Protocol,
+    RouteView, ServerContext, Services, StreamInfo,
 };
 use nuncio_stats::Store;
 use prost::Message;
@@ -28,9 +29,35 @@ fn server() -> Arc<ServerContext> {
     })
 }
 
+/// A route to somewhere.
+struct Route(Vec<PerFilterConfig>);
+
+impl RouteView for Route {
+    fn route_name(&self) -> &str {
+        ""
+    }
+
+    fn virtual_host_name(&self) -> &str {
+        ""
+    }
+
+    fn cluster_name(&self) -> &str {
+        ""
+    }
+
+    fn cluster_id(&self) -> Option<ClusterId> {
+        None
+    }
+
+    fn per_filter_configs(&self) -> &[PerFilterConfig] {
+        &self.0
+    }
+}
+
 /// One filter on one stream, and what the connection manager holds for it.
 pub(crate) struct Fixture {
     filter: Box<dyn HttpFilter>,
+    pub(crate) server: Arc<ServerContext>,
     pub(crate) info: StreamInfo,
     pub(crate) request: HeaderMap,
     pub(crate) response: HeaderMap,
@@ -87,12 +114,46 @@ impl Fixture {
         info.protocol = Some(Protocol::Http11);
         Fixture {
             filter,
+            server,
             info,
             request: request.iter().copied().collect(),
             response: HeaderMap::new(),
             trailers: HeaderMap::new(),
             held: Buffer::new(),
             wishes: Wishes::default(),
+        }
+    }
+
+    /// The request takes a route with these per-route configurations, by filter name, the least specific one first.
+    pub(crate) fn set_levels<M: Message>(
+        &mut self,
+        factory: &dyn HttpFilterFactory,
+        levels: &[(&str, M)],
+    ) {
+        let cx = FactoryContext {
+            server: &self.server,
+            stat_prefix: "http.test.",
+            name: "filter",
+        };
+        let levels = levels.iter().map(|(filter, config)| {
+            let config = Any {
+                type_url: format!("type.googleapis.com/{}", factory.route_config_types()[0]),
+                value: config.encode_to_vec(),
+            };
+            PerFilterConfig {
+                filter: (*filter).into(),
+                disabled: None,
+                config: Some(factory.create_route_config(&config, &cx).unwrap()),
+            }
+        });
+        self.info.route = Some(Rc::new(Route(levels.collect())));
+    }
+
+    /// The filter's own answer to the request's headers.
+    pub(crate) fn answer_to_request(&mut self) -> LocalReply {
+        match self.call(|filter, cx| filter.on_request_headers(cx, true)) {
+            Action::Respond(reply) => reply,
+            _ => panic!("the filter does not answer"),
         }
     }
 

@@ -333,6 +333,10 @@ impl RouteView for RouteEntry {
         self.cluster
     }
 
+    fn is_forwarding(&self) -> bool {
+        self.forward().is_some()
+    }
+
     fn per_filter_configs(&self) -> &[PerFilterConfig] {
         let choice = self.choice().and_then(|choice| choice.filters.as_deref());
         let route = || self.route().and_then(|route| route.filters.as_deref());

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use nuncio_config::api::core::RuntimeFractionalPercent;
 use nuncio_config::api::mutation_rules::{HeaderMutation, header_mutation};
 use nuncio_config::api::route::route_action::RequestMirrorPolicy as Message;
-use nuncio_config::{ConfigError, Within, convert};
+use nuncio_config::{ConfigError, Within};
 use nuncio_http::{HeaderMap, Known};
 use nuncio_sdk::runtime::{Runtime, RuntimeFraction};
 use nuncio_sdk::{ClusterId, StreamInfo};
@@ -143,17 +142,7 @@ impl MirrorPolicy {
         };
         let fraction = match runtime_fraction {
             None => None,
-            Some(RuntimeFractionalPercent {
-                default_value,
-                runtime_key,
-            }) => {
-                let path = "runtime_fraction.default_value";
-                let Some(value) = default_value else {
-                    return Err(ConfigError::new(path, "value is required"));
-                };
-                let share = convert::fraction(value).within(path)?;
-                Some(runtime.fraction(runtime_key, share))
-            }
+            Some(share) => Some(runtime.share(share).within("runtime_fraction")?),
         };
         let mutations = request_headers_mutations.iter().enumerate();
         let mutations = mutations.map(|(index, mutation)| {

@@ -24,6 +24,9 @@ pub struct LocalReply {
     pub headers: Vec<(Cow<'static, str>, Cow<'static, [u8]>)>,
     /// Close the downstream connection after the answer.
     pub close_connection: bool,
+    /// A response that a filter has made itself (its `encodeHeaders` in Envoy), to which neither `local_reply_config` nor
+    /// what gRPC clients need applies.
+    pub plain: bool,
 }
 
 impl LocalReply {
@@ -74,6 +77,13 @@ impl LocalReply {
     #[must_use]
     pub fn grpc_status(mut self, status: u32) -> LocalReply {
         self.grpc_status = Some(status);
+        self
+    }
+
+    /// Sends the answer as it is.
+    #[must_use]
+    pub fn plain(mut self) -> LocalReply {
+        self.plain = true;
         self
     }
 

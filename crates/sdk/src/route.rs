@@ -8,6 +8,10 @@ use std::sync::Arc;
 /// A filter's parsed configuration at one level (route configuration, virtual host, route, weighted cluster).
 pub type RouteConfig = Arc<dyn Any + Send + Sync>;
 
+/// The filter name of [`PerFilterConfig`]s that come from the fields `cors` of `VirtualHost` and `RouteAction`, which are
+/// meant for every CORS filter that has no configuration of its own.
+pub const CORS_FIELD: &str = "the field cors";
+
 /// One entry of `typed_per_filter_config`, parsed.
 #[derive(Clone)]
 pub struct PerFilterConfig {
@@ -32,6 +36,11 @@ pub trait RouteView {
 
     /// The number of that cluster, if it was ever configured.
     fn cluster_id(&self) -> Option<ClusterId>;
+
+    /// Whether the route forwards requests: it neither redirects nor answers them (Envoy's `routeEntry()`).
+    fn is_forwarding(&self) -> bool {
+        true
+    }
 
     /// Per-filter configuration of every level, least specific first
     /// (route configuration, virtual host, route, weighted cluster).

@@ -7,6 +7,7 @@ pub fn builtin() -> Extensions {
     Extensions {
         http_filters: vec![
             &nuncio_filters::http::BUFFER,
+            &nuncio_filters::http::CORS,
             &nuncio_filters::http::DYNAMIC_FORWARD_PROXY,
             &nuncio_filters::http::FAULT,
             &nuncio_filters::http::GRPC_HTTP1_BRIDGE,

@@ -5,6 +5,8 @@ use super::{Entry, Support::*, message};
 pub(super) const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
 pub(super) const BUFFER: &str = "envoy.extensions.filters.http.buffer.v3.Buffer";
 pub(super) const BUFFER_PER_ROUTE: &str = "envoy.extensions.filters.http.buffer.v3.BufferPerRoute";
+pub(super) const CORS: &str = "envoy.extensions.filters.http.cors.v3.Cors";
+pub(super) const CORS_POLICY: &str = "envoy.extensions.filters.http.cors.v3.CorsPolicy";
 pub(super) const DYNAMIC_FORWARD_PROXY: &str =
     "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig";
 pub(super) const DYNAMIC_FORWARD_PROXY_PER_ROUTE: &str =
@@ -36,6 +38,19 @@ pub(super) const SESSION_STATES: [&str; 3] = [SESSION_COOKIE, SESSION_HEADER, SE
 pub(super) const PRESERVE_CASE: &str =
     "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig";
 pub(super) const UUID_REQUEST_ID: &str = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
+
+const CORS_FIELDS: &[(&str, super::Support)] = &[
+    ("allow_origin_string_match", Implemented),
+    ("allow_methods", Implemented),
+    ("allow_headers", Implemented),
+    ("expose_headers", Implemented),
+    ("max_age", Implemented),
+    ("allow_credentials", Implemented),
+    ("filter_enabled", Implemented),
+    ("shadow_enabled", Implemented),
+    ("allow_private_network_access", Implemented),
+    ("forward_not_matching_preflights", Implemented),
+];
 
 pub(super) const MESSAGES: &[Entry] = &[
     message(
@@ -107,6 +122,10 @@ pub(super) const MESSAGES: &[Entry] = &[
         BUFFER_PER_ROUTE,
         &[("disabled", Implemented), ("buffer", Implemented)],
     ),
+    message(CORS, &[]),
+    message(CORS_POLICY, CORS_FIELDS),
+    // The same in the older fields of virtual hosts and routes.
+    message("envoy.config.route.v3.CorsPolicy", CORS_FIELDS),
     message(
         HEALTH_CHECK,
         &[

@@ -4,7 +4,7 @@ use super::{
     Entry,
     Support::*,
     filters::{
-        BUFFER, DYNAMIC_FORWARD_PROXY, FAULT, GRPC_HTTP1_BRIDGE, GRPC_STATS, GRPC_WEB,
+        BUFFER, CORS, DYNAMIC_FORWARD_PROXY, FAULT, GRPC_HTTP1_BRIDGE, GRPC_STATS, GRPC_WEB,
         HEADER_MUTATION, HEALTH_CHECK, PRESERVE_CASE, ROUTER, SET_FILTER_STATE, STATEFUL_SESSION,
         UUID_REQUEST_ID,
     },
@@ -193,6 +193,7 @@ pub(super) const MESSAGES: &[Entry] = &[
                 Extension(&[
                     ROUTER,
                     BUFFER,
+                    CORS,
                     DYNAMIC_FORWARD_PROXY,
                     FAULT,
                     GRPC_HTTP1_BRIDGE,

@@ -4,8 +4,8 @@ use super::{
     Entry,
     Support::*,
     filters::{
-        BUFFER_PER_ROUTE, DYNAMIC_FORWARD_PROXY_PER_ROUTE, FAULT, HEADER_MUTATION_PER_ROUTE,
-        SET_FILTER_STATE, STATEFUL_SESSION_PER_ROUTE,
+        BUFFER_PER_ROUTE, CORS_POLICY, DYNAMIC_FORWARD_PROXY_PER_ROUTE, FAULT,
+        HEADER_MUTATION_PER_ROUTE, SET_FILTER_STATE, STATEFUL_SESSION_PER_ROUTE,
     },
     message,
 };
@@ -15,6 +15,7 @@ const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
 /// What `typed_per_filter_config` may hold, at every level.
 const PER_FILTER: &[&str] = &[
     BUFFER_PER_ROUTE,
+    CORS_POLICY,
     DYNAMIC_FORWARD_PROXY_PER_ROUTE,
     STATEFUL_SESSION_PER_ROUTE,
     FAULT,
@@ -98,6 +99,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("metadata", Implemented),
             ("request_mirror_policies", Implemented),
             ("hedge_policy", Implemented),
+            ("cors", Implemented),
         ],
     ),
     message(
@@ -107,6 +109,7 @@ pub(super) const MESSAGES: &[Entry] = &[
                 "config",
                 Extension(&[
                     BUFFER_PER_ROUTE,
+                    CORS_POLICY,
                     DYNAMIC_FORWARD_PROXY_PER_ROUTE,
                     FAULT,
                     HEADER_MUTATION_PER_ROUTE,
@@ -206,6 +209,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("internal_redirect_action", Implemented),
             ("max_internal_redirects", Implemented),
             ("hedge_policy", Implemented),
+            ("cors", Implemented),
         ],
     ),
     message(

@@ -1,6 +1,7 @@
 //! HTTP filters.
 
 mod buffer;
+mod cors;
 mod dynamic_forward_proxy;
 mod fault;
 mod grpc_counts;
@@ -13,6 +14,7 @@ mod set_filter_state;
 mod stateful_session;
 
 pub use buffer::BUFFER;
+pub use cors::CORS;
 pub use dynamic_forward_proxy::DYNAMIC_FORWARD_PROXY;
 pub use fault::FAULT;
 pub use grpc_http1_bridge::GRPC_HTTP1_BRIDGE;

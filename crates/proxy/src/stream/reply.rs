@@ -7,6 +7,7 @@ use nuncio_sdk::{LocalReply, Protocol, ResponseFlags};
 
 use super::lane::Direction;
 use super::{ResponseState, Stream};
+use crate::hcm::local_reply::Rewritten;
 use crate::hcm::stats::HttpStats;
 
 impl Stream {
@@ -114,12 +115,15 @@ impl Stream {
         self.info.response_code = Some(reply.status);
         let headers = &mut self.response.headers;
         let hcm = self.hcm.clone();
-        let rewritten = hcm.config.local_reply.rewrite(
-            &mut reply,
-            &self.request.headers,
-            headers,
-            &mut self.info,
-        );
+        let rewritten = match reply.plain {
+            true => Rewritten::default(),
+            false => hcm.config.local_reply.rewrite(
+                &mut reply,
+                &self.request.headers,
+                headers,
+                &mut self.info,
+            ),
+        };
         if reply.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW)
             && !hcm.config.chain.router.suppress_envoy_headers
         {
@@ -127,7 +131,7 @@ impl Stream {
         }
 
         let mut body = Buffer::new();
-        if self.is_grpc {
+        if self.is_grpc && !reply.plain {
             let status = match reply.grpc_status {
                 Some(status) => Code(u64::from(status)),
                 None => Code::from_http(reply.status),

@@ -89,7 +89,8 @@ pub(super) fn forward(
         rate_limits,
         include_vh_rate_limits,
         hash_policy,
-        cors,
+        // Compiled with the filters' configurations of the route.
+        cors: _,
         max_grpc_timeout,
         grpc_timeout_offset,
         upgrade_configs,
@@ -108,7 +109,6 @@ pub(super) fn forward(
     );
     problems.refuse(!rate_limits.is_empty(), "rate_limits");
     problems.refuse(include_vh_rate_limits.is_some(), "include_vh_rate_limits");
-    problems.refuse(cors.is_some(), "cors");
 
     let metadata_match = metadata_match::from_config(metadata_match.as_ref());
     let cluster = cluster::compile(

@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use nuncio_config::api::cors;
 use nuncio_config::api::protobuf::Any;
-use nuncio_config::api::route::FilterConfig;
+use nuncio_config::api::route::cors_policy::EnabledSpecifier;
+use nuncio_config::api::route::{CorsPolicy, FilterConfig};
 use nuncio_config::{ConfigError, any};
+use nuncio_sdk::route::CORS_FIELD;
 use nuncio_sdk::{FactoryContext, PerFilterConfig, RouteConfig};
+use prost::Message;
 
 use crate::problems::Problems;
 
@@ -26,6 +30,49 @@ pub(super) fn compile(
         }
     }
     compiled
+}
+
+/// What the field `cors` of a virtual host or route asks of the CORS filter; nothing, if there is no such filter.
+pub(super) fn cors(
+    policy: Option<&CorsPolicy>,
+    cx: &FactoryContext<'_>,
+    problems: &mut Problems,
+) -> Option<PerFilterConfig> {
+    let CorsPolicy {
+        allow_origin_string_match,
+        allow_methods,
+        allow_headers,
+        expose_headers,
+        max_age,
+        allow_credentials,
+        shadow_enabled,
+        allow_private_network_access,
+        forward_not_matching_preflights,
+        enabled_specifier,
+    } = policy?.clone();
+    let policy = cors::CorsPolicy {
+        allow_origin_string_match,
+        allow_methods,
+        allow_headers,
+        expose_headers,
+        max_age,
+        allow_credentials,
+        filter_enabled: enabled_specifier.map(|EnabledSpecifier::FilterEnabled(share)| share),
+        shadow_enabled,
+        allow_private_network_access,
+        forward_not_matching_preflights,
+    };
+    let policy = Any {
+        type_url: "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy".into(),
+        value: policy.encode_to_vec(),
+    };
+    let factory = cx.server.extensions.http_filter_route(&policy.type_url)?;
+    let config = problems.take("cors", factory.create_route_config(&policy, cx))?;
+    Some(PerFilterConfig {
+        filter: CORS_FIELD.into(),
+        disabled: None,
+        config: Some(config),
+    })
 }
 
 /// This level's entries behind those of the levels above it; none if there are none to add.

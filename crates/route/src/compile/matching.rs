@@ -6,7 +6,7 @@ use nuncio_config::api::route::route_match::{
     ConnectMatcher, GrpcRouteMatchOptions, PathSpecifier, TlsContextMatchOptions,
 };
 use nuncio_config::api::uri_template_match::UriTemplateMatchConfig;
-use nuncio_config::{any, api, convert};
+use nuncio_config::{any, convert};
 use nuncio_sdk::Runtime;
 
 use crate::matchers::{CookieMatcher, HeaderMatcher, MetadataMatcher, QueryParameterMatcher};
@@ -39,19 +39,8 @@ pub(super) fn compile(
     let path = path_matcher(path_specifier.as_ref(), folded, problems);
 
     let mut conditions = Conditions::default();
-    if let Some(api::core::RuntimeFractionalPercent {
-        default_value,
-        runtime_key,
-    }) = runtime_fraction
-    {
-        match default_value {
-            None => problems.add("runtime_fraction.default_value", "value is required"),
-            Some(value) => {
-                conditions.fraction = problems
-                    .take("runtime_fraction.default_value", convert::fraction(value))
-                    .map(|share| runtime.fraction(runtime_key, share));
-            }
-        }
+    if let Some(share) = runtime_fraction {
+        conditions.fraction = problems.take("runtime_fraction", runtime.share(share));
     }
     conditions.headers = problems
         .take_all(HeaderMatcher::all_from_config(headers, "headers"))

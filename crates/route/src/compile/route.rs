@@ -43,7 +43,15 @@ pub(super) fn compile(
         (response_headers_to_add, response_headers_to_remove),
         problems,
     );
-    let own = filters::compile(typed_per_filter_config, scope.cx.factory, problems);
+    let mut own = filters::compile(typed_per_filter_config, scope.cx.factory, problems);
+    if let Some(Config::Route(action)) = action {
+        #[expect(deprecated, reason = "older configurations have this field")]
+        let cors = action.cors.as_ref();
+        let cors = problems.within("route", |problems| {
+            filters::cors(cors, scope.cx.factory, problems)
+        });
+        own.extend(cors);
+    }
     let filters = filters::added_to(above, own);
     let matching = match r#match {
         None => {

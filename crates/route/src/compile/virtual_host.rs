@@ -55,7 +55,6 @@ pub(super) fn compile(
         );
     }
     problems.refuse(!rate_limits.is_empty(), "rate_limits");
-    problems.refuse(cors.is_some(), "cors");
     problems.refuse(
         retry_policy_typed_config.is_some(),
         "retry_policy_typed_config",
@@ -73,7 +72,8 @@ pub(super) fn compile(
         (response_headers_to_add, response_headers_to_remove),
         problems,
     );
-    let own = filters::compile(typed_per_filter_config, scope.cx.factory, problems);
+    let mut own = filters::compile(typed_per_filter_config, scope.cx.factory, problems);
+    own.extend(filters::cors(cors.as_ref(), scope.cx.factory, problems));
     let filters = filters::added_to(above, own).unwrap_or_else(|| above.into());
     let require_tls = match TlsRequirementType::try_from(*require_tls) {
         Ok(TlsRequirementType::None) => RequireTls::None,

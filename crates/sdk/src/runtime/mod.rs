@@ -18,7 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use nuncio_config::api::bootstrap::LayeredRuntime;
-use nuncio_config::convert::Fraction;
+use nuncio_config::api::core::RuntimeFractionalPercent;
+use nuncio_config::convert::{self, Fraction};
+use nuncio_config::{ConfigError, Within};
 use nuncio_stats::{Group, Store, stats_schema};
 
 pub use entry::Entry;
@@ -197,6 +199,22 @@ impl Runtime {
     /// A share.
     pub fn fraction(&self, key: &str, default: Fraction) -> RuntimeFraction {
         RuntimeFraction::new(self.watch(key), default)
+    }
+
+    /// The share that a field asks for.
+    ///
+    /// # Errors
+    /// A value that is not there, or that is no fraction.
+    pub fn share(&self, field: &RuntimeFractionalPercent) -> Result<RuntimeFraction, ConfigError> {
+        let RuntimeFractionalPercent {
+            default_value,
+            runtime_key,
+        } = field;
+        let value = match default_value {
+            Some(value) => convert::fraction(value),
+            None => Err(ConfigError::new("", "value is required")),
+        };
+        Ok(self.fraction(runtime_key, value.within("default_value")?))
     }
 
     /// A whole number as it is now; from now on the key [cannot be changed](Self::modify).
