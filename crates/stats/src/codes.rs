@@ -96,9 +96,17 @@ impl CodeTotals {
         self
     }
 
-    /// Calls `visit` with the suffix and value of each counter that was used.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(Suffix, u64)) {
-        if self.codes.is_empty() && self.unknown.is_none() {
+    /// Whether any of its counters was used.
+    pub(crate) fn is_used(&self) -> bool {
+        !self.codes.is_empty() || self.unknown.is_some()
+    }
+
+    /// Calls `visit` with the suffix and value of each counter that was used; `completed`: the total is there even if none was.
+    pub(crate) fn for_each(&self, completed: bool, mut visit: impl FnMut(Suffix, u64)) {
+        if !self.is_used() {
+            if completed {
+                visit(Suffix::Completed, 0);
+            }
             return;
         }
         for &(code, count) in &self.codes {
@@ -166,7 +174,7 @@ mod tests {
 
     fn names(totals: &CodeTotals) -> Vec<(String, u64)> {
         let mut names = Vec::new();
-        totals.for_each(|suffix, value| {
+        totals.for_each(false, |suffix, value| {
             let mut name = String::new();
             suffix.write(&mut name);
             names.push((name, value));

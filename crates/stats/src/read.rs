@@ -242,16 +242,17 @@ pub(crate) fn expand(group: &Group, kind: Kind, mut visit: impl FnMut(&str, Plac
     }
     if kind == Kind::Counter {
         for family in 0..group.schema().codes.len() as u16 {
-            group
-                .read_codes(usize::from(family))
-                .for_each(|suffix, value| {
-                    name_code(group, family, suffix, &mut name);
-                    visit(
-                        &name,
-                        Place::Code(family, suffix),
-                        Held::Counter { value, used: true },
-                    );
-                });
+            let codes = group.read_codes(usize::from(family));
+            let used = codes.is_used();
+            let completed = group.schema().completed[usize::from(family)];
+            codes.for_each(completed, |suffix, value| {
+                name_code(group, family, suffix, &mut name);
+                visit(
+                    &name,
+                    Place::Code(family, suffix),
+                    Held::Counter { value, used },
+                );
+            });
         }
     }
 }
@@ -263,8 +264,9 @@ pub(crate) fn read_one(group: &Group, kind: Kind, place: Place) -> (String, Held
         Place::Index(index) => name_and_read(group, kind, index, &mut name),
         Place::Code(family, suffix) => {
             name_code(group, family, suffix, &mut name);
-            let value = group.read_codes(usize::from(family)).get(suffix);
-            Held::Counter { value, used: true }
+            let codes = group.read_codes(usize::from(family));
+            let (value, used) = (codes.get(suffix), codes.is_used());
+            Held::Counter { value, used }
         }
     };
     (name, held)

@@ -75,6 +75,8 @@ pub struct Schema {
     /// Stems of the families of per-status-code counters: `upstream_rq` stands for `upstream_rq_200`,
     /// `upstream_rq_2xx`, `upstream_rq_completed` …
     pub codes: &'static [&'static str],
+    /// Whether the `_completed` of each of these families exists from the start, as that of a counter which Envoy makes then.
+    pub completed: &'static [bool],
     /// Whether a name exists only once it was written, as that of a stat which Envoy makes when it first counts it.
     pub sparse: bool,
 }
@@ -182,7 +184,8 @@ pub const fn code_slot(index: u16) -> CodeSlot {
 /// Where the name has dots, or is not an identifier, write `identifier = "the.name"`. Sections may be left out but
 /// keep their order. A histogram's unit is one of [`Unit`]; a gauge may have an [`ImportMode`] in parentheses
 /// (`Accumulate` unless told), and `with other` when Envoy sets it together with that counter or gauge (`with always`: from
-/// the start), which `usedonly` asks for. A histogram that is `(Ms, lazy)` exists once a value was recorded. `names { sparse }` at the end: each name exists only once it was written. See the crate's
+/// the start), which `usedonly` asks for. A histogram that is `(Ms, lazy)` exists once a value was recorded. Of
+/// codes `with completed` the total exists from the start. `names { sparse }` at the end: each name exists only once it was written. See the crate's
 /// page for an example.
 #[macro_export]
 macro_rules! stats_schema {
@@ -192,7 +195,7 @@ macro_rules! stats_schema {
             $(counters { $($counter:ident $(= $counter_name:literal)?),* $(,)? })?
             $(gauges { $($gauge:ident $(= $gauge_name:literal)? $(($import:ident))? $(with $with:ident)?),* $(,)? })?
             $(histograms { $($histogram:ident $(= $histogram_name:literal)? ($unit:ident $(, $lazy:ident)?)),* $(,)? })?
-            $(codes { $($code:ident $(= $code_name:literal)?),* $(,)? })?
+            $(codes { $($code:ident $(= $code_name:literal)? $(with $completed:ident)?),* $(,)? })?
             $(names { $names:ident })?
         }
     ) => {
@@ -224,6 +227,7 @@ macro_rules! stats_schema {
                     lazy: $crate::stats_schema!(@lazy $($lazy)?),
                 }),*)?],
                 codes: Self::CODES,
+                completed: &[$($($crate::stats_schema!(@completed $($completed)?)),*)?],
                 sparse: $crate::stats_schema!(@sparse $($names)?),
             };
         }
@@ -276,6 +280,8 @@ macro_rules! stats_schema {
     };
     (@lazy) => { false };
     (@lazy lazy) => { true };
+    (@completed) => { false };
+    (@completed completed) => { true };
     (@sparse) => { false };
     (@sparse sparse) => { true };
     (@import) => { $crate::ImportMode::Accumulate };

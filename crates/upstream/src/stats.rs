@@ -129,7 +129,7 @@ stats_schema! {
             upstream_rq_time (Ms, lazy),
         }
         codes {
-            upstream_rq,
+            upstream_rq with completed,
         }
     }
 }

@@ -21,7 +21,8 @@ pub struct PreviousPriorities {
 /// Which priority of a cluster a host belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbering {
-    /// The one in which it stands; none, if it is no host of the cluster.
+    /// The one in which it stands, the last one where an aggregate cluster names its own twice (as in Envoy); none, if it is
+    /// no host of the cluster.
     ByPlace,
     /// The one with the number of its own, even if it is another cluster's host. Envoy's where a composite cluster asks its
     /// members.
@@ -70,7 +71,7 @@ impl PreviousPriorities {
         for host in &self.attempted {
             let has = |list: &[Arc<Host>]| list.iter().any(|it| Arc::ptr_eq(it, host));
             let priority = match numbering {
-                Numbering::ByPlace => sets.iter().position(|set| has(&set.all)),
+                Numbering::ByPlace => sets.iter().rposition(|set| has(&set.all)),
                 Numbering::ByNumber => Some(host.priority() as usize),
             };
             let excluded = priority.and_then(|priority| self.excluded.get_mut(priority));
@@ -154,6 +155,21 @@ mod tests {
             previous.loads(&two, Numbering::ByNumber).is_none(),
             "of three priorities"
         );
+    }
+
+    #[test]
+    fn a_host_that_stands_twice_counts_where_it_stands_last() {
+        let (one, other) = (priorities(2), priorities(1));
+        let sets = [one.sets(), other.sets(), one.sets()].concat();
+        let hosts = PrioritySet::end_to_end(sets, 50).unwrap();
+        let mut previous = PreviousPriorities::new(1);
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            let priority = first(&hosts, &mut previous);
+            seen.push(priority);
+            previous.on_host_attempted(&hosts.sets()[priority].all[0]);
+        }
+        assert_eq!(seen, [0, 0, 0, 0, 0], "the fourth is another one");
     }
 
     #[test]

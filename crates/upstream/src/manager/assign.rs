@@ -18,8 +18,6 @@ pub(super) struct Assigned {
     pub(super) gone: Option<Vec<Arc<Host>>>,
     /// How many endpoints there are, each address once.
     pub(super) endpoints: usize,
-    /// In how many priorities hosts came or went, be it to another priority.
-    pub(super) moved: u64,
 }
 
 /// A host that was there.
@@ -143,11 +141,10 @@ pub(super) fn assign(
     Assigned {
         gone: listed,
         endpoints,
-        moved: moved.count(),
         change: HostChange {
             hosts: Arc::new(hosts),
             changed: touched.count() > 0,
-            membership: moved.count() > 0,
+            membership: moved.count(),
         },
     }
 }

@@ -238,9 +238,7 @@ impl ClusterManager {
                 (hosts, None)
             }
         };
-        if change.membership {
-            info.stats.inc(S::MEMBERSHIP_CHANGE);
-        }
+        info.stats.add(S::MEMBERSHIP_CHANGE, change.membership);
         if info.lb.derives_at_once()
             && let Some(derived) = info.lb.derive(&change.hosts, None, &info.stats)
         {

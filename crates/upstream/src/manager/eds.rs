@@ -356,10 +356,8 @@ impl ClusterManager {
         let changed = change.changed;
         if is_first && change.count() > 0 {
             // New to this version, though the one before may have had the same.
-            (change.changed, change.membership) = (true, true);
+            (change.changed, change.membership) = (true, change.membership.max(1));
         }
-        // Envoy counts each priority.
-        stats.add(S::MEMBERSHIP_CHANGE, assigned.moved.saturating_sub(1));
         if version.set_hosts(change) {
             self.follow_hosts(version, before);
         } else {

@@ -229,13 +229,13 @@ impl ClusterManager {
             return;
         }
         // An address that changes makes another host of one that stays.
-        let membership = hosts.len() != known.len();
+        let membership = u64::from(hosts.len() != known.len());
         self.replace_hosts(version, hosts, membership);
         self.show_update(&mut state, id, Update::Discovery, None);
     }
 
     /// The version has these hosts from now on, of one priority and no locality.
-    fn replace_hosts(&self, version: &mut Version, hosts: Vec<Arc<Host>>, membership: bool) {
+    fn replace_hosts(&self, version: &mut Version, hosts: Vec<Arc<Host>>, membership: u64) {
         let before = version.hosts.clone();
         let group = LocalityGroup {
             locality: Arc::default(),

@@ -109,9 +109,7 @@ impl Version {
             change.hosts.derived_or(|| new);
         }
         self.hosts = change.hosts;
-        if change.membership {
-            self.info.stats.inc(S::MEMBERSHIP_CHANGE);
-        }
+        self.info.stats.add(S::MEMBERSHIP_CHANGE, change.membership);
         true
     }
 
@@ -140,9 +138,9 @@ impl Version {
                 .intersects(HealthFlags::PENDING_DYNAMIC_REMOVAL)
                 && removal::has_failed(host)
         };
-        let membership =
+        let some_go =
             self.info.kind == ClusterKind::Eds && self.hosts.hosts().any(|host| is_over(host));
-        let hosts = match membership {
+        let hosts = match some_go {
             // Who learns may have changed weights.
             false if self.info.lb.learner().is_some() => self.hosts.rebuilt(self.info.priorities),
             false => self.hosts.sorted_anew(self.info.priorities),
@@ -152,6 +150,10 @@ impl Version {
                 left.continue_from(&self.hosts);
                 left
             }
+        };
+        let membership = match some_go {
+            true => priorities_that_moved(&self.hosts, &hosts),
+            false => 0,
         };
         self.set_hosts(HostChange {
             hosts: Arc::new(hosts),
@@ -213,8 +215,21 @@ pub(crate) struct HostChange {
     pub(super) hosts: Arc<PrioritySet>,
     /// Something is different.
     pub(super) changed: bool,
-    /// Hosts came or went.
-    pub(super) membership: bool,
+    /// In how many priorities hosts came or went.
+    pub(super) membership: u64,
+}
+
+/// In how many priorities hosts came or went, be it to another priority.
+fn priorities_that_moved(before: &PrioritySet, after: &PrioritySet) -> u64 {
+    let of = |hosts: &PrioritySet, priority: usize| -> HashSet<*const Host> {
+        let set = hosts.sets().get(priority);
+        set.map_or_else(HashSet::new, |set| {
+            set.all.iter().map(Arc::as_ptr).collect()
+        })
+    };
+    let priorities = 0..before.sets().len().max(after.sets().len());
+    let moved = priorities.filter(|&priority| of(before, priority) != of(after, priority));
+    moved.count() as u64
 }
 
 impl HostChange {
@@ -302,11 +317,14 @@ pub(crate) fn build_hosts(
     if removal == Removal::WhenFailing && kept < total_before {
         kept += removal::keep_passing(&mut groups, known.into_values().flatten());
     }
-    let membership = added > 0 || kept < total_before;
     let hosts = PrioritySet::build(&groups, options);
     hosts.continue_from(before);
+    let membership = match added > 0 || kept < total_before {
+        true => priorities_that_moved(before, &hosts),
+        false => 0,
+    };
     HostChange {
-        changed: membership || updated,
+        changed: membership > 0 || updated,
         membership,
         hosts: Arc::new(hosts),
     }

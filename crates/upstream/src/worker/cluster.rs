@@ -98,9 +98,17 @@ impl WorkerCluster {
         of_members.unwrap_or_else(|| self.own_hosts())
     }
 
-    /// How its priorities share a request that came to a composite cluster and was tried before.
+    /// How its priorities share a request that came to a composite cluster and was tried before. Who draws no priority for it
+    /// does not ask, and asking is no small matter: it may begin the round anew.
     pub(super) fn loads_of_retry(&self, cx: &LbContext<'_>) -> Option<PriorityLoads> {
         let priorities = cx.pass_on?.priorities?;
+        let draws = match self.info.kind {
+            ClusterKind::Composite | ClusterKind::OriginalDst | ClusterKind::ForwardProxy => false,
+            _ => !self.info.lb.needs_hash(),
+        };
+        if !draws {
+            return None;
+        }
         let numbering = match self.passes_on() {
             true => Numbering::ByPlace,
             false => Numbering::ByNumber,
