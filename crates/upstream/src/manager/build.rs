@@ -238,7 +238,9 @@ impl ClusterManager {
                 (hosts, None)
             }
         };
-        info.stats.add(S::MEMBERSHIP_CHANGE, change.membership);
+        if change.membership > 0 {
+            info.stats.add(S::MEMBERSHIP_CHANGE, change.membership);
+        }
         if info.lb.derives_at_once()
             && let Some(derived) = info.lb.derive(&change.hosts, None, &info.stats)
         {

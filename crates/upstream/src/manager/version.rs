@@ -109,7 +109,9 @@ impl Version {
             change.hosts.derived_or(|| new);
         }
         self.hosts = change.hosts;
-        self.info.stats.add(S::MEMBERSHIP_CHANGE, change.membership);
+        if change.membership > 0 {
+            self.info.stats.add(S::MEMBERSHIP_CHANGE, change.membership);
+        }
         true
     }
 
