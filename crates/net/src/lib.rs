@@ -22,6 +22,8 @@ mod options;
 mod splice;
 mod stream;
 mod sys;
+#[cfg(test)]
+mod testing;
 
 pub use address::{Address, AddressError, IpRange};
 pub use connect::{ConnectError, ConnectErrorKind, ConnectOptions, OtherSource, connect};

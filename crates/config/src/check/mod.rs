@@ -70,6 +70,17 @@ struct Frame<'a> {
     element: Element<'a>,
 }
 
+impl Frame<'_> {
+    /// Into the field as such.
+    fn whole(message: MessageType, field: FieldType) -> Self {
+        Self {
+            message,
+            field,
+            element: Element::Whole,
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Element<'a> {
     Whole,
@@ -322,32 +333,18 @@ impl<'a> Checker<'a> {
             } else {
                 remedy
             };
-            self.under(
-                Frame {
-                    message,
-                    field,
-                    element: Element::Whole,
-                },
-                |this| {
-                    let error = ConfigError::new(this.path(), text).with_remedy(remedy);
-                    this.findings.errors.push(error);
-                },
-            );
+            self.under(Frame::whole(message, field), |this| {
+                let error = ConfigError::new(this.path(), text).with_remedy(remedy);
+                this.findings.errors.push(error);
+            });
         }
     }
 
     fn warn(&mut self, message: MessageType, field: FieldType, text: String) {
-        self.under(
-            Frame {
-                message,
-                field,
-                element: Element::Whole,
-            },
-            |this| {
-                let warning = ConfigError::new(this.path(), text);
-                this.findings.warnings.push(warning);
-            },
-        );
+        self.under(Frame::whole(message, field), |this| {
+            let warning = ConfigError::new(this.path(), text);
+            this.findings.warnings.push(warning);
+        });
     }
 }
 

@@ -256,7 +256,7 @@ const DEFINED_ONLY: &[u8] = &[0x10, 1];
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{Checker, Element, Frame};
+    use crate::check::{Checker, Frame};
 
     /// Values of every wire type, at and beyond the usual limits.
     const VALUES: &[WireValue<'static>] = &[
@@ -298,11 +298,7 @@ mod tests {
                     }
                     quick += 1;
                     let mut checker = Checker::new(Plans::default());
-                    let frame = Frame {
-                        message,
-                        field: field.field,
-                        element: Element::Whole,
-                    };
+                    let frame = Frame::whole(message, field.field);
                     checker.field_rules(frame, &values);
                     let errors = checker.findings.errors;
                     assert!(errors.is_empty(), "{errors:?} {values:?}");

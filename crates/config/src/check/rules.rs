@@ -49,11 +49,7 @@ impl<'a> Checker<'a> {
                 continue;
             }
             let values: Vec<WireValue<'a>> = values.collect();
-            let frame = Frame {
-                message,
-                field: field.field,
-                element: Element::Whole,
-            };
+            let frame = Frame::whole(message, field.field);
             self.field_rules(frame, &values);
         }
         for &index in &plan.required {

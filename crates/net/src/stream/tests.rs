@@ -1,26 +1,9 @@
 use super::*;
+use crate::testing::{tcp_pair, unix_pair};
 use std::future::poll_fn;
 use std::task::Waker;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
-
-fn ours(stream: TcpStream) -> Stream {
-    Stream::tcp(stream.into_std().unwrap()).unwrap()
-}
-
-async fn tcp_pair() -> (Stream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let peer = TcpStream::connect(listener.local_addr().unwrap());
-    let (accepted, peer) = tokio::join!(listener.accept(), peer);
-    (ours(accepted.unwrap().0), peer.unwrap())
-}
-
-fn unix_pair() -> (Stream, UnixStream) {
-    let (ours, peer) = UnixStream::pair().unwrap();
-    let ours = Stream::unix(ours.into_std().unwrap()).unwrap();
-    (ours, peer)
-}
 
 async fn read(stream: &mut Stream, buffer: &mut Buffer, max: usize) -> io::Result<usize> {
     poll_fn(|cx| stream.poll_read(cx, buffer, max)).await

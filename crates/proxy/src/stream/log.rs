@@ -1,6 +1,7 @@
 //! Access log entries of a stream.
 
-use nuncio_sdk::{AccessLogType, LogContext};
+use nuncio_http::Message;
+use nuncio_sdk::{AccessLogType, LogContext, StreamInfo};
 
 use super::Stream;
 
@@ -22,13 +23,8 @@ impl Stream {
         if std::mem::replace(&mut self.logged, true) {
             return;
         }
-        let cx = LogContext {
-            request_headers: &self.request.headers,
-            response_headers: &self.response.headers,
-            response_trailers: &self.response.trailers,
-            info: &self.info,
-            log_type: AccessLogType::DownstreamEnd,
-        };
+        let ended = AccessLogType::DownstreamEnd;
+        let cx = context(&self.request, &self.response, &self.info, ended);
         for slot in &mut self.filters {
             slot.filter.on_stream_complete(&cx);
         }
@@ -40,15 +36,25 @@ impl Stream {
         if loggers.is_empty() {
             return;
         }
-        let cx = LogContext {
-            request_headers: &self.request.headers,
-            response_headers: &self.response.headers,
-            response_trailers: &self.response.trailers,
-            info: &self.info,
-            log_type,
-        };
+        let cx = context(&self.request, &self.response, &self.info, log_type);
         for logger in loggers {
             logger.log(&cx);
         }
+    }
+}
+
+/// What loggers and filters see of a stream, whose other parts may be borrowed.
+fn context<'a>(
+    request: &'a Message,
+    response: &'a Message,
+    info: &'a StreamInfo,
+    log_type: AccessLogType,
+) -> LogContext<'a> {
+    LogContext {
+        request_headers: &request.headers,
+        response_headers: &response.headers,
+        response_trailers: &response.trailers,
+        info,
+        log_type,
     }
 }

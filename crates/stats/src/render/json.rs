@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{HistogramBuckets, disjoint};
+use super::{Count, HistogramBuckets, counts};
 use crate::histogram::{HistogramView, QUANTILES, Span};
 use crate::number::write_json;
 use crate::read::{Kind, Query, Value};
@@ -97,23 +97,8 @@ fn write_histogram(out: &mut String, histogram: &HistogramView<'_>, buckets: His
             out.push_str(",\"values\":");
             write_quantiles(out, histogram);
         }
-        HistogramBuckets::Cumulative => {
-            let interval = histogram.counts_below(Span::Interval);
-            write_counts(
-                out,
-                histogram,
-                interval,
-                histogram.counts_below(Span::Cumulative),
-            );
-        }
-        HistogramBuckets::Disjoint => {
-            let interval = disjoint(histogram.counts_below(Span::Interval));
-            write_counts(
-                out,
-                histogram,
-                interval,
-                disjoint(histogram.counts_below(Span::Cumulative)),
-            );
+        HistogramBuckets::Cumulative | HistogramBuckets::Disjoint => {
+            write_counts(out, counts(histogram, buckets));
         }
         HistogramBuckets::Detailed => {
             out.push_str(",\"totals\":");
@@ -143,20 +128,17 @@ fn write_quantiles(out: &mut String, histogram: &HistogramView<'_>) {
     out.push(']');
 }
 
-fn write_counts(
-    out: &mut String,
-    histogram: &HistogramView<'_>,
-    interval: impl Iterator<Item = u64>,
-    cumulative: impl Iterator<Item = u64>,
-) {
+fn write_counts(out: &mut String, counts: impl Iterator<Item = Count>) {
     out.push_str(",\"buckets\":[");
-    let counts = interval.zip(cumulative);
-    for (index, (bound, (interval, cumulative))) in
-        histogram.bounds().iter().zip(counts).enumerate()
-    {
+    for (index, count) in counts.enumerate() {
+        let Count {
+            bound,
+            interval,
+            cumulative,
+        } = count;
         out.push_str(if index == 0 { "" } else { "," });
         out.push_str("{\"upper_bound\":");
-        write_json(out, *bound);
+        write_json(out, bound);
         out.push_str(&format!(
             ",\"interval\":{interval},\"cumulative\":{cumulative}}}"
         ));

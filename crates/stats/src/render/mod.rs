@@ -6,6 +6,8 @@ mod json;
 mod prometheus;
 mod text;
 
+use crate::histogram::{HistogramView, Span};
+
 /// What is shown of a histogram: the query parameter `histogram_buckets`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HistogramBuckets {
@@ -20,8 +22,32 @@ pub enum HistogramBuckets {
     Detailed,
 }
 
-/// Turns counts of values below rising bounds into counts between them.
-fn disjoint(counts: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
-    let mut before = 0;
-    counts.map(move |count| count - std::mem::replace(&mut before, count))
+/// How many values a histogram has at or below a bound, or between it and the one before it.
+struct Count {
+    bound: f64,
+    /// Of the last interval.
+    interval: u64,
+    /// Of all time.
+    cumulative: u64,
+}
+
+/// The counts of a histogram by rising bounds: [`HistogramBuckets::Disjoint`], or cumulative.
+fn counts(histogram: &HistogramView<'_>, buckets: HistogramBuckets) -> impl Iterator<Item = Count> {
+    let interval = histogram.counts_below(Span::Interval);
+    let cumulative = histogram.counts_below(Span::Cumulative);
+    let mut before = (0, 0);
+    let bounds = histogram.bounds().iter();
+    bounds
+        .zip(interval.zip(cumulative))
+        .map(move |(&bound, below)| {
+            let less = match buckets {
+                HistogramBuckets::Disjoint => std::mem::replace(&mut before, below),
+                _ => before,
+            };
+            Count {
+                bound,
+                interval: below.0 - less.0,
+                cumulative: below.1 - less.1,
+            }
+        })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{HistogramBuckets, disjoint};
+use super::{Count, HistogramBuckets, counts};
 use crate::histogram::{HistogramView, QUANTILES, Span};
 use crate::number::{write_general, write_shortest};
 use crate::read::{Kind, Query, Value};
@@ -63,23 +63,8 @@ fn write_histogram(line: &mut String, histogram: &HistogramView<'_>, buckets: Hi
             line.push(' ');
             write_quantiles(line, histogram);
         }
-        HistogramBuckets::Cumulative => {
-            let interval = histogram.counts_below(Span::Interval);
-            write_counts(
-                line,
-                histogram,
-                interval,
-                histogram.counts_below(Span::Cumulative),
-            );
-        }
-        HistogramBuckets::Disjoint => {
-            let interval = disjoint(histogram.counts_below(Span::Interval));
-            write_counts(
-                line,
-                histogram,
-                interval,
-                disjoint(histogram.counts_below(Span::Cumulative)),
-            );
+        HistogramBuckets::Cumulative | HistogramBuckets::Disjoint => {
+            write_counts(line, counts(histogram, buckets));
         }
         HistogramBuckets::Detailed => {
             line.push_str("\n  totals=");
@@ -110,20 +95,15 @@ fn write_quantiles(line: &mut String, histogram: &HistogramView<'_>) {
 }
 
 /// ` B0.5(interval,cumulative) B1(…) …`
-fn write_counts(
-    line: &mut String,
-    histogram: &HistogramView<'_>,
-    interval: impl Iterator<Item = u64>,
-    cumulative: impl Iterator<Item = u64>,
-) {
+fn write_counts(line: &mut String, counts: impl Iterator<Item = Count>) {
     let mut digits = itoa::Buffer::new();
-    for ((bound, interval), cumulative) in histogram.bounds().iter().zip(interval).zip(cumulative) {
+    for count in counts {
         line.push_str(" B");
-        write_general(line, *bound, 6);
+        write_general(line, count.bound, 6);
         line.push('(');
-        line.push_str(digits.format(interval));
+        line.push_str(digits.format(count.interval));
         line.push(',');
-        line.push_str(digits.format(cumulative));
+        line.push_str(digits.format(count.cumulative));
         line.push(')');
     }
 }

@@ -22,7 +22,7 @@ use super::assign::assign;
 use super::discovery::Subscription;
 use super::merge::Update;
 use super::version::Version;
-use super::{Change, ClusterManager, Entry, State};
+use super::{Change, ClusterManager, State};
 use crate::convert::{self, Assignment, EdsFrom, EdsSource, FileSource};
 use crate::host::Host;
 use crate::host_set::PriorityOptions;
@@ -393,15 +393,9 @@ impl ClusterManager {
 
 /// The version with this subscription, and whether it is warming.
 fn find(state: &mut State, id: ClusterId, serial: u64) -> Option<(&mut Version, bool)> {
-    let Entry {
-        active, warming, ..
-    } = &mut **state.clusters.get_mut(&id)?;
-    let is_it = |version: &&mut Version| {
+    let entry = state.clusters.get_mut(&id)?;
+    entry.version_mut(|version| {
         let eds = version.eds.as_ref();
         eds.is_some_and(|eds| eds.serial == serial)
-    };
-    let warming = warming.as_deref_mut().filter(is_it);
-    let in_warming = warming.is_some();
-    let version = warming.or_else(|| active.as_mut().filter(is_it))?;
-    Some((version, in_warming))
+    })
 }

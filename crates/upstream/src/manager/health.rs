@@ -9,7 +9,7 @@ use nuncio_net::Address;
 use nuncio_sdk::ClusterId;
 use tokio::task::spawn_local;
 
-use super::{ClusterManager, Entry, Version};
+use super::{ClusterManager, Version};
 use crate::health::{
     Check, CheckStats, Checkers, Finding, HttpCounters, ImmediateFailures, Probe, Settings, Target,
     ask_again,
@@ -133,19 +133,10 @@ impl ClusterManager {
     ) -> Option<Duration> {
         let mut state = self.state();
         let entry = state.clusters.get_mut(&id)?;
-        let is_it = |version: &&mut Version| {
+        let (version, in_warming) = entry.version_mut(|version| {
             let checkers = version.checkers.as_ref();
             checkers.is_some_and(|checkers| checkers.serial() == serial)
-        };
-        let in_warming = entry.warming.as_deref_mut().filter(is_it).is_some();
-        let Entry {
-            active, warming, ..
-        } = &mut **entry;
-        let version = if in_warming {
-            warming.as_deref_mut()
-        } else {
-            active.as_mut().filter(is_it)
-        }?;
+        })?;
         let was_ready = version.is_ready();
         let used = version.info.stats.counter(ClusterStats::UPSTREAM_CX_TOTAL) > 0;
         let next = version

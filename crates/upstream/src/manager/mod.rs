@@ -124,6 +124,15 @@ impl Entry {
     fn newest(&self) -> Option<&Version> {
         self.warming.as_deref().or(self.active.as_ref())
     }
+
+    /// The version of which `is_it` is true, and whether it is warming.
+    fn version_mut(&mut self, is_it: impl Fn(&Version) -> bool) -> Option<(&mut Version, bool)> {
+        let warming = self.warming.as_deref_mut().filter(|version| is_it(version));
+        let in_warming = warming.is_some();
+        let active = self.active.as_mut();
+        let version = warming.or_else(|| active.filter(|version| is_it(version)))?;
+        Some((version, in_warming))
+    }
 }
 
 impl ClusterManager {
@@ -226,30 +235,18 @@ impl ClusterManager {
 
     /// The active version of a cluster.
     pub fn active_info(&self, name: &str) -> Option<Arc<ClusterInfo>> {
-        let id = self.server.cluster_names.lookup(name)?;
-        Some(
-            self.state()
-                .clusters
-                .get(&id)?
-                .active
-                .as_ref()?
-                .info
-                .clone(),
-        )
+        self.of_active(name, |version| version.info.clone())
     }
 
     /// The hosts of the active version of a cluster.
     pub fn hosts(&self, name: &str) -> Option<Arc<PrioritySet>> {
+        self.of_active(name, |version| version.hosts.clone())
+    }
+
+    fn of_active<T>(&self, name: &str, read: impl FnOnce(&Version) -> T) -> Option<T> {
         let id = self.server.cluster_names.lookup(name)?;
-        Some(
-            self.state()
-                .clusters
-                .get(&id)?
-                .active
-                .as_ref()?
-                .hosts
-                .clone(),
-        )
+        let state = self.state();
+        state.clusters.get(&id)?.active.as_ref().map(read)
     }
 
     /// By which name EDS asks for the endpoints of a cluster; `None` if they are not discovered.

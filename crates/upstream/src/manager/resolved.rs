@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use nuncio_sdk::ClusterId;
 
+use super::ClusterManager;
 use super::merge::Update;
-use super::version::Version;
-use super::{ClusterManager, Entry};
 use crate::dns::{ResolveError, Resolved};
 use crate::stats::ClusterStats as S;
 
@@ -22,21 +21,10 @@ impl ClusterManager {
     ) -> Option<Duration> {
         let mut state = self.state();
         let entry = state.clusters.get_mut(&id)?;
-        let is_it = |version: &&mut Version| {
-            version
-                .dns
-                .as_ref()
-                .is_some_and(|dns| dns.serial() == serial)
-        };
-        let in_warming = entry.warming.as_deref_mut().filter(is_it).is_some();
-        let Entry {
-            active, warming, ..
-        } = &mut **entry;
-        let version = if in_warming {
-            warming.as_deref_mut()
-        } else {
-            active.as_mut().filter(is_it)
-        }?;
+        let (version, in_warming) = entry.version_mut(|version| {
+            let dns = version.dns.as_ref();
+            dns.is_some_and(|dns| dns.serial() == serial)
+        })?;
         let mut dns = version.dns.take()?;
         let was_resolved = dns.is_resolved();
         let next = dns.answer(target, result, &version.info);

@@ -1,17 +1,22 @@
 use super::*;
 
-#[test]
-fn waits_after_failures_double_up_to_a_bound() {
-    let second = Duration::from_secs(1);
-    let mut options = DnsOptions {
-        refresh_rate: 5 * second,
+/// Names are asked for every five seconds.
+fn options() -> DnsOptions {
+    DnsOptions {
+        refresh_rate: Duration::from_secs(5),
         failure_refresh_rate: None,
         jitter: Duration::ZERO,
         respect_ttl: false,
-        min_refresh_rate: second,
+        min_refresh_rate: Duration::from_secs(1),
         lookup_family: LookupFamily::Auto,
         single_host: false,
-    };
+    }
+}
+
+#[test]
+fn waits_after_failures_double_up_to_a_bound() {
+    let second = Duration::from_secs(1);
+    let mut options = options();
     assert_eq!(options.wait_after_failures(3), 5 * second);
     options.failure_refresh_rate = Some((second, 10 * second));
     for (failures, bound) in [(1, 1), (2, 2), (4, 8), (5, 10), (4000, 10)] {
@@ -26,13 +31,8 @@ fn waits_after_failures_double_up_to_a_bound() {
 fn a_ttl_counts_if_it_shall_and_is_no_less_than_the_least_rate() {
     let second = Duration::from_secs(1);
     let mut options = DnsOptions {
-        refresh_rate: 5 * second,
-        failure_refresh_rate: None,
-        jitter: Duration::ZERO,
-        respect_ttl: false,
         min_refresh_rate: 2 * second,
-        lookup_family: LookupFamily::Auto,
-        single_host: false,
+        ..options()
     };
     let with = |ttl: Option<u32>| Resolved {
         addresses: Vec::new(),
@@ -49,13 +49,9 @@ fn a_ttl_counts_if_it_shall_and_is_no_less_than_the_least_rate() {
 fn jitter_spreads_what_would_be_asked_together() {
     let second = Duration::from_secs(1);
     let options = DnsOptions {
-        refresh_rate: 5 * second,
-        failure_refresh_rate: None,
         jitter: 2 * second,
         respect_ttl: true,
-        min_refresh_rate: second,
-        lookup_family: LookupFamily::Auto,
-        single_host: false,
+        ..options()
     };
     for (ttl, rate) in [(None, 5), (Some(30 * second), 30)] {
         let resolved = Resolved {
