@@ -49,12 +49,3 @@ pub fn is_registered(method: &[u8]) -> bool {
 pub fn is_bodiless(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"DELETE" | b"CONNECT" | b"TRACE")
 }
-
-/// Whether requests of this method are safe to repeat (RFC 9110, section 9.2.2).
-#[must_use]
-pub fn is_idempotent(method: &[u8]) -> bool {
-    matches!(
-        method,
-        b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE" | b"QUERY"
-    )
-}

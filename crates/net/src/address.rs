@@ -178,14 +178,6 @@ impl Address {
         self.ip()
             .is_some_and(|address| address.ip().is_unspecified())
     }
-
-    /// Whether it is a loopback IP address or a unix socket, i.e. this machine.
-    pub fn is_local_machine(&self) -> bool {
-        match self {
-            Self::Ip(address) => address.ip().is_loopback(),
-            Self::Pipe { .. } | Self::Internal { .. } => true,
-        }
-    }
 }
 
 impl From<SocketAddr> for Address {

@@ -218,11 +218,6 @@ impl Stream {
         self.source.poll_readable(cx)
     }
 
-    /// Ready when a write may take something. No syscall.
-    pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.source.poll_writable(cx)
-    }
-
     /// Whether the loop knows of bytes or of an end that were not read yet. No syscall, no waker:
     /// for a connection that waits in a pool, where either means that it cannot be used.
     /// An accepted socket counts as readable until its first read: the loop guesses so.

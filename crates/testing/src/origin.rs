@@ -1,11 +1,10 @@
 //! An origin: a thread per connection that does what the test says.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -32,7 +31,6 @@ struct Seen {
     open: Watermark,
     requests: AtomicUsize,
     running: Watermark,
-    paths: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Origin {
@@ -129,16 +127,6 @@ impl Origin {
     pub fn most_running(&self) -> usize {
         self.seen.running.most()
     }
-
-    /// How often this path was asked for.
-    pub fn requests_for(&self, path: &str) -> usize {
-        let paths = self
-            .seen
-            .paths
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        paths.get(path).copied().unwrap_or(0)
-    }
 }
 
 impl Drop for Origin {
@@ -179,13 +167,6 @@ impl Peer {
         if !std::mem::replace(&mut self.running, true) {
             self.seen.running.enter();
         }
-        let mut paths = self
-            .seen
-            .paths
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *paths.entry(message.path().to_owned()).or_default() += 1;
-        drop(paths);
         Ok(message)
     }
 
