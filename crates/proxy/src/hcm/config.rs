@@ -1,11 +1,13 @@
 //! `HttpConnectionManager` → [`HcmConfig`].
 
 mod chain;
+mod client_address;
+mod forward_proto;
 mod http1;
 mod no_filters;
 mod timeouts;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +15,9 @@ use nuncio_access_log::create_loggers;
 use nuncio_config::api::access_log::AccessLog;
 use nuncio_config::api::core;
 use nuncio_config::api::early_header_mutation::HeaderMutation;
+use nuncio_config::api::hcm::HttpConnectionManager;
 use nuncio_config::api::hcm::http_connection_manager as proto;
 use nuncio_config::api::hcm::http_connection_manager::RouteSpecifier as proto_routes;
-use nuncio_config::api::hcm::{ForwardProtoConfig, HttpConnectionManager};
 use nuncio_config::api::uuid_request_id::UuidRequestIdConfig;
 use nuncio_config::{ConfigError, Within, any, convert};
 use nuncio_http::h1::H1Settings;
@@ -28,6 +30,8 @@ use nuncio_upstream::ClusterManager;
 
 use chain::chain;
 pub(crate) use chain::{FilterChain, Upgrade};
+use client_address::{internal_addresses, original_ip};
+pub(crate) use forward_proto::ForwardProto;
 use http1::h1_settings;
 pub(crate) use timeouts::Timeouts;
 
@@ -60,38 +64,6 @@ pub(crate) enum ServerHeader {
 pub(crate) enum ForwardClientCert {
     Remove,
     AlwaysForwardOnly,
-}
-
-/// `forward_proto_config`
-pub(crate) struct ForwardProto {
-    https: Box<[u16]>,
-    http: Box<[u16]>,
-}
-
-impl ForwardProto {
-    pub(super) fn new(config: ForwardProtoConfig) -> ForwardProto {
-        let ForwardProtoConfig {
-            https_destination_ports,
-            http_destination_ports,
-        } = config;
-        // A number that is no port matches none.
-        let ports = |list: Vec<u32>| list.into_iter().flat_map(u16::try_from).collect();
-        ForwardProto {
-            https: ports(https_destination_ports),
-            http: ports(http_destination_ports),
-        }
-    }
-
-    /// The scheme of requests to this port.
-    pub(crate) fn scheme(&self, port: u16) -> Option<&'static [u8]> {
-        if self.https.contains(&port) {
-            Some(b"https")
-        } else if self.http.contains(&port) {
-            Some(b"http")
-        } else {
-            None
-        }
-    }
 }
 
 /// A validated connection manager, shared by all workers.
@@ -458,25 +430,6 @@ fn log_options(config: &HttpConnectionManager) -> Result<proto::HcmAccessLogOpti
     Ok(*options)
 }
 
-fn original_ip(config: &HttpConnectionManager) -> Result<Vec<Detector>, ConfigError> {
-    let extensions = &config.original_ip_detection_extensions;
-    let rival = if convert::bool_or(config.use_remote_address.as_ref(), false) {
-        "use_remote_address"
-    } else if config.xff_num_trusted_hops > 0 {
-        "xff_num_trusted_hops"
-    } else {
-        return Detector::all_from_config(extensions);
-    };
-    if extensions.is_empty() {
-        return Ok(Vec::new());
-    }
-    let message = format!("Original IP detection extensions and {rival} may not be mixed");
-    Err(ConfigError::new(
-        "original_ip_detection_extensions",
-        message,
-    ))
-}
-
 fn early_changes(config: &HttpConnectionManager) -> Result<Vec<HeaderChanges>, ConfigError> {
     const TYPE: &str =
         "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";
@@ -519,44 +472,4 @@ fn request_ids(config: &HttpConnectionManager) -> Result<Option<RequestIds>, Con
     };
     let wanted = convert::bool_or(config.generate_request_id.as_ref(), true);
     Ok(wanted.then_some(ids))
-}
-
-/// What an `internal_address_config` without ranges means: private addresses (RFC 1918, RFC 4193) and loopback.
-fn usual_internal_addresses() -> Vec<IpRange> {
-    let v4 = |a, b, length| IpRange::new(Ipv4Addr::new(a, b, 0, 0).into(), length);
-    vec![
-        v4(10, 0, 8),
-        v4(172, 16, 12),
-        v4(192, 168, 16),
-        IpRange::new(Ipv4Addr::LOCALHOST.into(), 32),
-        IpRange::new(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0).into(), 8),
-        IpRange::new(Ipv6Addr::LOCALHOST.into(), 128),
-    ]
-}
-
-fn internal_addresses(config: &HttpConnectionManager) -> Result<Vec<IpRange>, ConfigError> {
-    let Some(internal) = &config.internal_address_config else {
-        return Ok(Vec::new());
-    };
-    if internal.cidr_ranges.is_empty() {
-        return Ok(usual_internal_addresses());
-    }
-    let ranges = internal
-        .cidr_ranges
-        .iter()
-        .enumerate()
-        .map(|(index, range)| {
-            let base = range.address_prefix.parse().map_err(|_| {
-                ConfigError::new(
-                    "address_prefix",
-                    format!("malformed IP address: {}", range.address_prefix),
-                )
-                .within(format_args!("internal_address_config.cidr_ranges[{index}]"))
-            })?;
-            Ok(IpRange::new(
-                base,
-                convert::u32_or(range.prefix_len.as_ref(), 0),
-            ))
-        });
-    ranges.collect()
 }
