@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuncio_access_log::{Format, Formatter};
+use nuncio_http::HeaderMap;
 use nuncio_sdk::runtime::RuntimeInteger;
-use nuncio_sdk::{ClusterId, PerFilterConfig};
+use nuncio_sdk::{ClusterId, PerFilterConfig, StreamInfo};
 
 use crate::hash_policy::HashPolicy;
 use crate::internal_redirect::InternalRedirect;
 use crate::matchers::HeaderName;
+use crate::matching::{HttpData, HttpInput, MatchTree, Outcome};
 use crate::metadata_match::MetadataMatch;
 use crate::mirror::MirrorPolicy;
 use crate::mutations::HeaderMutations;
@@ -117,6 +119,38 @@ pub(crate) enum ClusterSpecifier {
     /// The first value of this request header names the cluster.
     Header(HeaderName),
     Weighted(Weighted),
+    /// A tree that looks at the request (`cluster_specifier_plugin`).
+    Matcher(Arc<ClusterTree>),
+}
+
+/// `MatcherClusterSpecifier`
+#[derive(Debug)]
+pub(crate) struct ClusterTree {
+    pub(crate) tree: MatchTree<HttpInput, MatchedCluster>,
+    /// How many clusters it leads to.
+    pub(crate) count: u32,
+}
+
+/// A cluster that a [`ClusterTree`] leads to.
+#[derive(Debug)]
+pub(crate) struct MatchedCluster {
+    /// From 1 on.
+    pub(crate) number: u32,
+    pub(crate) cluster: Cluster,
+}
+
+impl ClusterTree {
+    /// The cluster of a request, if there is one.
+    pub(crate) fn choose<'c>(
+        &'c self,
+        headers: &'c HeaderMap,
+        info: &'c StreamInfo,
+    ) -> Option<&'c MatchedCluster> {
+        match self.tree.find(HttpData { headers, info }, &mut |_| {}) {
+            Outcome::Matched(matched) => Some(matched),
+            Outcome::NoMatch | Outcome::Pending => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -14,8 +14,8 @@ use crate::action::{Action, Mutations};
 use crate::hosts::{HostIndex, without_port};
 use crate::index::{PathIndex, Scratch};
 use crate::matchers::{
-    CookieMatcher, HeaderMatcher, HeaderName, MetadataMatcher, QueryParameterMatcher,
-    all_headers_match,
+    CookieMatcher, FilterStateMatcher, HeaderMatcher, HeaderName, MetadataMatcher,
+    QueryParameterMatcher, all_headers_match,
 };
 use crate::matching::{HttpData, HttpInput, MatchTree, Outcome};
 use crate::path::{PathMatcher, is_connect, matchable, without_query};
@@ -132,6 +132,7 @@ pub(crate) struct Conditions {
     pub(crate) certificate_presented: Option<bool>,
     pub(crate) certificate_validated: Option<bool>,
     pub(crate) metadata: Box<[MetadataMatcher]>,
+    pub(crate) filter_state: Box<[FilterStateMatcher]>,
 }
 
 impl Conditions {
@@ -156,6 +157,10 @@ impl Conditions {
                 .metadata
                 .iter()
                 .all(|matcher| matcher.matches(info.metadata.as_deref()))
+            && self
+                .filter_state
+                .iter()
+                .all(|matcher| matcher.matches(info.filter_state.as_deref()))
     }
 }
 

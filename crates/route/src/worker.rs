@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 use nuncio_http::HeaderMap;
 use nuncio_sdk::{ClusterId, ServerContext, StreamInfo};
 
-use crate::action::{Action, ClusterSpecifier};
+use crate::action::{Action, ClusterSpecifier, MatchedCluster};
 use crate::entry::RouteEntry;
 use crate::matchers::HeaderName;
 use crate::table::{Found, RouteTable, TableScratch};
@@ -98,6 +98,17 @@ impl WorkerRouteTable {
                     .and_then(|name| std::str::from_utf8(name).ok());
                 self.entry_by_name(slot, found, choice, name.unwrap_or_default())
             }
+            ClusterSpecifier::Matcher(matcher) => match matcher.choose(headers, info) {
+                Some(MatchedCluster { number, cluster }) => self
+                    .entry(
+                        slot + number,
+                        found,
+                        choice,
+                        Some((cluster.id, &cluster.name)),
+                    )
+                    .clone(),
+                None => self.entry(slot, found, choice, None).clone(),
+            },
             ClusterSpecifier::None | ClusterSpecifier::Weighted(_) => {
                 self.entry(slot, found, choice, None).clone()
             }

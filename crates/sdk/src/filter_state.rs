@@ -25,6 +25,11 @@ pub trait FilterStateObject: Any {
         None
     }
 
+    /// Whether the object has parts at all (Envoy's `hasFieldSupport`).
+    fn has_fields(&self) -> bool {
+        false
+    }
+
     /// One part of the object (`FIELD:name`).
     fn field(&self, name: &str) -> Option<String> {
         let _ = name;
@@ -42,6 +47,19 @@ pub struct AddressObject(pub Address);
 impl FilterStateObject for AddressObject {
     fn text(&self) -> Option<String> {
         Some(self.0.to_string())
+    }
+
+    fn has_fields(&self) -> bool {
+        true
+    }
+
+    fn field(&self, name: &str) -> Option<String> {
+        let address = self.0.ip()?;
+        match name {
+            "ip" => Some(address.ip().to_string()),
+            "port" => Some(address.port().to_string()),
+            _ => None,
+        }
     }
 }
 
@@ -181,6 +199,16 @@ mod tests {
         fn text(&self) -> Option<String> {
             Some(self.0.to_string())
         }
+    }
+
+    #[test]
+    fn addresses_have_parts() {
+        let object = AddressObject(Address::parse_ip("10.1.1.1", 80).unwrap());
+        assert!(object.has_fields());
+        assert_eq!(object.field("ip").as_deref(), Some("10.1.1.1"));
+        assert_eq!(object.field("port").as_deref(), Some("80"));
+        assert_eq!(object.field("address"), None);
+        assert!(!NumberObject(7).has_fields());
     }
 
     #[test]

@@ -300,6 +300,18 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[("key", Implemented)],
     ),
     message(
+        "envoy.type.matcher.v3.FilterStateMatcher",
+        &[
+            ("key", Implemented),
+            ("string_match", Implemented),
+            ("address_match", Implemented),
+        ],
+    ),
+    message(
+        "envoy.type.matcher.v3.AddressMatcher",
+        &[("ranges", Implemented), ("invert_match", Implemented)],
+    ),
+    message(
         "envoy.type.matcher.v3.ValueMatcher",
         &[
             ("null_match", Implemented),

@@ -74,6 +74,17 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("typed_per_filter_config", Extension(PER_FILTER)),
             ("metadata", Implemented),
             ("request_mirror_policies", Implemented),
+            ("cluster_specifier_plugins", Implemented),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.ClusterSpecifierPlugin",
+        &[
+            ("extension", Implemented),
+            (
+                "is_optional",
+                Harmless("concerns types that are not built in, and those are refused"),
+            ),
         ],
     ),
     message(
@@ -165,6 +176,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("grpc", Implemented),
             ("tls_context", Implemented),
             ("dynamic_metadata", Implemented),
+            ("filter_state", Implemented),
         ],
     ),
     message(
@@ -182,6 +194,8 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("cluster", Implemented),
             ("cluster_header", Implemented),
             ("weighted_clusters", Implemented),
+            ("cluster_specifier_plugin", Implemented),
+            ("inline_cluster_specifier_plugin", Implemented),
             ("cluster_not_found_response_code", Implemented),
             ("prefix_rewrite", Implemented),
             ("regex_rewrite", Implemented),

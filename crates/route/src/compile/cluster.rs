@@ -4,10 +4,10 @@ use nuncio_config::api::route::WeightedCluster;
 use nuncio_config::api::route::route_action::ClusterSpecifier as Config;
 use nuncio_config::api::route::weighted_cluster::cluster_weight::HostRewriteSpecifier;
 use nuncio_config::api::route::weighted_cluster::{ClusterWeight, RandomValueSpecifier};
-use nuncio_sdk::PerFilterConfig;
 use nuncio_sdk::runtime::RuntimeInteger;
+use nuncio_sdk::{PerFilterConfig, ServerContext};
 
-use super::{Scope, filters, mutations};
+use super::{Scope, filters, mutations, plugin};
 use crate::action::{Choice, Cluster, ClusterSpecifier, Weighted};
 use crate::matchers::HeaderName;
 use crate::metadata_match::{LB_NAMESPACE, MetadataMatch, merged};
@@ -54,14 +54,20 @@ pub(super) fn compile(
                 weighted(config, metadata_match, route_name, above, scope, problems)
             })
             .map(ClusterSpecifier::Weighted),
-        Some(Config::ClusterSpecifierPlugin(_)) => {
-            problems.refuse(true, "cluster_specifier_plugin");
-            None
-        }
-        Some(Config::InlineClusterSpecifierPlugin(_)) => {
-            problems.refuse(true, "inline_cluster_specifier_plugin");
-            None
-        }
+        Some(Config::ClusterSpecifierPlugin(name)) => match scope.plugins.get(name) {
+            Some(plugin) => plugin.clone().map(ClusterSpecifier::Matcher),
+            None => {
+                let message =
+                    format!("Unknown cluster specifier plugin name: {name} is used in the route");
+                problems.add("cluster_specifier_plugin", message);
+                None
+            }
+        },
+        Some(Config::InlineClusterSpecifierPlugin(config)) => problems
+            .within("inline_cluster_specifier_plugin", |problems| {
+                plugin::compile(config, scope.cx.factory.server, problems)
+            })
+            .map(ClusterSpecifier::Matcher),
     }
 }
 
@@ -75,11 +81,16 @@ fn named(
     if scope.validate_clusters && !(scope.cx.known_cluster)(name) {
         problems.add(field, format!("{error} '{name}'"));
     }
-    let names = &scope.cx.factory.server.cluster_names;
+    ClusterSpecifier::Named(intern(name, scope.cx.factory.server))
+}
+
+/// The cluster of this name, which may be unknown yet.
+pub(super) fn intern(name: &str, server: &ServerContext) -> Cluster {
+    let names = &server.cluster_names;
     let id = names.intern(name);
     // The interned text is shared by all routes to the cluster.
     let name = names.name(id).unwrap_or_else(|| name.into());
-    ClusterSpecifier::Named(Cluster { id, name })
+    Cluster { id, name }
 }
 
 fn weighted(

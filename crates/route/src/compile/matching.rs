@@ -9,7 +9,9 @@ use nuncio_config::api::uri_template_match::UriTemplateMatchConfig;
 use nuncio_config::{any, convert};
 use nuncio_sdk::Runtime;
 
-use crate::matchers::{CookieMatcher, HeaderMatcher, MetadataMatcher, QueryParameterMatcher};
+use crate::matchers::{
+    CookieMatcher, FilterStateMatcher, HeaderMatcher, MetadataMatcher, QueryParameterMatcher,
+};
 use crate::path::PathMatcher;
 use crate::problems::Problems;
 use crate::regex::Regex;
@@ -34,7 +36,6 @@ pub(super) fn compile(
         filter_state,
         path_specifier,
     } = config;
-    problems.refuse(!filter_state.is_empty(), "filter_state");
     let folded = !convert::bool_or(case_sensitive.as_ref(), true);
     let path = path_matcher(path_specifier.as_ref(), folded, problems);
 
@@ -56,6 +57,11 @@ pub(super) fn compile(
         dynamic_metadata,
         MetadataMatcher::from_config,
     );
+    conditions.filter_state = problems.each(
+        "filter_state",
+        filter_state,
+        FilterStateMatcher::from_config,
+    );
     conditions.grpc = matches!(grpc, Some(GrpcRouteMatchOptions {}));
     if let Some(TlsContextMatchOptions {
         presented,
@@ -74,6 +80,7 @@ pub(super) fn compile(
         certificate_presented,
         certificate_validated,
         metadata,
+        filter_state,
     } = &conditions;
     let any = fraction.is_some()
         || *grpc
@@ -82,7 +89,8 @@ pub(super) fn compile(
         || !cookies.is_empty()
         || certificate_presented.is_some()
         || certificate_validated.is_some()
-        || !metadata.is_empty();
+        || !metadata.is_empty()
+        || !filter_state.is_empty();
     Some((path?, any.then(|| Box::new(conditions))))
 }
 

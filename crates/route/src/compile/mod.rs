@@ -9,6 +9,7 @@ mod cluster;
 mod filters;
 mod matcher;
 mod matching;
+mod plugin;
 mod route;
 mod virtual_host;
 
@@ -52,6 +53,7 @@ struct Scope<'a> {
     validate_clusters: bool,
     max_body: u32,
     ignore_path_parameters: bool,
+    plugins: plugin::Plugins,
     /// The retry policy of the virtual host at hand.
     retry: Option<Arc<RetryPolicy>>,
     /// The mirror policies of the virtual host at hand, or of the route configuration.
@@ -120,10 +122,6 @@ pub fn compile(
     } = config;
     let mut problems = Problems::default();
     problems.refuse(vhds.is_some(), "vhds");
-    problems.refuse(
-        !cluster_specifier_plugins.is_empty(),
-        "cluster_specifier_plugins",
-    );
     problems.refuse(!route_specifiers.is_empty(), "route_specifiers");
 
     if vhost_header.contains(['\0', '\r', '\n']) {
@@ -136,6 +134,7 @@ pub fn compile(
             max_direct_response_body_size_bytes.as_ref(),
             MAX_DIRECT_RESPONSE_BODY,
         ),
+        plugins: plugin::compile_all(cluster_specifier_plugins, cx.factory.server, &mut problems),
         ignore_path_parameters: *ignore_path_parameters_in_path_matching,
         retry: None,
         mirrors: Arc::default(),

@@ -94,6 +94,7 @@ pub(super) fn compile(
     let choices = match &action {
         Action::Forward(forward) => match &forward.cluster {
             ClusterSpecifier::Weighted(weighted) => weighted.choices.len(),
+            ClusterSpecifier::Matcher(matcher) => 1 + matcher.count as usize,
             _ => 1,
         },
         _ => 1,

@@ -44,16 +44,16 @@ impl Ranges {
     }
 }
 
-/// `input_matchers.ip.v3.Ip.cidr_ranges`
+/// A set of addresses.
 #[derive(Debug, Default)]
-pub(super) struct AddressSet(Ranges);
+pub(crate) struct AddressSet(Ranges);
 
 impl AddressSet {
-    pub(super) fn add(&mut self, range: IpRange) {
+    pub(crate) fn add(&mut self, range: IpRange) {
         self.0.add(range, 0);
     }
 
-    pub(super) fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.of(address).next().is_some()
     }
 }

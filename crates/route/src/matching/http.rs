@@ -26,7 +26,7 @@ pub struct HttpData<'d> {
 pub enum HttpInput {
     /// `HttpRequestHeaderMatchInput`: the values of a header, joined by commas.
     RequestHeader(RequestHeader),
-    /// `FilterStateInput`: an object's text, or one of its fields.
+    /// `FilterStateInput`: an object's text, or one of its fields if it has any.
     FilterState(Box<(Box<str>, Option<Box<str>>)>),
     /// `environment_variable`: what it was when the configuration was applied.
     Constant(Option<Box<[u8]>>),
@@ -100,8 +100,8 @@ impl Input for HttpInput {
                 let text = state
                     .and_then(|state| state.get(key))
                     .and_then(|object| match field {
-                        Some(field) => object.field(field),
-                        None => object.text(),
+                        Some(field) if object.has_fields() => object.field(field),
+                        _ => object.text(),
                     });
                 text.map_or(Value::Absent, |text| Value::Made(text.into_bytes().into()))
             }

@@ -22,6 +22,7 @@ use hashbrown::HashMap;
 use nuncio_config::api::protobuf::value::Kind;
 use smallvec::SmallVec;
 
+pub(crate) use addresses::AddressSet;
 use addresses::AddressTree;
 pub use compile::{Place, compile};
 pub use http::{HttpData, HttpInput};
