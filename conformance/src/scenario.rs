@@ -275,8 +275,10 @@ impl Play<'_> {
             }
         };
         if !met {
-            self.unmet
-                .push(format!("{on}: {what:?} within {} ms", within.unwrap_or(AWAIT).as_millis()));
+            self.unmet.push(format!(
+                "{on}: {what:?} within {} ms",
+                within.unwrap_or(AWAIT).as_millis()
+            ));
         }
         Ok(())
     }

@@ -288,6 +288,8 @@ impl UpstreamProtocol {
 pub struct HttpOptions {
     /// What upstreams speak; `None`: what the downstream connection speaks (`use_downstream_protocol_config`).
     pub protocol: Option<UpstreamProtocol>,
+    /// There are options of HTTP/2: what gRPC health checks ask for.
+    pub has_http2: bool,
     /// What the codec accepts and sends.
     pub h1: Arc<H1Settings>,
     /// The same for HTTP/2.
@@ -339,6 +341,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             protocol: Some(UpstreamProtocol::Http1),
+            has_http2: false,
             use_http2: RuntimeInteger::fixed(100),
             h1: Arc::new(H1Settings::upstream()),
             h2: Arc::new(H2Settings::upstream()),

@@ -387,7 +387,16 @@ pub(super) const MESSAGES: &[Entry] = &[
     ),
     message(
         "envoy.config.core.v3.HealthCheck.TcpHealthCheck",
-        &[("send", Implemented), ("receive", Implemented)],
+        &[
+            ("send", Implemented),
+            ("receive", Implemented),
+            ("proxy_protocol_config", Implemented),
+        ],
+    ),
+    // What Envoy's TCP health checks make of it: they send no TLVs.
+    message(
+        "envoy.config.core.v3.ProxyProtocolConfig",
+        &[("version", Implemented)],
     ),
     message(
         "envoy.config.core.v3.HealthCheck.GrpcHealthCheck",

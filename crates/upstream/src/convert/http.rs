@@ -136,6 +136,7 @@ fn both_protocols(
         });
     }
     if let Some(http2) = http2 {
+        draft.options.has_http2 = true;
         let read = http2_options(&http2, draft).within("http2_protocol_options");
         errors.take(read);
     }

@@ -32,7 +32,7 @@ use nuncio_config::api::cluster::{
 use nuncio_config::{ConfigError, Within, convert as value};
 
 use crate::forward_proxy::SubClusters;
-use crate::info::{ClusterKind, PoolOptions, Tracks, UpstreamProtocol};
+use crate::info::{ClusterKind, PoolOptions, Tracks};
 use crate::lb::LbPolicy;
 use crate::lb::forward_proxy::ForwardProxy;
 use crate::orca::MetricNames;
@@ -289,9 +289,7 @@ pub(crate) fn compile(
         },
         &mut errors,
     );
-    let http2 = http
-        .as_ref()
-        .is_some_and(|http| http.protocol == Some(UpstreamProtocol::Http2));
+    let http2 = http.as_ref().is_some_and(|http| http.has_http2);
     let health_checks = health::settings(health_checks, http2, parts, &mut errors);
     let dns = match kind {
         _ if dns_cluster.is_some() => dns_cluster,

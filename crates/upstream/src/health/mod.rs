@@ -33,7 +33,7 @@ pub(crate) use probe::{Probe, Target, connect_in_turn, turns};
 pub(crate) use redis::RedisCheck;
 pub(crate) use session::random_below;
 pub(crate) use settings::{Check, Settings};
-pub(crate) use tcp::TcpCheck;
+pub(crate) use tcp::{ProxyProtocol, TcpCheck};
 pub(crate) use udp::UdpCheck;
 
 /// Tells the main thread of hosts that say `x-envoy-immediate-health-check-fail` in the answer to a request.

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use nuncio_buffer::Buffer;
-use nuncio_net::Stream;
+use nuncio_net::{Address, Stream};
 
 use super::payload::contains;
 use super::probe::After;
@@ -12,8 +12,35 @@ use super::{Failure, Finding};
 /// `TcpHealthCheck`. Without `receive` a connection is enough.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TcpCheck {
+    /// Goes before `send`, with each question.
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
     pub(crate) send: Vec<u8>,
     pub(crate) receive: Vec<Vec<u8>>,
+}
+
+/// The version of the PROXY protocol whose header is sent (`ProxyProtocolConfig.version`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProxyProtocol {
+    /// Text, with the addresses of this connection.
+    V1,
+    /// Binary: the connection is this proxy's own (`LOCAL`).
+    V2,
+}
+
+impl ProxyProtocol {
+    /// The header; of version 1 none for what has no IP addresses.
+    fn header(self, local: &Address, remote: &Address) -> Vec<u8> {
+        match (self, local, remote) {
+            (Self::V1, Address::Ip(local), Address::Ip(remote)) => {
+                let family = if remote.is_ipv4() { "TCP4" } else { "TCP6" };
+                let (source, destination) = (local.ip(), remote.ip());
+                let ports = format!("{} {}", local.port(), remote.port());
+                format!("PROXY {family} {source} {destination} {ports}\r\n").into_bytes()
+            }
+            (Self::V1, ..) => Vec::new(),
+            (Self::V2, ..) => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec(),
+        }
+    }
 }
 
 /// Most bytes of an answer that are looked at.
@@ -41,7 +68,15 @@ impl TcpCheck {
             // As in Envoy, the connection is closed at once, and nothing is sent.
             return (Finding::Healthy { degraded: false }, After::Gone);
         }
-        let mut out = Buffer::from(self.send.as_slice());
+        let mut out = Buffer::new();
+        if let Some(version) = self.proxy_protocol {
+            let stream = &conversation.stream;
+            let (Ok(local), Ok(remote)) = (stream.local_address(), stream.remote_address()) else {
+                return (Finding::Unhealthy(Failure::Network), After::Gone);
+            };
+            out.append_slice(&version.header(&local, &remote));
+        }
+        out.append_slice(&self.send);
         while !out.is_empty() {
             let written = poll_fn(|cx| conversation.stream.poll_write(cx, &mut out)).await;
             if written.is_err() {
@@ -70,5 +105,29 @@ impl TcpCheck {
                 return Finding::Healthy { degraded: false };
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_the_proxy_protocol() {
+        let address = |text: &str| Address::Ip(text.parse().unwrap());
+        let of = |version: ProxyProtocol, local, remote| {
+            version.header(&address(local), &address(remote))
+        };
+        assert_eq!(
+            of(ProxyProtocol::V1, "127.0.0.1:1000", "127.0.0.2:80"),
+            b"PROXY TCP4 127.0.0.1 127.0.0.2 1000 80\r\n"
+        );
+        assert_eq!(
+            of(ProxyProtocol::V1, "[::1]:1000", "[::1]:80"),
+            b"PROXY TCP6 ::1 ::1 1000 80\r\n"
+        );
+        let local = of(ProxyProtocol::V2, "127.0.0.1:1000", "127.0.0.2:80");
+        assert_eq!(local.len(), 16);
+        assert_eq!(&local[12..], b"\x20\0\0\0");
     }
 }

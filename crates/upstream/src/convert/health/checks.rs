@@ -8,6 +8,7 @@ use nuncio_config::api::core::{
         CustomHealthCheck, GrpcHealthCheck, HttpHealthCheck, Payload, TcpHealthCheck,
         custom_health_check::ConfigType, payload,
     },
+    proxy_protocol_config,
 };
 use nuncio_config::api::redis_health_check::Redis;
 use nuncio_config::api::types::{CodecClientType, Int64Range};
@@ -19,8 +20,8 @@ use nuncio_route::matchers::StringMatcher;
 
 use super::{Errors, SharedParts};
 use crate::health::{
-    Check, GrpcCheck, HttpCheck, HttpCodec, RedisCheck, ServiceName, StatusRanges, TcpCheck,
-    UdpCheck, hex,
+    Check, GrpcCheck, HttpCheck, HttpCodec, ProxyProtocol, RedisCheck, ServiceName, StatusRanges,
+    TcpCheck, UdpCheck, hex,
 };
 
 pub(super) fn http(
@@ -146,8 +147,12 @@ pub(super) fn tcp(message: TcpHealthCheck, errors: &mut Errors) -> Option<TcpChe
         receive,
         proxy_protocol_config,
     } = message;
-    errors.refuse_if(proxy_protocol_config.is_some(), "proxy_protocol_config");
+    let proxy_protocol = proxy_protocol_config.map(|config| match config.version() {
+        proxy_protocol_config::Version::V1 => ProxyProtocol::V1,
+        proxy_protocol_config::Version::V2 => ProxyProtocol::V2,
+    });
     Some(TcpCheck {
+        proxy_protocol,
         send: match send {
             Some(payload) => bytes("send", payload, errors),
             None => Vec::new(),
