@@ -9,6 +9,7 @@
 //! What is absent: no per-worker copy of a cluster that a worker does not use, no lock on the path of a request, nothing that
 //! knows of routes or listeners.
 
+mod answers;
 mod breaker;
 mod convert;
 pub mod dns;
@@ -31,6 +32,7 @@ pub mod stats;
 mod testing;
 mod worker;
 
+pub use answers::AltStats;
 pub use breaker::{
     BreakerGauges, Breakers, Priority, Resource, RetryBudget, Taken, Thresholds, WorkerGauges,
 };

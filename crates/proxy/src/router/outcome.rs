@@ -127,6 +127,7 @@ impl Stream {
         let has_host = self.info.upstream.host.is_some();
         let host = self.router.host_and_cluster().filter(|_| has_host);
         self.charge_abort(503, host);
+        self.end_retries();
         self.note_dropped();
         reset_reply(
             503,
@@ -343,6 +344,9 @@ impl Stream {
             let took = now.saturating_duration_since(complete);
             let host = self.router.host.as_deref();
             cluster.on_response_time(took, self.code_context(), host);
+            if let Some(alt) = self.alt_stats() {
+                alt.on_response_time(took, self.code_context(), host);
+            }
             self.router.groups.record_time(took);
         }
     }
@@ -407,6 +411,9 @@ impl Stream {
         {
             let host = self.router.host.as_deref();
             cluster.on_response_code(status, self.code_context(), host);
+            if let Some(alt) = self.alt_stats() {
+                alt.on_response_code(status, self.code_context(), host);
+            }
             self.router.groups.count_code(status);
         }
     }

@@ -337,9 +337,8 @@ impl Stream {
         {
             time.arm(now);
         }
-        // The first try says what the client said, so that it does not matter how its bytes came.
-        let says_body = self.router.has_body && self.info.upstream.attempt_count <= 1;
-        let ends_here = self.router.end && !says_body && body.is_empty() && !self.router.trailers;
+        // A request that had room for a body keeps it, so that it does not matter how its bytes came.
+        let ends_here = self.router.end && !self.router.has_body;
         let begun = Exchange::begin(lease, &self.request.headers, ends_here);
         let mut exchange = match begun {
             Ok(exchange) => exchange,

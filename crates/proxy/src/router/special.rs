@@ -1,8 +1,11 @@
 //! What few requests need of the router; ordinary ones have none of it.
 
+use std::rc::Rc;
+
 use nuncio_buffer::Buffer;
 use nuncio_http::{HeaderMap, Known, KnownSet};
 use nuncio_route::Forward;
+use nuncio_upstream::AltStats;
 
 use super::hedge::Hedged;
 use super::redirect::Redirects;
@@ -13,6 +16,7 @@ use crate::stream::Stream;
 const ASKING: KnownSet = KnownSet::of(&[
     Known::XEnvoyUpstreamRqTimeoutAltResponse,
     Known::XEnvoyHedgeOnPerTryTimeout,
+    Known::XEnvoyUpstreamAltStatName,
 ]);
 
 /// What is remembered of a request that is special.
@@ -30,6 +34,8 @@ pub(crate) struct Special {
     pub(super) hedged: Vec<Hedged>,
     /// A timeout is answered with 204 (`x-envoy-upstream-rq-timeout-alt-response`).
     pub(super) alt_response: bool,
+    /// Answers count under another name, too (`x-envoy-upstream-alt-stat-name`).
+    pub(super) alt_stats: Option<Rc<AltStats>>,
 }
 
 impl Special {
@@ -85,6 +91,10 @@ impl Stream {
         special.alt_response = headers.contains(Known::XEnvoyUpstreamRqTimeoutAltResponse);
         special.hedges = hedges(headers)
             .unwrap_or_else(|| of_route.is_some_and(|special| special.hedge_on_per_try_timeout));
+        let name = headers.get(Known::XEnvoyUpstreamAltStatName);
+        let name = name.and_then(|name| std::str::from_utf8(name).ok());
+        let cluster = self.router.cluster.as_ref();
+        special.alt_stats = name.and_then(|name| cluster?.alt_stats(name));
         special.kept = of_route
             .is_some_and(|special| special.internal_redirect.is_some())
             .then(|| Kept::new(self.request_limit as usize));
@@ -104,6 +114,11 @@ impl Stream {
         if abandoned && let Some(cluster) = &self.router.cluster {
             cluster.on_retry_abandoned();
         }
+    }
+
+    /// Where its answers count under a name that the request gave.
+    pub(super) fn alt_stats(&self) -> Option<&AltStats> {
+        self.router.special.as_ref()?.alt_stats.as_deref()
     }
 
     /// The status of an answer to a request that has taken too long.

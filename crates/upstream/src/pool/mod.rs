@@ -17,7 +17,7 @@ mod sweep;
 mod take_over;
 mod tunnels;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,12 +25,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use nuncio_event::Instant;
 use nuncio_sdk::Http2Stats;
-use nuncio_stats::{Group, LocalGroup, Schema};
+use nuncio_stats::{Group, LocalGroup};
 
+use crate::answers::{AltGroups, AnswerGroups, LazyGroup};
 use crate::breaker::{Breakers, Priority, Resource, WorkerGauges};
 use crate::host::Host;
 use crate::info::{ClusterInfo, UpstreamProtocol};
-use crate::stats::{AnswerStats, ClusterStats as S, Http1Stats, RetryStats, TakeOverStats};
+use crate::stats::{ClusterStats as S, Http1Stats, RetryStats, TakeOverStats};
 
 pub use connect::{ConnectFailure, FailureKind};
 pub use connection::{ClientConnection, ClosedBy, PooledConnection};
@@ -76,11 +77,8 @@ pub(crate) struct Counters {
     /// Keeps the stats alive.
     pub(crate) group: Arc<Group>,
     pub(crate) stats: LocalGroup,
-    pub(crate) external: LazyGroup,
-    pub(crate) internal: LazyGroup,
-    pub(crate) canary: LazyGroup,
-    /// Only where this proxy's own zone is known.
-    pub(crate) zones: Option<ZoneGroups>,
+    pub(crate) answers: AnswerGroups,
+    pub(crate) alt: AltGroups,
     pub(crate) retry: LazyGroup,
     pub(crate) http1: LazyGroup,
     pub(crate) http2: LazyGroup,
@@ -97,93 +95,14 @@ impl Counters {
             group: info.stats.clone(),
             gauges: WorkerGauges::new(stats.clone(), &info.breakers),
             stats,
-            external: LazyGroup::new("external", AnswerStats::SCHEMA),
-            internal: LazyGroup::new("internal", AnswerStats::SCHEMA),
-            canary: LazyGroup::new("canary", AnswerStats::SCHEMA),
-            zones: (!zone.is_empty()).then(|| ZoneGroups::new(zone)),
+            answers: AnswerGroups::new(zone),
+            alt: AltGroups::new(zone),
             retry: LazyGroup::new("retry", RetryStats::SCHEMA),
             http1: LazyGroup::new("http1", Http1Stats::SCHEMA),
             http2: LazyGroup::new("http2", Http2Stats::SCHEMA),
             take_over: LazyGroup::new("take_over", TakeOverStats::SCHEMA),
             breakers: info.breakers.clone(),
         }
-    }
-}
-
-/// Stats under a cluster's name that are there once they are needed.
-#[derive(Debug)]
-pub(crate) struct LazyGroup {
-    suffix: &'static str,
-    schema: &'static Schema,
-    /// The group keeps the stats alive.
-    group: OnceCell<(Arc<Group>, LocalGroup)>,
-}
-
-impl LazyGroup {
-    fn new(suffix: &'static str, schema: &'static Schema) -> Self {
-        Self {
-            suffix,
-            schema,
-            group: OnceCell::new(),
-        }
-    }
-
-    /// This worker's block, made under `cluster` at the first call.
-    #[inline]
-    pub(crate) fn of(&self, cluster: &Group) -> &LocalGroup {
-        let (_, local) = self.group.get_or_init(|| {
-            let group = cluster.subgroup(self.suffix, self.schema);
-            let local = group.local();
-            (group, local)
-        });
-        local
-    }
-}
-
-/// `cluster.<name>.zone.<own>.<host's>.*`, there once a host of that zone has answered.
-#[derive(Debug)]
-pub(crate) struct ZoneGroups {
-    own: Box<str>,
-    /// Few, so they are looked through.
-    groups: RefCell<Vec<ZoneGroup>>,
-}
-
-#[derive(Debug)]
-struct ZoneGroup {
-    /// Of the host.
-    zone: Box<str>,
-    /// Keeps the stats alive.
-    _group: Arc<Group>,
-    local: LocalGroup,
-}
-
-impl ZoneGroups {
-    fn new(own: &str) -> Self {
-        Self {
-            own: own.into(),
-            groups: RefCell::default(),
-        }
-    }
-
-    /// Counts for a host in `zone`; nothing, as in Envoy, when that is not known.
-    pub(crate) fn with(&self, cluster: &Group, zone: &str, count: impl Fn(&LocalGroup)) {
-        if zone.is_empty() {
-            return;
-        }
-        let mut groups = self.groups.borrow_mut();
-        let known = groups.iter().position(|known| *known.zone == *zone);
-        let index = known.unwrap_or_else(|| {
-            let suffix = format!("zone.{}.{zone}", self.own);
-            let group = cluster.subgroup(&suffix, AnswerStats::SCHEMA);
-            let local = group.local();
-            groups.push(ZoneGroup {
-                zone: zone.into(),
-                _group: group,
-                local,
-            });
-            groups.len() - 1
-        });
-        count(&groups[index].local);
     }
 }
 

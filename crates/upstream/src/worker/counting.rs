@@ -2,6 +2,7 @@
 //!
 //! The pool has already counted connections, and requests that got one (`upstream_rq_total`, `upstream_rq_active`).
 
+use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use nuncio_sdk::UpstreamHost as _;
 use nuncio_stats::LocalGroup;
 
 use super::{WorkerCluster, WorkerHost};
+use crate::answers::AltStats;
 use crate::outlier::Outcome;
 use crate::stats::{AnswerStats, ClusterStats as S, RetryStats};
 
@@ -60,17 +62,13 @@ impl WorkerCluster {
         count: impl Fn(&LocalGroup),
     ) {
         let counters = self.counters();
-        let origin = match cx.internal {
-            true => &counters.internal,
-            false => &counters.external,
-        };
-        count(origin.of(&counters.group));
-        if cx.canary {
-            count(counters.canary.of(&counters.group));
-        }
-        if let (Some(zones), Some(host)) = (&counters.zones, host) {
-            zones.with(&counters.group, &host.host().locality().zone, count);
-        }
+        counters.answers.each(&counters.group, cx, host, count);
+    }
+
+    /// Where answers to a request count as well that gives a name for it (`x-envoy-upstream-alt-stat-name`).
+    pub fn alt_stats(&self, name: &str) -> Option<Rc<AltStats>> {
+        let counters = self.counters();
+        counters.alt.of(&counters.group, name)
     }
 
     /// Response headers of status `code` from `host`, for calls that are judged by nothing else: its `rq_success` or (5xx)
@@ -119,9 +117,8 @@ impl WorkerCluster {
         }
     }
 
-    /// A request is tried again; `code`: the answer that is not taken, if there was one. Counts `upstream_rq_retry` and
-    /// `retry.upstream_rq_<code>`.
-    pub fn on_retry(&self, code: Option<u16>, back_off: BackOff) {
+    /// A request is tried again, after it has waited: `upstream_rq_retry` and `upstream_rq_retry_backoff_*`.
+    pub fn on_retry(&self, back_off: BackOff) {
         let stats = self.stats();
         stats.inc(S::UPSTREAM_RQ_RETRY);
         match back_off {
@@ -129,11 +126,13 @@ impl WorkerCluster {
             BackOff::Exponential => stats.inc(S::UPSTREAM_RQ_RETRY_BACKOFF_EXPONENTIAL),
             BackOff::RateLimited => stats.inc(S::UPSTREAM_RQ_RETRY_BACKOFF_RATELIMITED),
         }
-        if let Some(code) = code {
-            let counters = self.counters();
-            let retry = counters.retry.of(&counters.group);
-            retry.charge_code(RetryStats::UPSTREAM_RQ, code);
-        }
+    }
+
+    /// An answer is dropped, for the request will be tried again: `retry.upstream_rq_<code>`.
+    pub fn on_retried_answer(&self, code: u16) {
+        let counters = self.counters();
+        let retry = counters.retry.of(&counters.group);
+        retry.charge_code(RetryStats::UPSTREAM_RQ, code);
     }
 
     /// A request that was tried again needs no further try: `upstream_rq_retry_success`. As in Envoy, also after a failure that

@@ -30,6 +30,9 @@ const STEP: usize = 15;
 /// The longest body; a retry keeps it.
 const LARGEST: usize = 40_000;
 
+/// Connections that are not used any more end, so that none may be left over.
+const IDLE: &str = "idle_timeout: 0.5s";
+
 const POLICY: &str = "timeout: 15s, retry_policy: {\
     retry_on: '5xx,reset,connect-failure', num_retries: 8, per_try_timeout: 0.4s, \
     retry_back_off: {base_interval: 0.002s}, host_selection_retry_max_attempts: 10, \
@@ -38,12 +41,13 @@ const POLICY: &str = "timeout: 15s, retry_policy: {\
 
 #[test]
 fn no_request_is_lost_while_hosts_come_and_go() {
-    survive(NAMES.map(Mortal::new).into(), "");
+    let fields = http2_with("", IDLE).replace("http2_protocol_options", "http_protocol_options");
+    survive(NAMES.map(Mortal::new).into(), &fields);
 }
 
 #[test]
 fn no_request_is_lost_while_hosts_of_http2_come_and_go() {
-    survive(NAMES.map(Mortal::http2).into(), &http2_with("", ""));
+    survive(NAMES.map(Mortal::http2).into(), &http2_with("", IDLE));
 }
 
 fn survive(mut hosts: Vec<Mortal>, fields: &str) {
@@ -96,6 +100,10 @@ fn survive(mut hosts: Vec<Mortal>, fields: &str) {
         proxy.wait_for_stat(&format!("cluster.origin.{gauge}"), 0);
     }
     proxy.wait_for_stat("http.ingress.downstream_rq_active", 0);
+    proxy.wait_for_stat("cluster.origin.upstream_cx_active", 0);
+    let stats = proxy.stats();
+    let count = |name: &str| stats[&format!("cluster.origin.{name}")];
+    assert_eq!(count("upstream_cx_total"), count("upstream_cx_destroy"));
     // Who is not there any more has no connections.
     drop(hosts);
     proxy.assert_alive();

@@ -138,6 +138,13 @@ impl Stream {
         true
     }
 
+    /// The present try has ended in a way that no policy covers.
+    pub(super) fn end_retries(&mut self) {
+        if self.router.retry.is_some() {
+            self.retry_if(false, None, Wait::BackOff);
+        }
+    }
+
     fn retry_if(&mut self, wants: bool, code: Option<u16>, wait: Wait) -> bool {
         match self.decide(wants) {
             Decision::Final => {
@@ -184,16 +191,15 @@ impl Stream {
         let now = self.now;
         if let Some(retry) = &mut self.router.retry {
             retry.next_try = Some(now + retry.time_of(wait));
+            retry.waits = match wait {
+                Wait::Not => BackOff::None,
+                Wait::BackOff => BackOff::Exponential,
+                Wait::Asked(_) => BackOff::RateLimited,
+            };
         }
-        let back_off = match wait {
-            Wait::Not => BackOff::None,
-            Wait::BackOff => BackOff::Exponential,
-            Wait::Asked(_) => BackOff::RateLimited,
-        };
-        if let Some(cluster) = &self.router.cluster {
-            cluster.on_retry(code, back_off);
+        if let (Some(cluster), Some(code)) = (&self.router.cluster, code) {
+            cluster.on_retried_answer(code);
         }
-        self.router.groups.count_retry();
     }
 
     /// The present try has taken too long, and another one is made beside it, whatever the policy says of failures. Returns
@@ -264,6 +270,11 @@ impl Stream {
         let Some(forward) = route.forward() else {
             return;
         };
+        // As in Envoy, a try counts when it is made, not when it is planned.
+        if let (Some(cluster), Some(retry)) = (&self.router.cluster, &self.router.retry) {
+            cluster.on_retry(retry.waits);
+        }
+        self.router.groups.count_retry();
         if route.include_is_timeout_retry_header()
             && let Some(retry) = &mut self.router.retry
         {

@@ -77,6 +77,7 @@ impl Simulation {
             next_wait: base,
             max_wait: most,
             next_try: None,
+            waits: BackOff::None,
             policy: Arc::new(policy),
         };
         Self {

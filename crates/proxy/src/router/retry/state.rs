@@ -9,7 +9,7 @@ use nuncio_buffer::Buffer;
 use nuncio_http::{HeaderMap, Known, grpc};
 use nuncio_route::{Forward, RetryOn, RetryPolicy};
 use nuncio_upstream::lb::PreviousPriorities;
-use nuncio_upstream::{Host, Priority, Taken, WorkerCluster};
+use nuncio_upstream::{BackOff, Host, Priority, Taken, WorkerCluster};
 use tokio::time::Instant;
 
 use crate::router::outcome::Reset;
@@ -49,6 +49,8 @@ pub(in crate::router) struct Retry {
     max_wait: Duration,
     /// When the next try begins.
     pub(super) next_try: Option<Instant>,
+    /// What it waits for.
+    pub(super) waits: BackOff,
 }
 
 /// Why the request may be tried again.
@@ -150,6 +152,7 @@ impl Retry {
             next_wait: waits.0,
             max_wait: waits.1,
             next_try: None,
+            waits: BackOff::None,
             policy,
         }))
     }

@@ -208,13 +208,8 @@ impl Driver {
                         Event::Data { .. } => self.undelivered = Some(key),
                         Event::Reset { code } => {
                             let reset = StreamReset::of_code(code);
-                            let stats = &client.pool.counters.stats;
-                            match reset {
-                                _ if !inbox.fail(reset) => {}
-                                StreamReset::RemoteReset => stats.inc(S::UPSTREAM_RQ_RX_RESET),
-                                // As in Envoy.
-                                StreamReset::ProtocolError => stats.inc(S::UPSTREAM_RQ_TX_RESET),
-                                _ => {}
+                            if inbox.fail(reset) {
+                                count_reset(&client, reset);
                             }
                         }
                         _ => inbox.wake(),
@@ -224,7 +219,7 @@ impl Driver {
                     log::debug!("[C{}] upstream: {}", client.id, error.reason);
                     let reset = StreamReset::of_code(u64::from(error.code.0));
                     if inboxes[key.index()].fail(reset) {
-                        client.pool.counters.stats.inc(S::UPSTREAM_RQ_TX_RESET);
+                        count_reset(&client, reset);
                     }
                 }
                 Ok(Some(Incoming::Settings)) => {
@@ -388,6 +383,17 @@ impl Driver {
         let Wire { codec, write, .. } = &mut *wire;
         let since = now.saturating_duration_since(self.client.opened);
         codec.ping(since.as_millis() as u64, write);
+    }
+}
+
+/// A stream has failed. As in Envoy, whose names say little: what counts is the reason, not who has reset the stream.
+#[cold]
+fn count_reset(client: &Client, reset: StreamReset) {
+    let stats = &client.pool.counters.stats;
+    match reset {
+        StreamReset::RemoteReset => stats.inc(S::UPSTREAM_RQ_RX_RESET),
+        StreamReset::ProtocolError => stats.inc(S::UPSTREAM_RQ_TX_RESET),
+        _ => {}
     }
 }
 
