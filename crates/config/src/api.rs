@@ -32,6 +32,7 @@ pub use extensions::clusters::composite::v3 as composite;
 pub use extensions::clusters::dns::v3 as dns_cluster;
 pub use extensions::clusters::dynamic_forward_proxy::v3 as forward_proxy_cluster;
 pub use extensions::common::dynamic_forward_proxy::v3 as dns_cache;
+pub use extensions::early_data::v3 as early_data;
 pub use extensions::filters::common::fault::v3 as common_fault;
 pub use extensions::filters::common::set_filter_state::v3 as set_filter_state_value;
 pub use extensions::filters::http::buffer::v3 as buffer;

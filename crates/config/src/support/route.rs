@@ -47,8 +47,15 @@ const TEMPLATE_REWRITE: &str =
 const MATCHER_CLUSTER: &str =
     "envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier";
 
-/// What `path_match_policy`, `path_rewrite_policy` and cluster specifiers may hold.
-pub(super) const ROUTE_POLICIES: [&str; 3] = [TEMPLATE_MATCH, TEMPLATE_REWRITE, MATCHER_CLUSTER];
+const EARLY_DATA: &str = "envoy.extensions.early_data.v3.DefaultEarlyDataPolicy";
+
+/// What `path_match_policy`, `path_rewrite_policy`, `early_data_policy` and cluster specifiers may hold.
+pub(super) const ROUTE_POLICIES: [&str; 4] = [
+    TEMPLATE_MATCH,
+    TEMPLATE_REWRITE,
+    MATCHER_CLUSTER,
+    EARLY_DATA,
+];
 
 /// What `InternalRedirectPolicy.predicates` may hold.
 pub(super) const REDIRECT_PREDICATES: [&str; 3] =
@@ -105,6 +112,10 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("include_attempt_count_in_response", Implemented),
             ("include_is_timeout_retry_header", Implemented),
             ("retry_policy", Implemented),
+            (
+                "retry_policy_typed_config",
+                Harmless("Envoy 1.40 does not implement it either"),
+            ),
             ("per_request_buffer_limit_bytes", Implemented),
             ("request_body_buffer_limit", Implemented),
             ("metadata", Implemented),
@@ -124,6 +135,7 @@ pub(super) const MESSAGES: &[Entry] = &[
                     DYNAMIC_FORWARD_PROXY_PER_ROUTE,
                     FAULT,
                     HEADER_MUTATION_PER_ROUTE,
+                    SET_FILTER_STATE,
                     STATEFUL_SESSION_PER_ROUTE,
                 ]),
             ),
@@ -143,6 +155,7 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("redirect", Implemented),
             ("direct_response", Implemented),
             ("non_forwarding_action", Implemented),
+            ("filter_action", Implemented),
             ("metadata", Implemented),
             (
                 "decorator",
@@ -216,12 +229,17 @@ pub(super) const MESSAGES: &[Entry] = &[
             ("upgrade_configs", Implemented),
             ("max_stream_duration", Implemented),
             ("retry_policy", Implemented),
+            (
+                "retry_policy_typed_config",
+                Harmless("Envoy 1.40 does not implement it either"),
+            ),
             ("hash_policy", Implemented),
             ("metadata_match", Implemented),
             ("request_mirror_policies", Implemented),
             ("internal_redirect_policy", Implemented),
             ("internal_redirect_action", Implemented),
             ("max_internal_redirects", Implemented),
+            ("early_data_policy", Implemented),
             ("hedge_policy", Implemented),
             ("cors", Implemented),
         ],
@@ -396,6 +414,11 @@ pub(super) const MESSAGES: &[Entry] = &[
         ],
     ),
     message("envoy.config.route.v3.NonForwardingAction", &[]),
+    message(
+        "envoy.config.route.v3.FilterAction",
+        &[("action", Harmless("Envoy 1.40 does nothing with it either"))],
+    ),
+    message(EARLY_DATA, &[]),
     message(
         "envoy.config.route.v3.VirtualCluster",
         &[("headers", Implemented), ("name", Implemented)],

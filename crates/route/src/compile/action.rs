@@ -6,6 +6,7 @@ use std::time::Duration;
 use nuncio_access_log::Formatter;
 use nuncio_config::api::core::RoutingPriority;
 use nuncio_config::api::core::TypedExtensionConfig;
+use nuncio_config::api::early_data::DefaultEarlyDataPolicy;
 use nuncio_config::api::route::route_action::upgrade_config::ConnectConfig;
 use nuncio_config::api::route::route_action::{
     ClusterNotFoundResponseCode, HostRewriteSpecifier, InternalRedirectAction, RequestMirrorPolicy,
@@ -83,7 +84,8 @@ pub(super) fn forward(
         flush_timeout,
         early_data_policy,
         retry_policy,
-        retry_policy_typed_config,
+        // As in Envoy, it has no effect.
+        retry_policy_typed_config: _,
         request_mirror_policies,
         priority,
         rate_limits,
@@ -102,11 +104,7 @@ pub(super) fn forward(
         cluster_specifier,
         host_rewrite_specifier,
     } = config;
-    problems.refuse(early_data_policy.is_some(), "early_data_policy");
-    problems.refuse(
-        retry_policy_typed_config.is_some(),
-        "retry_policy_typed_config",
-    );
+    early_data(early_data_policy.as_ref(), problems);
     problems.refuse(!rate_limits.is_empty(), "rate_limits");
     problems.refuse(include_vh_rate_limits.is_some(), "include_vh_rate_limits");
 
@@ -251,6 +249,20 @@ pub(super) fn forward(
     }
     forward.host_rewrite = host_rewrite(host_rewrite_specifier.as_ref(), problems)?;
     Some(Action::Forward(Box::new(forward)))
+}
+
+/// `early_data_policy` says which requests may be sent to HTTP/3 upstreams before the handshake is over: there are no
+/// such upstreams.
+fn early_data(config: Option<&TypedExtensionConfig>, problems: &mut Problems) {
+    let Some(TypedExtensionConfig { name, typed_config }) = config else {
+        return;
+    };
+    let config = typed_config.clone().unwrap_or_default();
+    if !any::is::<DefaultEarlyDataPolicy>(&config) {
+        problems.within("early_data_policy.typed_config", |problems| {
+            problems.not_registered(name, &config);
+        });
+    }
 }
 
 /// `path_rewrite_policy`: what the groups of the route's template become.

@@ -1,8 +1,8 @@
 //! `Route`.
 
 use nuncio_config::api;
-use nuncio_config::api::route::NonForwardingAction;
 use nuncio_config::api::route::route::Action as Config;
+use nuncio_config::api::route::{FilterAction, NonForwardingAction};
 use nuncio_sdk::PerFilterConfig;
 
 use super::{Scope, action, answer, filters, matching, metadata_of, mutations};
@@ -78,15 +78,15 @@ pub(super) fn compile(
         Some(Config::DirectResponse(config)) => problems.within("direct_response", |problems| {
             answer::direct_response(config, scope, problems)
         }),
-        Some(Config::NonForwardingAction(NonForwardingAction {})) => {
+        Some(
+            Config::NonForwardingAction(NonForwardingAction {})
+            // Envoy 1.40 does nothing with what it holds.
+            | Config::FilterAction(FilterAction { action: _ }),
+        ) => {
             // As in Envoy, the router finds no cluster there.
             Some(Action::Forward(Box::new(Forward::to(
                 ClusterSpecifier::None,
             ))))
-        }
-        Some(Config::FilterAction(_)) => {
-            problems.refuse(true, "filter_action");
-            None
         }
     };
     let (path, conditions) = matching?;

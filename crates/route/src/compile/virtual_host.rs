@@ -39,7 +39,8 @@ pub(super) fn compile(
         include_request_attempt_count,
         include_attempt_count_in_response,
         retry_policy,
-        retry_policy_typed_config,
+        // As in Envoy, it has no effect.
+        retry_policy_typed_config: _,
         hedge_policy,
         include_is_timeout_retry_header,
         per_request_buffer_limit_bytes,
@@ -55,10 +56,6 @@ pub(super) fn compile(
         );
     }
     problems.refuse(!rate_limits.is_empty(), "rate_limits");
-    problems.refuse(
-        retry_policy_typed_config.is_some(),
-        "retry_policy_typed_config",
-    );
     problems.refuse(!route_specifiers.is_empty(), "route_specifiers");
     if name.is_empty() {
         problems.add("name", "value length must be at least 1 characters");

@@ -28,6 +28,8 @@ use nuncio_stats::Store;
 
 use super::{Input, MatchTree, Outcome, Place, Value, compile};
 
+mod model;
+
 /// Reads the n-th letter's value of `a=x;b=y`: absent, `?` is pending, `!` a metadata string.
 #[derive(Debug)]
 struct Letter(String);
