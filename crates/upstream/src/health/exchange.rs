@@ -31,6 +31,11 @@ impl HttpCounters {
         Arc::new(Self { cluster, http2 })
     }
 
+    /// The stats of the cluster.
+    pub(super) fn cluster(&self) -> &Arc<Group> {
+        &self.cluster
+    }
+
     fn on_protocol_error(&self) {
         self.cluster.inc(ClusterStats::UPSTREAM_CX_PROTOCOL_ERROR);
     }

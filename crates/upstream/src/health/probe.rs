@@ -1,6 +1,5 @@
 //! [`Probe`]: asks one host, and keeps the connection for the next time.
 
-use std::future::poll_fn;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::checkers::Asker;
 use super::exchange::{Broken, HttpConnection, HttpCounters};
+use super::redis::RedisConnection;
 use super::tcp::TcpConversation;
 use super::{Check, Failure, Finding, HttpCheck, HttpCodec, Settings};
 use crate::host::Host;
@@ -108,7 +108,7 @@ pub(crate) struct Probe {
 
 enum Kept {
     Tcp(TcpConversation),
-    Redis(Stream),
+    Redis(RedisConnection),
     Http(HttpConnection),
 }
 
@@ -117,7 +117,7 @@ impl Kept {
     fn is_alive(&self) -> bool {
         match self {
             Self::Tcp(conversation) => !conversation.stream.is_peer_closed(),
-            Self::Redis(stream) => !stream.is_readable(),
+            Self::Redis(connection) => connection.is_alive(),
             Self::Http(connection) => connection.is_open(),
         }
     }
@@ -130,10 +130,12 @@ impl Kept {
                 connection.rest().await;
                 None
             }
-            (Self::Redis(stream) | Self::Tcp(TcpConversation { stream, .. }), _) => {
-                poll_fn(|cx| stream.poll_read_ready(cx)).await;
+            (Self::Redis(connection), _) => {
+                connection.rest().await;
                 None
             }
+            // The kind of a connection is that of the check.
+            (Self::Tcp(_), _) => None,
         }
     }
 }
@@ -195,8 +197,9 @@ impl Probe {
                 ..
             }) => Kept::Http(HttpConnection::http1(stream, counters)),
             Check::Http(_) | Check::Grpc(_) => Kept::Http(HttpConnection::http2(stream, counters)),
-            Check::Redis(_) => Kept::Redis(stream),
-            Check::Tcp(_) | Check::Udp(_) => Kept::Tcp(TcpConversation::new(stream)),
+            Check::Tcp(_) | Check::Redis(_) | Check::Udp(_) => {
+                Kept::Tcp(TcpConversation::new(stream))
+            }
         });
         true
     }
@@ -209,13 +212,23 @@ impl Probe {
             return (check.ask(&self.target.address, source).await, After::Gone);
         }
         let failed = (Finding::Unhealthy(Failure::Network), After::Gone);
+        if let Check::Redis(check) = &self.settings.check {
+            let target = &self.target;
+            let connect = connect_in_turn(&target.address, &target.connect, turn);
+            let (cluster, host) = (self.counters.cluster(), &target.host);
+            let new = || Kept::Redis(RedisConnection::new(cluster.clone(), host.clone()));
+            return match self.kept.get_or_insert_with(new) {
+                Kept::Redis(connection) => check.ask(connection, connect).await,
+                // The kind of a connection is that of the check.
+                Kept::Tcp(_) | Kept::Http(_) => failed,
+            };
+        }
         if !self.connect(turn).await {
             return failed;
         }
         let (target, timeout) = (&self.target, self.settings.timeout);
         match (&self.settings.check, &mut self.kept) {
             (Check::Tcp(check), Some(Kept::Tcp(conversation))) => check.ask(conversation).await,
-            (Check::Redis(check), Some(Kept::Redis(stream))) => check.ask(stream).await,
             (Check::Http(check), Some(Kept::Http(connection))) => {
                 check.ask(connection, target).await
             }
