@@ -6,9 +6,9 @@ use hashbrown::HashMap;
 use nuncio_net::Address;
 
 use super::removal::{self, Removal};
-use super::version::HostChange;
+use super::version::{HostChange, Place};
 use crate::convert::{EndpointAddress, LocalitySpec};
-use crate::host::{HealthFlags, Host, HostConfig};
+use crate::host::{HealthFlags, Host};
 use crate::host_set::{HostSet, LocalityGroup, PriorityOptions, PrioritySet};
 
 /// What an assignment comes to.
@@ -75,17 +75,7 @@ pub(super) fn assign(
                 continue;
             }
             endpoints += 1;
-            let config = HostConfig {
-                address: address.clone(),
-                additional: endpoint.additional.clone(),
-                hostname: endpoint.hostname.clone(),
-                locality: spec.locality.clone(),
-                metadata: endpoint.metadata.clone(),
-                weight: endpoint.weight,
-                priority: spec.priority,
-                health: endpoint.health,
-                health_check: endpoint.health_check.clone(),
-            };
+            let config = Place::literal(address, endpoint).host(spec, endpoint);
             if let Some(old) = old {
                 old.named = true;
                 if old.host.can_become(&config, checked) {

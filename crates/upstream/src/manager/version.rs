@@ -248,6 +248,32 @@ pub(crate) struct Place {
     pub(crate) hostname: Arc<str>,
 }
 
+impl Place {
+    /// Where an endpoint is that needs no name resolved.
+    pub(super) fn literal(address: &Address, endpoint: &EndpointSpec) -> Self {
+        Self {
+            address: address.clone(),
+            additional: endpoint.additional.clone(),
+            hostname: endpoint.hostname.clone(),
+        }
+    }
+
+    /// The host of an endpoint of `locality` here.
+    pub(super) fn host(self, locality: &LocalitySpec, endpoint: &EndpointSpec) -> HostConfig {
+        HostConfig {
+            address: self.address,
+            additional: self.additional,
+            hostname: self.hostname,
+            locality: locality.locality.clone(),
+            metadata: endpoint.metadata.clone(),
+            weight: endpoint.weight,
+            priority: locality.priority,
+            health: endpoint.health,
+            health_check: endpoint.health_check.clone(),
+        }
+    }
+}
+
 /// Makes hosts of endpoints, of which `places` tells where they are (by number of locality and endpoint). Hosts of `before` that are
 /// still the same stay the same objects; what becomes of the others `removal` says.
 pub(crate) fn build_hosts(
@@ -270,26 +296,11 @@ pub(crate) fn build_hosts(
         let mut hosts = Vec::with_capacity(spec.endpoints.len());
         for (e, endpoint) in spec.endpoints.iter().enumerate() {
             for place in places(l, e, endpoint) {
-                let Place {
-                    address,
-                    additional,
-                    hostname,
-                } = place;
                 // Several names may lead to one address; it gets one host, as in Envoy.
-                if unique && !seen.insert((spec.priority, address.clone())) {
+                if unique && !seen.insert((spec.priority, place.address.clone())) {
                     continue;
                 }
-                let config = HostConfig {
-                    address,
-                    additional,
-                    hostname,
-                    locality: spec.locality.clone(),
-                    metadata: endpoint.metadata.clone(),
-                    weight: endpoint.weight,
-                    priority: spec.priority,
-                    health: endpoint.health,
-                    health_check: endpoint.health_check.clone(),
-                };
+                let config = place.host(spec, endpoint);
                 let same = known.get_mut(&config.address).and_then(|hosts| {
                     let at = hosts.iter().position(|host| host.is_same(&config))?;
                     Some(hosts.swap_remove(at))
@@ -335,11 +346,7 @@ pub(crate) fn build_hosts(
 /// The address of a STATIC endpoint.
 pub(super) fn literal(_: usize, _: usize, endpoint: &EndpointSpec) -> Vec<Place> {
     match &endpoint.address {
-        EndpointAddress::Literal(address) => vec![Place {
-            address: address.clone(),
-            additional: endpoint.additional.clone(),
-            hostname: endpoint.hostname.clone(),
-        }],
+        EndpointAddress::Literal(address) => vec![Place::literal(address, endpoint)],
         // Refused by the conversion for STATIC clusters.
         EndpointAddress::Name(..) => Vec::new(),
     }
