@@ -1,4 +1,5 @@
-//! `--fuzz`: scenarios made up from a seed, through Envoy and through Nuncio. What differs becomes a case, once its reason is known.
+//! `--fuzz`: scenarios made up from a seed, through Envoy and through Nuncio. What differs becomes a case, once its
+//! reason is known.
 
 mod grammar;
 

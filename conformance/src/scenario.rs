@@ -21,7 +21,8 @@ const AWAIT: Duration = Duration::from_secs(3);
 const PATIENT: Duration = Duration::from_secs(15);
 /// How long the close of a connection is waited for when the response announced it or the recording has it.
 const CLOSE: Duration = Duration::from_secs(2);
-/// "Nothing more arrives" and "stays open" mean: not within this time. It bounds what an idle proxy needs to react on loopback many times over.
+/// "Nothing more arrives" and "stays open" mean: not within this time. It bounds what an idle proxy needs to react on
+/// loopback many times over.
 const QUIET: Duration = Duration::from_millis(100);
 /// The same while recording, when it is not known what to wait for.
 const QUIET_RECORDING: Duration = Duration::from_millis(400);

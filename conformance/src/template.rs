@@ -6,8 +6,9 @@ use anyhow::{Context, Result, bail};
 
 /// Fills the block placeholders of a template.
 ///
-/// A line that holds nothing but `{{name}}` or `{{name:default}}` is replaced by the lines of the value, each indented as the placeholder was;
-/// a name without value and default leaves no line. Names that are not blocks of the case stay for [`expand`].
+/// A line that holds nothing but `{{name}}` or `{{name:default}}` is replaced by the lines of the value, each indented
+/// as the placeholder was; a name without value and default leaves no line. Names that are not blocks of the case stay
+/// for [`expand`].
 pub(crate) fn fill(template: &str, blocks: &BTreeMap<String, String>) -> Result<String> {
     let mut used = Vec::new();
     let mut out = String::new();

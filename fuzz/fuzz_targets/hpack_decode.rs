@@ -1,4 +1,5 @@
-//! The HPACK decoder on any bytes: no panic, limits kept, and a table that stays in step whether or not a limit cut the headers off.
+//! The HPACK decoder on any bytes: no panic, limits kept, and a table that stays in step whether or not a limit cut the
+//! headers off.
 #![cfg_attr(fuzzing, no_main)]
 
 use libfuzzer_sys::fuzz_target;

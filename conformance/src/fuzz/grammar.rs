@@ -341,7 +341,8 @@ fn headers(random: &mut Random, names: &[&str], lines: &mut Vec<String>) {
     }
 }
 
-/// Head and body, framed in one of the ways that are allowed; in an answer, no framing at all leaves it to the end of the connection.
+/// Head and body, framed in one of the ways that are allowed; in an answer, no framing at all leaves it to the end of
+/// the connection.
 fn framed(random: &mut Random, mut lines: Vec<String>) -> String {
     let body = random.one_of(&["", "abc", "0123456789"]);
     let body = match random.below(3) {

@@ -41,8 +41,8 @@ pub enum AdminAction {
 pub trait LogLevels: Send + Sync {
     /// Every component and its level, in the order in which `/logging` lists them.
     fn levels(&self) -> Vec<(&'static str, &'static str)>;
-    /// Sets the level of one component, or of all (`None`); `level` is one of [`LOG_LEVELS`](crate::LOG_LEVELS) and the component one
-    /// of [`Self::levels`].
+    /// Sets the level of one component, or of all (`None`); `level` is one of [`LOG_LEVELS`](crate::LOG_LEVELS) and the
+    /// component one of [`Self::levels`].
     fn set(&self, component: Option<&str>, level: &'static str);
     /// Sets the level of files, where levels are those of files.
     fn set_files(&self, files: Files, level: &'static str);

@@ -80,8 +80,8 @@ pub struct ServerStats {
 }
 
 impl ServerStats {
-    /// Registers the stats. `restart_epoch` is that of the command line, `revision` the number that `server.version` shows (Envoy: the
-    /// first 24 bits of its commit), `connections` counts the open downstream connections.
+    /// Registers the stats. `restart_epoch` is that of the command line, `revision` the number that `server.version`
+    /// shows (Envoy: the first 24 bits of its commit), `connections` counts the open downstream connections.
     pub fn new(
         server: &ServerContext,
         state: Arc<ServerState>,

@@ -1,5 +1,6 @@
-//! [`read`]: a `ClusterLoadAssignment` in place. Endpoints come by the ten thousand, and nearly all of them say an address, a port,
-//! perhaps a weight and metadata: those are read from the wire at once, with every rule kept that concerns them.
+//! [`read`]: a `ClusterLoadAssignment` in place. Endpoints come by the ten thousand, and nearly all of them say an
+//! address, a port, perhaps a weight and metadata: those are read from the wire at once, with every rule kept that
+//! concerns them.
 //!
 //! What is not of that kind passes the checks of this crate piece by piece. What is wrong, or merely unusual, is not read at
 //! all: the caller then has the whole judged, so that errors are told in one way only. What is read means the same there.

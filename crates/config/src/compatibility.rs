@@ -7,8 +7,8 @@ use crate::{
     support::{Support, entries},
 };
 
-/// The text of COMPATIBILITY.md's generated part: for each message that Nuncio reads, its fields that are implemented, those that are harmless
-/// (with the reason), and those that are refused when set.
+/// The text of COMPATIBILITY.md's generated part: for each message that Nuncio reads, its fields that are implemented,
+/// those that are harmless (with the reason), and those that are refused when set.
 pub fn render_compatibility() -> String {
     let mut out = String::from(
         "## Configuration, field by field\n\n\

@@ -11,8 +11,8 @@ pub struct StaticCluster {
     pub index: usize,
     /// By [`decode_cluster`](crate::decode_cluster).
     pub cluster: Cluster,
-    /// The same in wire format; a part of [`LoadedBootstrap::raw`](crate::LoadedBootstrap::raw), so that whoever keeps it keeps no
-    /// second copy.
+    /// The same in wire format; a part of [`LoadedBootstrap::raw`](crate::LoadedBootstrap::raw), so that whoever keeps
+    /// it keeps no second copy.
     pub wire: Bytes,
 }
 

@@ -1,5 +1,5 @@
-//! Bootstraps from Envoy's own documentation and tests, with Envoy 1.40's verdict on each: what Envoy refuses is refused, and what it accepts
-//! is accepted or refused only for what is named as unsupported.
+//! Bootstraps from Envoy's own documentation and tests, with Envoy 1.40's verdict on each: what Envoy refuses is
+//! refused, and what it accepts is accepted or refused only for what is named as unsupported.
 //!
 //! A few of them are kept in `tests/corpus`; a larger collection of the same form is checked too when `NUNCIO_CORPUS` names it.
 

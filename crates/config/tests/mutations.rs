@@ -1,8 +1,9 @@
 //! One good configuration, nearly two hundred changes to it, and Envoy 1.40's verdict on each.
 //!
-//! `tests/mutations/envoy-1.40.tsv` holds, separated by tabs: the verdict, the file's extension, the kind of change, and the change with `\n`,
-//! `\t`, `\r` and `\\` escaped. Kinds: `sub` replaces the first text by the second in `base.yaml`, `add` appends the second, `all` is the
-//! whole file. Run with `NUNCIO_ENVOY=<path of the envoy program>` to ask Envoy itself again.
+//! `tests/mutations/envoy-1.40.tsv` holds, separated by tabs: the verdict, the file's extension, the kind of change,
+//! and the change with `\n`, `\t`, `\r` and `\\` escaped. Kinds: `sub` replaces the first text by the second in
+//! `base.yaml`, `add` appends the second, `all` is the whole file. Run with `NUNCIO_ENVOY=<path of the envoy program>`
+//! to ask Envoy itself again.
 
 use std::{
     env, fs,

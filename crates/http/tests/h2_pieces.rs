@@ -1,4 +1,5 @@
-//! However the input of an HTTP/2 connection is cut, the outcome is the same. The seeds of the fuzz targets, and frames made at random.
+//! However the input of an HTTP/2 connection is cut, the outcome is the same. The seeds of the fuzz targets, and frames
+//! made at random.
 
 mod h2_common;
 

@@ -177,7 +177,8 @@ impl Stream {
         pipe: &mut Pipe,
         max: usize,
     ) -> Poll<io::Result<usize>> {
-        // In a pipe that is not empty, "would block" could mean that it is full: the loop would forget that the socket is readable.
+        // In a pipe that is not empty, "would block" could mean that it is full: the loop would forget that the socket
+        // is readable.
         debug_assert!(pipe.is_empty());
         let ends = pipe.ends();
         let max = max.min(ends.capacity);

@@ -124,7 +124,8 @@ impl ConnectionHandle {
         }
     }
 
-    /// Ready when [`ConnectionHandle::close`] was called; otherwise the task is woken when it is, or on [`ConnectionHandle::wake`].
+    /// Ready when [`ConnectionHandle::close`] was called; otherwise the task is woken when it is, or on
+    /// [`ConnectionHandle::wake`].
     pub fn poll_close(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.close.get() {
             return Poll::Ready(());

@@ -159,8 +159,9 @@ pub trait HttpFilter {
         DataAction::Continue
     }
 
-    /// Whether [`Self::on_response_data`] has anything to do, asked when the response's headers have passed all filters. When no filter
-    /// of the stream has, a large body may go from socket to socket without being shown to anybody, its end included.
+    /// Whether [`Self::on_response_data`] has anything to do, asked when the response's headers have passed all
+    /// filters. When no filter of the stream has, a large body may go from socket to socket without being shown to
+    /// anybody, its end included.
     fn wants_response_data(&self) -> bool {
         true
     }

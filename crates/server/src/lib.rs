@@ -97,8 +97,8 @@ pub fn run_with(options: Options, mut extensions: Extensions) -> ExitCode {
     }
 }
 
-/// [`judge_bootstrap`] on a thread of its own, as deep as the main one: text and trees of a large configuration lie apart from what
-/// is made of them, so that their memory goes back whole when they have gone.
+/// [`judge_bootstrap`] on a thread of its own, as deep as the main one: text and trees of a large configuration lie
+/// apart from what is made of them, so that their memory goes back whole when they have gone.
 fn judge_apart(sources: &Sources) -> Judgement {
     const STACK: usize = 8 << 20;
     let mut judgement = std::thread::scope(|scope| {

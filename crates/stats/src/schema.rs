@@ -180,13 +180,13 @@ pub const fn code_slot(index: u16) -> CodeSlot {
 
 /// Declares a [`Schema`] and the slots that name its stats in code.
 ///
-/// A stat is written as its Envoy name; the slot is a constant of the declared type with that name in upper case.
-/// Where the name has dots, or is not an identifier, write `identifier = "the.name"`. Sections may be left out but
-/// keep their order. A histogram's unit is one of [`Unit`]; a gauge may have an [`ImportMode`] in parentheses
-/// (`Accumulate` unless told), and `with other` when Envoy sets it together with that counter or gauge (`with always`: from
-/// the start), which `usedonly` asks for. A histogram that is `(Ms, lazy)` exists once a value was recorded. Of
-/// codes `with completed` the total exists from the start. `names { sparse }` at the end: each name exists only once it was written. See the crate's
-/// page for an example.
+/// A stat is written as its Envoy name; the slot is a constant of the declared type with that name in upper case. Where
+/// the name has dots, or is not an identifier, write `identifier = "the.name"`. Sections may be left out but keep their
+/// order. A histogram's unit is one of [`Unit`]; a gauge may have an [`ImportMode`] in parentheses (`Accumulate` unless
+/// told), and `with other` when Envoy sets it together with that counter or gauge (`with always`: from the start),
+/// which `usedonly` asks for. A histogram that is `(Ms, lazy)` exists once a value was recorded. Of codes `with
+/// completed` the total exists from the start. `names { sparse }` at the end: each name exists only once it was
+/// written. See the crate's page for an example.
 #[macro_export]
 macro_rules! stats_schema {
     (

@@ -61,8 +61,8 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until what `read` tells, which grows from 0, does not grow any more: it stays the same for longer than a process that has
-/// something to do is kept from it, even on a busy machine.
+/// Waits until what `read` tells, which grows from 0, does not grow any more: it stays the same for longer than a
+/// process that has something to do is kept from it, even on a busy machine.
 ///
 /// # Panics
 /// When it goes on for longer than [`BOUND`].

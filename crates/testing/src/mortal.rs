@@ -21,8 +21,8 @@ const SLOW: u8 = 4;
 /// How long the work of a slow one lasts.
 const SLOWNESS: Duration = Duration::from_millis(30);
 
-/// An origin whose answer to each request is its name and the length of the request's body. A host that hangs lets all requests of a
-/// connection wait.
+/// An origin whose answer to each request is its name and the length of the request's body. A host that hangs lets all
+/// requests of a connection wait.
 #[derive(Debug)]
 pub struct Mortal {
     /// Where it listens while it lives.

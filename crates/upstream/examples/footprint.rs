@@ -1,4 +1,5 @@
-//! Measures what the crate promises: memory of 10,000 clusters of 4 endpoints, and the time to take an idle connection and to give it back.
+//! Measures what the crate promises: memory of 10,000 clusters of 4 endpoints, and the time to take an idle connection
+//! and to give it back.
 //!
 //! `cargo run --release -p nuncio-upstream --example footprint`
 

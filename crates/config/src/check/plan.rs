@@ -59,8 +59,8 @@ pub(super) struct Inner {
     pub(super) repeated: bool,
 }
 
-/// A test that most values pass and that takes no interpretation of rules. Who passes it passes the rules; who does not is judged by
-/// them.
+/// A test that most values pass and that takes no interpretation of rules. Who passes it passes the rules; who does not
+/// is judged by them.
 #[derive(Clone, Copy)]
 pub(super) struct Quick {
     /// Without a value.

@@ -1,6 +1,7 @@
 //! HTTP/1.0 and HTTP/1.1, both sides, sans-IO.
 //!
-//! Decoders take bytes from a [`Buffer`](nuncio_buffer::Buffer) and give [`Event`](crate::Event)s; encoders append bytes to a buffer.
+//! Decoders take bytes from a [`Buffer`](nuncio_buffer::Buffer) and give [`Event`](crate::Event)s; encoders append
+//! bytes to a buffer.
 #![doc = include_str!("DEVIATIONS.md")]
 
 mod body;

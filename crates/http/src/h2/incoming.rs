@@ -35,7 +35,8 @@ pub enum Incoming {
     /// `Reset` none follows at all; the driver releases the key.
     ///
     /// A client learns that a stream was not processed, so that the request may be sent again, by a `Reset` with
-    /// [`ErrorCode::REFUSED_STREAM`](super::ErrorCode::REFUSED_STREAM), be it that the peer refused it or that a GOAWAY left it out.
+    /// [`ErrorCode::REFUSED_STREAM`](super::ErrorCode::REFUSED_STREAM), be it that the peer refused it or that a GOAWAY
+    /// left it out.
     Stream {
         /// The stream.
         key: StreamKey,
@@ -51,7 +52,8 @@ pub enum Incoming {
         /// What was wrong.
         error: StreamError,
     },
-    /// The peer goes away: no stream can be opened any more. A client's streams above `last_stream` follow as `Reset` with `REFUSED_STREAM`.
+    /// The peer goes away: no stream can be opened any more. A client's streams above `last_stream` follow as `Reset`
+    /// with `REFUSED_STREAM`.
     GoAway {
         /// The last stream the peer may have processed; 2^31-1 in a shutdown notice.
         last_stream: u32,
@@ -72,7 +74,8 @@ pub enum Incoming {
 /// Which GOAWAY to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GoAway {
-    /// First step of a graceful end: no new streams please (last stream 2^31-1). Streams already under way to us are still served.
+    /// First step of a graceful end: no new streams please (last stream 2^31-1). Streams already under way to us are
+    /// still served.
     ShutdownNotice,
     /// The last stream that was taken; later ones are ignored. Streams below go on.
     Final,

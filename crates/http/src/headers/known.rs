@@ -59,8 +59,9 @@ macro_rules! known {
         /// A header name that this proxy knows: compared, stored and looked up as one byte.
         ///
         /// Pseudo headers come first. `host` is a name of its own here; in requests the HTTP/1 decoder turns it into
-        /// `:authority`, as Envoy does (see [`Known::from_request_name`]). `:reason-phrase` and `:chunked-spelling` are ours alone: an HTTP/1 response's reason
-        /// phrase, there only if it is to be forwarded, and never written as a header.
+        /// `:authority`, as Envoy does (see [`Known::from_request_name`]). `:reason-phrase` and `:chunked-spelling` are
+        /// ours alone: an HTTP/1 response's reason phrase, there only if it is to be forwarded, and never written as a
+        /// header.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum Known {

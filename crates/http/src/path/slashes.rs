@@ -33,8 +33,9 @@ pub fn merge_slashes(path_and_query: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// `path_with_escaped_slashes_action`: looks for `%2F` and `%5C` (in either case) in front of the query, and writes the path
-/// with them decoded into `out`. False: there are none and `out` is empty. What follows (refuse, redirect, go on) is the caller's.
+/// `path_with_escaped_slashes_action`: looks for `%2F` and `%5C` (in either case) in front of the query, and writes the
+/// path with them decoded into `out`. False: there are none and `out` is empty. What follows (refuse, redirect, go on)
+/// is the caller's.
 #[must_use]
 pub fn escaped_slashes(path_and_query: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();

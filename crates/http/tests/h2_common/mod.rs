@@ -288,7 +288,8 @@ impl Driver {
 
 const WINDOW_UPDATE: u8 = 8;
 
-/// Frames from a terse description, so that random bytes make well-formed frames: type, flags, stream and length a byte each, then the payload.
+/// Frames from a terse description, so that random bytes make well-formed frames: type, flags, stream and length a byte
+/// each, then the payload.
 pub(crate) fn frames(mut script: &[u8]) -> Vec<u8> {
     let mut frames = Vec::new();
     while let [kind, flags, id, length, rest @ ..] = script {
@@ -330,8 +331,9 @@ pub(crate) fn settings(flags: u8) -> Arc<H2Settings> {
     })
 }
 
-/// However the input of a fuzz target is cut, into pieces of `sizes` among others, the outcome is the same. Its first byte chooses
-/// settings and whether the rest are bytes or the script of frames, its second one the conduct. Returns whether it has both.
+/// However the input of a fuzz target is cut, into pieces of `sizes` among others, the outcome is the same. Its first
+/// byte chooses settings and whether the rest are bytes or the script of frames, its second one the conduct. Returns
+/// whether it has both.
 pub(crate) fn check(role: Role, input: &[u8], sizes: &[usize]) -> bool {
     let [flags, conduct, script @ ..] = input else {
         return false;

@@ -288,8 +288,8 @@ impl Runtime {
         Ok(())
     }
 
-    /// Reads everything again when the link of a disk layer was replaced; never ends. Envoy is told by the kernel, here the link is
-    /// looked at every second.
+    /// Reads everything again when the link of a disk layer was replaced; never ends. Envoy is told by the kernel, here
+    /// the link is looked at every second.
     pub async fn watch_links(&self) {
         let links = || -> Vec<Option<(u64, i64, i64)>> {
             let facts = self.disks().map(|disk| {

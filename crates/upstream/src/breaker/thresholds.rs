@@ -17,8 +17,8 @@ pub struct Thresholds {
     pub max_retries: u32,
     /// `retry_budget`: takes the place of `max_retries`.
     pub retry_budget: Option<RetryBudget>,
-    /// `retry_budget.budget_interval`: the budget is a share of the requests (tries included) that have begun so lately, whether or
-    /// not they are over. Zero, the default: of those that have a connection or wait for one.
+    /// `retry_budget.budget_interval`: the budget is a share of the requests (tries included) that have begun so
+    /// lately, whether or not they are over. Zero, the default: of those that have a connection or wait for one.
     pub budget_interval: Duration,
     /// `max_connection_pools`, unlimited
     pub max_connection_pools: u32,

@@ -1,7 +1,7 @@
 //! Active health checks: each host is asked again and again whether it is well. See `LIFECYCLE.md`.
 //!
-//! All of it runs on the main thread: a task per host and check ([`checkers`]) asks ([`probe`]), the host's [`session`] counts what
-//! it answers, and the cluster manager shows changes to the workers.
+//! All of it runs on the main thread: a task per host and check ([`checkers`]) asks ([`probe`]), the host's [`session`]
+//! counts what it answers, and the cluster manager shows changes to the workers.
 
 mod checkers;
 mod events;

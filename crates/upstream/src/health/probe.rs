@@ -91,8 +91,8 @@ impl UpstreamHost for Asked {
     }
 }
 
-/// What lets so many connections begin in one turn of the loop, and the others wait for the next: ten thousand at once would hold up
-/// the main thread for half a second.
+/// What lets so many connections begin in one turn of the loop, and the others wait for the next: ten thousand at once
+/// would hold up the main thread for half a second.
 pub(crate) fn turns() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(32))
 }

@@ -45,9 +45,9 @@ pub struct AppliedClusters {
 }
 
 impl ClusterManager {
-    /// Applies an answer of CDS: good clusters of it, even when others are wrong, as in Envoy. With the first answer, start-up
-    /// goes on as soon as what it adds is ready. Clusters of the bootstrap, and those that the dynamic forward proxy has made, are
-    /// left alone.
+    /// Applies an answer of CDS: good clusters of it, even when others are wrong, as in Envoy. With the first answer,
+    /// start-up goes on as soon as what it adds is ready. Clusters of the bootstrap, and those that the dynamic forward
+    /// proxy has made, are left alone.
     pub fn apply_clusters(&self, update: ClusterUpdate<'_>, version_info: &str) -> AppliedClusters {
         let mut applied = AppliedClusters::default();
         let resources = match update {

@@ -49,8 +49,9 @@ pub trait Discovery: fmt::Debug + Send + Sync {
     /// What is wrong with it, with paths relative to it.
     fn check_source(&self, source: &ConfigSource) -> Result<(), ConfigError>;
 
-    /// Subscribes to the assignment `service_name` for a cluster. Answers go to [`ClusterManager::add_or_update_assignment`]; that
-    /// none will come soon, to [`ClusterManager::assignment_failed`].
+    /// Subscribes to the assignment `service_name` for a cluster. Answers go to
+    /// [`ClusterManager::add_or_update_assignment`]; that none will come soon, to
+    /// [`ClusterManager::assignment_failed`].
     fn subscribe(&self, source: &ConfigSource, cluster: &str, service_name: &str) -> Subscription;
 
     /// All static clusters are ready: CDS may be asked. Its first answer goes to [`ClusterManager::apply_clusters`]; if none
@@ -114,8 +115,8 @@ impl ClusterManager {
         }
     }
 
-    /// What [`Discovery::on_primary_ready`] waited for is there: clusters whose endpoints are discovered begin to ask for them, and
-    /// CDS comes after.
+    /// What [`Discovery::on_primary_ready`] waited for is there: clusters whose endpoints are discovered begin to ask
+    /// for them, and CDS comes after.
     pub fn initialize_secondary(&self) {
         let mut state = self.state();
         state.init.start_secondary();

@@ -33,8 +33,9 @@ impl ClusterManager {
         Ok(())
     }
 
-    /// Adds the bootstrap's clusters and begins to bring them up: first those that discovery may need itself, then the others. They
-    /// are taken one at a time, for decoded ones are large. `cds`: there is a CDS whose first answer start-up waits for.
+    /// Adds the bootstrap's clusters and begins to bring them up: first those that discovery may need itself, then the
+    /// others. They are taken one at a time, for decoded ones are large. `cds`: there is a CDS whose first answer
+    /// start-up waits for.
     ///
     /// # Errors
     /// Everything that is wrong, with complete paths. Nothing of a wrong cluster is added.

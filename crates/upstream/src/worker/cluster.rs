@@ -132,8 +132,8 @@ impl WorkerCluster {
         self.delegate.is_some()
     }
 
-    /// What there is for the host that a request names (`port`: if without a port), where each host has a cluster of its own, which is made if it is not
-    /// there; `None` for other clusters.
+    /// What there is for the host that a request names (`port`: if without a port), where each host has a cluster of
+    /// its own, which is made if it is not there; `None` for other clusters.
     pub fn prepare_host(&self, authority: &str, port: u16) -> Option<HostCluster> {
         self.delegate.as_ref()?.prepare(authority, port)
     }

@@ -223,8 +223,8 @@ impl State {
             && all_headers_match(&fault.headers, cx.request_headers)
     }
 
-    /// What the runtime says of requests of the downstream cluster that a header names. Looked up by name, since the names are not
-    /// known before.
+    /// What the runtime says of requests of the downstream cluster that a header names. Looked up by name, since the
+    /// names are not known before.
     fn of_downstream_cluster(&self, headers: &HeaderMap, what: &str) -> Option<Option<Entry>> {
         let cluster = headers.get(Known::XEnvoyDownstreamServiceCluster)?;
         let cluster = std::str::from_utf8(cluster).ok()?;

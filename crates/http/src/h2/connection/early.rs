@@ -7,9 +7,9 @@ use crate::h2::frame::{self, Head, flag, kind};
 use crate::h2::{Role, StreamKey};
 
 impl Connection {
-    /// The request whose header block has begun and is not complete; opens its stream, so that it can be timed, answered and
-    /// logged like any other. Its [`Event::Headers`](crate::Event::Headers) comes when the block is complete, unless the stream is
-    /// released before that: then the block is decoded for the table's sake only.
+    /// The request whose header block has begun and is not complete; opens its stream, so that it can be timed,
+    /// answered and logged like any other. Its [`Event::Headers`](crate::Event::Headers) comes when the block is
+    /// complete, unless the stream is released before that: then the block is decoded for the table's sake only.
     ///
     /// `input` is what [`decode`](Self::decode) has left when it said that it needs more.
     pub fn begin_request(&mut self, input: &Buffer) -> Option<StreamKey> {

@@ -29,7 +29,8 @@ impl Connection {
         }
     }
 
-    /// Resets the stream, unless it is closed both ways or has been reset. No event follows for it; the key stays valid until it is released.
+    /// Resets the stream, unless it is closed both ways or has been reset. No event follows for it; the key stays valid
+    /// until it is released.
     pub fn reset(&mut self, key: StreamKey, code: ErrorCode, out: &mut Buffer) {
         let Some(stream) = self.streams.get(key) else {
             return;

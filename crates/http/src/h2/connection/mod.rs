@@ -304,8 +304,8 @@ impl Connection {
         self.outbound.add_control(frame::HEAD + 8);
     }
 
-    /// Tells how many bytes of the output are not yet written: the limits of `max_outbound_frames` and `max_outbound_control_frames`
-    /// count the frames that wait.
+    /// Tells how many bytes of the output are not yet written: the limits of `max_outbound_frames` and
+    /// `max_outbound_control_frames` count the frames that wait.
     #[inline]
     pub fn flushed(&mut self, pending: usize) {
         self.outbound.flushed(pending);

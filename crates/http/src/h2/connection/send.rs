@@ -22,7 +22,8 @@ const NEVER: KnownSet = KnownSet::of(&[
 impl Connection {
     /// Opens a stream (client only); its first frame is that of [`send_headers`](Self::send_headers).
     ///
-    /// None: not now ([`peer_max_streams`](Self::peer_max_streams) are open), or never again ([`is_going_away`](Self::is_going_away)).
+    /// None: not now ([`peer_max_streams`](Self::peer_max_streams) are open), or never again
+    /// ([`is_going_away`](Self::is_going_away)).
     pub fn open(&mut self) -> Option<StreamKey> {
         let possible = self.role == Role::Client
             && self.failed.is_none()
@@ -36,8 +37,9 @@ impl Connection {
         Some(self.streams.insert(stream))
     }
 
-    /// Sends request headers (client) or final response headers (server), in CONTINUATION frames when they are long. Headers that HTTP/2 forbids
-    /// (`connection` and the like) are left out. Does nothing when the stream has been reset.
+    /// Sends request headers (client) or final response headers (server), in CONTINUATION frames when they are long.
+    /// Headers that HTTP/2 forbids (`connection` and the like) are left out. Does nothing when the stream has been
+    /// reset.
     pub fn send_headers(
         &mut self,
         key: StreamKey,
@@ -173,9 +175,10 @@ impl Connection {
 
     /// Moves as much of `data` as windows and frame size allow, and at most `budget` bytes, into DATA frames.
     ///
-    /// With `end_stream` the frame that empties `data` (an empty one if there is none) ends the stream. Returns how many bytes
-    /// were moved. What stays in `data` because a window is closed waits for [`next_writable`](Self::next_writable);
-    /// what stays because of `budget` is the driver's to send when it likes. Everything is dropped when the stream has been reset.
+    /// With `end_stream` the frame that empties `data` (an empty one if there is none) ends the stream. Returns how
+    /// many bytes were moved. What stays in `data` because a window is closed waits for
+    /// [`next_writable`](Self::next_writable); what stays because of `budget` is the driver's to send when it likes.
+    /// Everything is dropped when the stream has been reset.
     pub fn send_data(
         &mut self,
         key: StreamKey,
@@ -233,9 +236,9 @@ impl Connection {
         before - data.len()
     }
 
-    /// Begins one DATA frame for at most `available` bytes that the driver itself sends behind `head`, and nothing else before they
-    /// are sent. With `end_stream` the frame that takes them all ends the stream. Returns how many bytes the frame has; none:
-    /// a window is closed, and [`next_writable`](Self::next_writable) will tell.
+    /// Begins one DATA frame for at most `available` bytes that the driver itself sends behind `head`, and nothing else
+    /// before they are sent. With `end_stream` the frame that takes them all ends the stream. Returns how many bytes
+    /// the frame has; none: a window is closed, and [`next_writable`](Self::next_writable) will tell.
     pub fn send_data_head(
         &mut self,
         key: StreamKey,

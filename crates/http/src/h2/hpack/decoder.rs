@@ -160,7 +160,8 @@ impl Decoder {
             .sum()
     }
 
-    /// The updates that a block begins with (RFC 7541, section 4.2). Two are enough for any change; more are accepted, as Envoy does.
+    /// The updates that a block begins with (RFC 7541, section 4.2). Two are enough for any change; more are accepted,
+    /// as Envoy does.
     fn size_updates(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
         while let Some(first) = input.peek()
             && first & 0xe0 == 0x20

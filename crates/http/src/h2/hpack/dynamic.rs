@@ -35,8 +35,9 @@ impl Entry {
 
 /// A queue of entries, each with its bytes in one piece.
 ///
-/// Bytes are added at the tail of one vector; what evicted entries leave at its front is reclaimed by moving the rest down when that
-/// costs no more than it frees. Entries lie in a ring of a power of two slots. Both grow with use, so an idle connection owns nothing.
+/// Bytes are added at the tail of one vector; what evicted entries leave at its front is reclaimed by moving the rest
+/// down when that costs no more than it frees. Entries lie in a ring of a power of two slots. Both grow with use, so an
+/// idle connection owns nothing.
 ///
 /// An entry's *number* counts insertions from 1 and wraps; the newest entry has the number [`inserted`](Self::inserted).
 #[derive(Debug)]
@@ -168,8 +169,9 @@ impl DynamicTable {
         self.bytes.extend_from_within(at..at + len);
     }
 
-    /// Makes an entry of the bytes from `start` on: the name, unless it is known, and the value. Older ones
-    /// make room (RFC 7541, section 4.4). Returns whether the entry is in the table: one that is larger than the table only empties it.
+    /// Makes an entry of the bytes from `start` on: the name, unless it is known, and the value. Older ones make room
+    /// (RFC 7541, section 4.4). Returns whether the entry is in the table: one that is larger than the table only
+    /// empties it.
     pub(super) fn commit(
         &mut self,
         start: u32,

@@ -36,7 +36,8 @@ enum DynamicMatch {
 }
 
 impl Encoder {
-    /// An encoder for a new connection. `cap` is the largest table in bytes that we want (Envoy's `hpack_table_size`), however much the peer allows.
+    /// An encoder for a new connection. `cap` is the largest table in bytes that we want (Envoy's `hpack_table_size`),
+    /// however much the peer allows.
     #[must_use]
     pub fn new(cap: u32) -> Self {
         let mut encoder = Self {

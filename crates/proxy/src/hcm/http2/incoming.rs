@@ -83,8 +83,8 @@ impl ServerConnection {
         self.new_stream(now)
     }
 
-    /// A request whose headers are not complete when all that came is decoded is a stream already: it has deadlines, and a line in
-    /// the log.
+    /// A request whose headers are not complete when all that came is decoded is a stream already: it has deadlines,
+    /// and a line in the log.
     #[cold]
     pub(super) fn begin_request(&mut self, now: Instant) {
         let Some(key) = self.codec.begin_request(&self.down.read) else {

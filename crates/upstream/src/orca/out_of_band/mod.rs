@@ -1,5 +1,6 @@
-//! Load reports out of band: a call of `xds.service.orca.v3.OpenRcaService/StreamCoreMetrics` to each host, on whose answer the
-//! host reports as often as it was asked to (Envoy's `OrcaOobManager`). On the main thread, like health checks. See `LIFECYCLE.md`.
+//! Load reports out of band: a call of `xds.service.orca.v3.OpenRcaService/StreamCoreMetrics` to each host, on whose
+//! answer the host reports as often as it was asked to (Envoy's `OrcaOobManager`). On the main thread, like health
+//! checks. See `LIFECYCLE.md`.
 
 mod session;
 
