@@ -13,6 +13,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 mod value;
+mod xfcc;
 
 use nuncio_config::ConfigError;
 use nuncio_config::api::protobuf::Struct;

@@ -14,6 +14,7 @@ use super::filter_state::FilterStateOperator;
 use super::grpc::GrpcStatus;
 use super::query::{PathOperator, QueryParam, QueryParams};
 use super::value;
+use super::xfcc::XfccValue;
 
 /// What an operator appended: decides quotes in JSON, and what a missing value prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +196,7 @@ pub(super) enum Operator {
     QueryParam(QueryParam),
     QueryParams(QueryParams),
     GrpcStatus(GrpcStatus),
+    XfccValue(XfccValue),
     Coalesce(Box<Coalesce>),
 }
 
@@ -230,6 +232,7 @@ impl Operator {
             Operator::QueryParam(param) => param.write(cx, out),
             Operator::QueryParams(params) => params.write(cx, out),
             Operator::GrpcStatus(status) => status.write(cx, out),
+            Operator::XfccValue(value) => value.write(cx, out),
             Operator::Coalesce(coalesce) => coalesce.write(cx, out, typed),
         }
     }

@@ -15,6 +15,7 @@ use crate::formatter::operator::{
 };
 use crate::formatter::parse::Command;
 use crate::formatter::query::{PathOperator, QueryParam, QueryParams};
+use crate::formatter::xfcc::XfccValue;
 
 pub(super) fn header(command: &Command<'_>, headers: Headers) -> Result<Operator, ConfigError> {
     header_operator(command.argument, headers, length_of(command), false).map(Operator::Header)
@@ -191,6 +192,11 @@ pub(super) fn query_param(command: &Command<'_>) -> Result<Operator, ConfigError
 
 pub(super) fn query_params(command: &Command<'_>) -> Result<Operator, ConfigError> {
     QueryParams::parse(command.argument, length_of(command)).map(Operator::QueryParams)
+}
+
+/// A length is allowed and has no effect, as in Envoy.
+pub(super) fn xfcc_value(command: &Command<'_>) -> Result<Operator, ConfigError> {
+    XfccValue::parse(command.argument).map(Operator::XfccValue)
 }
 
 pub(super) fn response_code_details(command: &Command<'_>) -> Result<Operator, ConfigError> {

@@ -5,7 +5,7 @@ use nuncio_strftime::Zone;
 use super::build::{
     absent_time, coalesce, common_duration, dynamic_metadata, environment, filter_state, header,
     hostname, metadata, metadata_of, path, query_param, query_params, response_code_details, time,
-    upstream_filter_state,
+    upstream_filter_state, xfcc_value,
 };
 use super::{Build, Takes};
 use crate::formatter::field::{AddressOf, AddressPart, Field};
@@ -378,5 +378,5 @@ pub(super) const COMMANDS: &[(&str, Build)] = &[
     ),
     ("UPSTREAM_WIRE_BYTES_SENT", F(Field::UpstreamWireBytesSent)),
     ("VIRTUAL_CLUSTER_NAME", F(Field::VirtualClusterName)),
-    ("XFCC_VALUE", Refused),
+    ("XFCC_VALUE", With(Takes::ArgumentAndLength, xfcc_value)),
 ];
