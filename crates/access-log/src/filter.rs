@@ -379,5 +379,6 @@ fn number_of(log_type: AccessLogType) -> i32 {
         AccessLogType::DownstreamStart => 4,
         AccessLogType::DownstreamPeriodic => 5,
         AccessLogType::DownstreamEnd => 6,
+        AccessLogType::DownstreamTunnelSuccessfullyEstablished => 10,
     }
 }

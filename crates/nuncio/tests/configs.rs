@@ -477,6 +477,13 @@ fn grpc_web(proxy: Proxy) {
         ),
         answer("application/grpc")
     );
+    let preflight = proxy.request(
+        10000,
+        "OPTIONS /pkg.Greeter/Hello HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n\r\n",
+    );
+    assert_eq!(preflight.status, 200);
+    let allowed = preflight.header("access-control-allow-origin");
+    assert_eq!(allowed, Some("https://app.example"));
     let stats = proxy.admin("/stats?filter=grpc").body;
     for stat in [
         "grpc.pkg.Greeter.Hello.12: 3",

@@ -20,6 +20,8 @@ pub enum AccessLogType {
     DownstreamPeriodic,
     /// The stream ended.
     DownstreamEnd,
+    /// The response turns the connection into a tunnel.
+    DownstreamTunnelSuccessfullyEstablished,
 }
 
 /// What a logger or a formatter may look at.

@@ -218,6 +218,9 @@ fn log_type_name(log_type: AccessLogType) -> &'static str {
         AccessLogType::DownstreamStart => "DownstreamStart",
         AccessLogType::DownstreamPeriodic => "DownstreamPeriodic",
         AccessLogType::DownstreamEnd => "DownstreamEnd",
+        AccessLogType::DownstreamTunnelSuccessfullyEstablished => {
+            "DownstreamTunnelSuccessfullyEstablished"
+        }
     }
 }
 

@@ -164,6 +164,7 @@ pub(super) const MESSAGES: &[Entry] = &[
         &[
             ("access_log_flush_interval", Implemented),
             ("flush_access_log_on_new_request", Implemented),
+            ("flush_log_on_tunnel_successfully_established", Implemented),
         ],
     ),
     message(
@@ -329,6 +330,9 @@ pub(super) const MESSAGES: &[Entry] = &[
     ),
     message(
         "envoy.config.core.v3.SchemeHeaderTransformation",
-        &[("scheme_to_overwrite", Implemented)],
+        &[
+            ("scheme_to_overwrite", Implemented),
+            ("match_upstream", Implemented),
+        ],
     ),
 ];

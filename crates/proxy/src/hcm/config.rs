@@ -77,6 +77,8 @@ pub(crate) struct HcmConfig {
     pub(crate) routes: Arc<RouteTable>,
     pub(crate) access_logs: Vec<Arc<dyn AccessLogger>>,
     pub(crate) log_on_new_request: bool,
+    /// `flush_log_on_tunnel_successfully_established`
+    pub(crate) log_tunnels: bool,
     pub(crate) log_interval: Option<Duration>,
     pub(crate) local_reply: LocalReplyConfig,
     pub(crate) timeouts: Timeouts,
@@ -85,6 +87,8 @@ pub(crate) struct HcmConfig {
     pub(crate) server_name: Box<str>,
     pub(crate) server_header: ServerHeader,
     pub(crate) scheme_to_set: Option<Box<str>>,
+    /// `match_upstream`: `:scheme` is that of the upstream's transport.
+    pub(crate) scheme_matches_upstream: bool,
     pub(crate) via: Box<str>,
     pub(crate) use_remote_address: bool,
     pub(crate) xff_num_trusted_hops: u32,
@@ -165,6 +169,9 @@ impl HcmConfig {
             let place = "access_log_options.access_log_flush_interval";
             keep_one(&mut errors, interval.within(place))
         });
+        let log_tunnels = log_options
+            .as_ref()
+            .is_some_and(|options| options.flush_log_on_tunnel_successfully_established);
         let log_on_new_request =
             log_options.is_some_and(|options| options.flush_access_log_on_new_request);
         let (
@@ -230,6 +237,7 @@ impl HcmConfig {
             routes,
             access_logs,
             log_on_new_request,
+            log_tunnels,
             log_interval,
             local_reply,
             timeouts,
@@ -251,6 +259,9 @@ impl HcmConfig {
                 }
             },
             scheme_to_set,
+            scheme_matches_upstream: config
+                .scheme_header_transformation
+                .is_some_and(|scheme| scheme.match_upstream),
             via: config.via.into(),
             use_remote_address: convert::bool_or(config.use_remote_address.as_ref(), false),
             xff_num_trusted_hops: config.xff_num_trusted_hops,

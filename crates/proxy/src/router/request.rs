@@ -181,6 +181,10 @@ impl Stream {
         let Some(Chosen { host, member }) = chosen else {
             return self.without_host();
         };
+        if attempt == 1 && hcm.config.scheme_matches_upstream {
+            // No other transport to an upstream is taken yet (`Cluster.transport_socket`).
+            self.request.headers.set(Known::Scheme, b"http");
+        }
         if forward.auto_host_rewrite() && !host.hostname().is_empty() {
             let name = host.hostname().as_bytes();
             update_authority(

@@ -4,6 +4,7 @@ use nuncio_http::Message;
 use nuncio_sdk::{AccessLogType, LogContext, StreamInfo};
 
 use super::Stream;
+use crate::hcm::request::is_upgrade;
 
 impl Stream {
     /// The request's headers have arrived, and the connection manager logs that.
@@ -11,6 +12,16 @@ impl Stream {
         self.timers.every(self.hcm.config.log_interval, now);
         if self.hcm.config.log_on_new_request {
             self.write(AccessLogType::DownstreamStart);
+        }
+    }
+
+    /// A response with this status has passed the filters, and the connection manager logs tunnels that begin.
+    pub(super) fn log_tunnel(&self, status: u16) {
+        let (request, response) = (&self.request.headers, &self.response.headers);
+        let begins = (is_upgrade(request) && is_upgrade(response))
+            || (self.is_connect && (200..300).contains(&status));
+        if begins {
+            self.write(AccessLogType::DownstreamTunnelSuccessfullyEstablished);
         }
     }
 

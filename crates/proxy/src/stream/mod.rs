@@ -341,6 +341,9 @@ impl Stream {
         let status = headers.status().unwrap_or(0);
         self.info.response_code = Some(status);
         self.charge_response(status);
+        if hcm.config.log_tunnels {
+            self.log_tunnel(status);
+        }
         if !self.request_end {
             // Nobody waits for the rest of the request: the connection ends with this response, unless it is a tunnel.
             match self.is_tunnel(status) {
