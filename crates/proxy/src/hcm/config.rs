@@ -87,7 +87,7 @@ pub(crate) struct HcmConfig {
     pub(crate) server_name: Box<str>,
     pub(crate) server_header: ServerHeader,
     pub(crate) scheme_to_set: Option<Box<str>>,
-    /// `match_upstream`: `:scheme` is that of the upstream's transport.
+    /// `match_upstream`: `:scheme` is that of the upstream's transport, unless there is one to set.
     pub(crate) scheme_matches_upstream: bool,
     pub(crate) via: Box<str>,
     pub(crate) use_remote_address: bool,
@@ -261,7 +261,7 @@ impl HcmConfig {
             scheme_to_set,
             scheme_matches_upstream: config
                 .scheme_header_transformation
-                .is_some_and(|scheme| scheme.match_upstream),
+                .is_some_and(|scheme| scheme.match_upstream && scheme.transformation.is_none()),
             via: config.via.into(),
             use_remote_address: convert::bool_or(config.use_remote_address.as_ref(), false),
             xff_num_trusted_hops: config.xff_num_trusted_hops,
