@@ -394,7 +394,9 @@ impl Host {
     /// Whether what EDS says of this host's address can be taken over by [`Self::update_in_place`]. `checked`: health checks
     /// depend on how they are to find it.
     pub(crate) fn can_become(&self, config: &HostConfig, checked: bool) -> bool {
-        self.locality == config.locality && (!checked || self.health_check == config.health_check)
+        self.locality == config.locality
+            && self.hostname == config.hostname
+            && (!checked || self.health_check == config.health_check)
     }
 
     /// [`Self::update`], and metadata as well.

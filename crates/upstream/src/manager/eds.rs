@@ -36,6 +36,8 @@ pub(super) struct Eds {
     serial: u64,
     /// There was an answer, good or bad: as in Envoy, nothing waits for a better one.
     answered: bool,
+    /// The last priority that there ever was. Envoy has it for ever, and measures by it how heavy hosts are.
+    pub(super) last_priority: u32,
     stats: Arc<Group>,
     version_text: TextReadout,
     /// Forgets the endpoints after `endpoint_stale_after`.
@@ -204,6 +206,7 @@ impl ClusterManager {
             },
             serial,
             answered: false,
+            last_priority: 0,
             stats: info.stats.beside(SubscriptionStats::SCHEMA),
             version_text: (self.server.stats).text_readout(&format!("{prefix}.version_text")),
             stale: None,
@@ -357,6 +360,10 @@ impl ClusterManager {
         if is_first && change.count() > 0 {
             // New to this version, though the one before may have had the same.
             (change.changed, change.membership) = (true, change.membership.max(1));
+        }
+        let last_priority = change.last_priority();
+        if let Some(eds) = &mut version.eds {
+            eds.last_priority = eds.last_priority.max(last_priority);
         }
         if version.set_hosts(change) {
             self.follow_hosts(version, before);

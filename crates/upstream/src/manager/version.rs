@@ -178,7 +178,13 @@ impl Version {
             kind => kind == ClusterKind::Eds,
         };
         if is_known {
-            let heaviest = self.hosts.hosts().map(|host| host.weight()).max();
+            let heaviest = match &self.eds {
+                Some(eds) => {
+                    let last = self.hosts.sets().get(eds.last_priority as usize);
+                    last.and_then(|set| set.all.iter().map(|host| host.weight()).max())
+                }
+                None => self.hosts.hosts().map(|host| host.weight()).max(),
+            };
             stats.gauge_set(S::MAX_HOST_WEIGHT, u64::from(heaviest.unwrap_or(1)));
         }
     }
@@ -235,6 +241,11 @@ fn priorities_that_moved(before: &PrioritySet, after: &PrioritySet) -> u64 {
 }
 
 impl HostChange {
+    /// The last priority, with hosts or without.
+    pub(super) fn last_priority(&self) -> u32 {
+        self.hosts.sets().len() as u32 - 1
+    }
+
     /// How many hosts there are.
     pub(super) fn count(&self) -> usize {
         self.hosts.len()

@@ -156,7 +156,20 @@ fn all_selectors(
             selector(message, errors)
         })
     });
-    selectors.collect()
+    let mut selectors: Box<[Selector]> = selectors.collect();
+    // Envoy looks for fallbacks in a tree of keys, in which a selector that comes later and leads only to where a longer one has
+    // passed already leaves no word.
+    for index in 1..selectors.len() {
+        let (earlier, rest) = selectors.split_at_mut(index);
+        let it = &mut rest[0];
+        let passes = |longer: &Selector| {
+            longer.keys.len() > it.keys.len() && longer.keys.starts_with(&it.keys)
+        };
+        if earlier.iter().any(passes) {
+            it.fallback = None;
+        }
+    }
+    selectors
 }
 
 fn selector(message: LbSubsetSelector, errors: &mut Errors) -> Selector {

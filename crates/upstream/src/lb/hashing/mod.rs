@@ -5,6 +5,7 @@
 mod bounded;
 pub mod maglev;
 pub mod ring;
+mod tied;
 
 use std::borrow::Cow;
 use std::fmt;

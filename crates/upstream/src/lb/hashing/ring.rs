@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nuncio_stats::Group;
 use twox_hash::XxHash64;
 
+use super::tied::{self, Place};
 use super::{HashTable, HashingOptions, MakeTable, OwnHashPolicy, Shares, key_of};
 use crate::lb::murmur::murmur_hash_2;
 use crate::stats::RingHashStats as S;
@@ -97,7 +98,8 @@ impl RingHash {
             least: size,
             most: 0,
         };
-        let mut places: Vec<(u64, u32)> = Vec::with_capacity(size as usize);
+        let mut first_places = Vec::with_capacity(shares.hosts.len());
+        let mut places: Vec<Place> = Vec::with_capacity(size as usize);
         let (mut current, mut target) = (0.0, 0.0);
         let mut key: Vec<u8> = Vec::new();
         for (index, (host, share)) in shares.hosts.iter().zip(&shares.shares).enumerate() {
@@ -106,6 +108,7 @@ impl RingHash {
             key.extend_from_slice(b"_0");
             let digits = key.len() - 1;
             target += scale * share;
+            first_places.push(self.hash(&key));
             let mut number = 0;
             while current < target {
                 places.push((self.hash(&key), index as u32));
@@ -116,7 +119,11 @@ impl RingHash {
             counts.least = counts.least.min(number);
             counts.most = counts.most.max(number);
         }
-        places.sort_unstable();
+        first_places.sort_unstable();
+        match first_places.windows(2).any(|pair| pair[0] == pair[1]) {
+            true => tied::sort(&mut places),
+            false => places.sort_unstable(),
+        }
         let ring = Ring {
             places: places.iter().map(|(place, _)| *place).collect(),
             hosts: places.iter().map(|(_, host)| *host).collect(),
