@@ -117,6 +117,8 @@ impl LoadBalancer for Balancer {
         // Only an internet address can be connected to.
         address.ip()?;
         let host = self.policy.hosts.find_or_make(&address)?;
+        // In Envoy each worker makes its own, and chooses a transport socket for it.
+        env.stats.inc(S::TOTAL_MATCH_COUNT);
         self.made.insert(address.into_owned(), host.clone());
         Some(Cow::Owned(host))
     }

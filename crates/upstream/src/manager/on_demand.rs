@@ -228,8 +228,11 @@ impl ClusterManager {
         {
             return;
         }
-        // An address that changes makes another host of one that stays.
-        let membership = u64::from(hosts.len() != known.len());
+        // An address that changes makes another host of one that stays. Envoy shows new ones one by one.
+        let membership = match hosts.len() == known.len() {
+            true => 0,
+            false => hosts.len().saturating_sub(known.len()).max(1) as u64,
+        };
         self.replace_hosts(version, hosts, membership);
         self.show_update(&mut state, id, Update::Discovery, None);
     }

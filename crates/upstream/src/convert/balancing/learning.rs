@@ -237,6 +237,13 @@ pub(super) fn load_aware(
         out_of_band,
     };
     let child = picking_policy(endpoint_picking_policy, parts, errors)?;
+    if (&*child as &dyn Any).is::<LoadAwareLocality>() {
+        errors.push(ConfigError::new(
+            "endpoint_picking_policy",
+            "load_aware_locality cannot be its own endpoint_picking_policy",
+        ));
+        return None;
+    }
     Some(Arc::new(LoadAwareLocality {
         child,
         options,

@@ -214,3 +214,30 @@ fn sorted(mut keys: Vec<String>) -> Box<[Box<str>]> {
     keys.dedup();
     keys.into_iter().map(String::into_boxed_str).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selector_that_begins_an_earlier_one_has_no_fallback() {
+        use nuncio_config::api::subset::subset::lb_subset_selector::LbSubsetSelectorFallbackPolicy as Policy;
+        let selector = |keys: &[&str]| LbSubsetSelector {
+            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+            fallback_policy: Policy::AnyEndpoint.into(),
+            ..LbSubsetSelector::default()
+        };
+        let all = [
+            selector(&["b"]),
+            selector(&["b", "a"]),
+            selector(&["a"]),
+            selector(&["b", "c"]),
+            selector(&["b"]),
+            selector(&["c"]),
+        ];
+        let selectors = all_selectors(all.into_iter(), &mut Errors::default());
+        let has_fallback: Vec<_> = selectors.iter().map(|it| it.fallback.is_some()).collect();
+        // The last but one was there before, and the first one counts.
+        assert_eq!(has_fallback, [true, true, false, true, false, true]);
+    }
+}

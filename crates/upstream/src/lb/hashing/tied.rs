@@ -212,13 +212,13 @@ mod tests {
     #[test]
     fn places_are_sorted_and_none_is_lost() {
         seeded(200, |random, seed| {
-            let count = below(random, 600) as u32;
-            let kinds = 1 + below(random, 200);
-            let sorted_before = below(random, 3);
+            let count = below(&random, 600) as u32;
+            let kinds = 1 + below(&random, 200);
+            let sorted_before = below(&random, 3);
             let mut places: Vec<Place> = (0..count)
                 .map(|host| match sorted_before {
                     0 => (u64::from(host) / 3, host),
-                    _ => (below(random, kinds), host),
+                    _ => (below(&random, kinds), host),
                 })
                 .collect();
             let mut wanted = places.clone();

@@ -9,6 +9,7 @@ use nuncio_config::api::core::{
 };
 use nuncio_config::api::endpoint::{
     ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints, cluster_load_assignment::Policy,
+    lb_endpoint::HostIdentifier,
 };
 use nuncio_config::api::protobuf::{self, UInt32Value};
 
@@ -215,6 +216,34 @@ fn what_changes_in_place_keeps_the_host() {
             "another place is another host"
         );
         assert_eq!(fixture.count(S::MEMBERSHIP_CHANGE), 5);
+        let mut named = at(2);
+        if let Some(HostIdentifier::Endpoint(endpoint)) = &mut named.host_identifier {
+            endpoint.hostname = "a.name".to_owned();
+        }
+        fixture.assign(vec![group(0, "b", vec![named])]);
+        assert!(
+            !Arc::ptr_eq(&fixture.hosts()[0], &moved[0]),
+            "another name is another host"
+        );
+    });
+}
+
+#[test]
+fn the_last_priority_that_there_was_tells_how_heavy_hosts_are() {
+    run(async {
+        let fixture = Fixture::new("resources: []");
+        let heaviest = || {
+            let stats = fixture.manager.active_info("c").unwrap().stats.clone();
+            stats.gauge(S::MAX_HOST_WEIGHT)
+        };
+        let first = group(0, "a", vec![weighing(1, 7)]);
+        fixture.assign(vec![first.clone()]);
+        assert_eq!(heaviest(), 7);
+        let second = group(1, "a", vec![weighing(2, 3), weighing(3, 2)]);
+        fixture.assign(vec![first.clone(), second]);
+        assert_eq!(heaviest(), 3);
+        fixture.assign(vec![first]);
+        assert_eq!(heaviest(), 1, "it is empty now");
     });
 }
 

@@ -144,6 +144,22 @@ fn a_policy_within_a_policy_asks_for_itself() {
 }
 
 #[test]
+fn load_aware_localities_do_not_hold_each_other() {
+    let aware = |child| {
+        any::pack(&LoadAwareMessage {
+            endpoint_picking_policy: with_policy(child).load_balancing_policy,
+            ..Default::default()
+        })
+    };
+    let errors = errors(with_policy(aware(aware(any::pack(&RoundRobin::default())))));
+    assert_eq!(errors.len(), 1);
+    assert!(
+        errors[0].contains("load_aware_locality cannot be its own endpoint_picking_policy"),
+        "{errors:?}"
+    );
+}
+
+#[test]
 fn what_cannot_be_asked_is_refused() {
     let config = OrcaOobReportingConfig {
         port_value: 65_536,
