@@ -11,8 +11,7 @@ pub mod fuzz;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use nuncio_config::ConfigError;
-use nuncio_config::api::core::{HeaderValue, HeaderValueOption};
+use nuncio_config::api::core::{HeaderValue, HeaderValueOption, TypedExtensionConfig};
 use nuncio_config::api::matcher::{RegexMatcher, StringMatcher, string_matcher::MatchPattern};
 use nuncio_config::api::route::header_matcher::HeaderMatchSpecifier;
 use nuncio_config::api::route::route::Action;
@@ -21,6 +20,8 @@ use nuncio_config::api::route::route_match::PathSpecifier;
 use nuncio_config::api::route::{
     HeaderMatcher, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
 };
+use nuncio_config::api::uri_template_match::UriTemplateMatchConfig;
+use nuncio_config::{ConfigError, any};
 use nuncio_http::HeaderMap;
 use nuncio_net::Address;
 use nuncio_route::{CompileContext, RouteTable, WorkerRouteTable};
@@ -141,6 +142,16 @@ pub fn separated(text: &str) -> PathSpecifier {
 
 pub fn regex(text: &str) -> PathSpecifier {
     PathSpecifier::SafeRegex(regex_matcher(text))
+}
+
+pub fn template(text: &str) -> PathSpecifier {
+    let config = UriTemplateMatchConfig {
+        path_template: text.to_owned(),
+    };
+    PathSpecifier::PathMatchPolicy(TypedExtensionConfig {
+        name: "template".to_owned(),
+        typed_config: Some(any::pack(&config)),
+    })
 }
 
 pub fn regex_matcher(text: &str) -> RegexMatcher {
