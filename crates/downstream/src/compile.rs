@@ -174,10 +174,15 @@ pub fn compile(
         stat_prefix,
         bind_to_port: convert::bool_or(bind_to_port.as_ref(), true)
             && convert::bool_or(deprecated_bind, true),
-        buffer_limit: convert::u32_or(
-            per_connection_buffer_limit_bytes.as_ref(),
-            DEFAULT_BUFFER_LIMIT,
-        ),
+        // As in Envoy, zero is no limit.
+        buffer_limit: match per_connection_buffer_limit_bytes
+            .as_ref()
+            .map(|it| it.value)
+        {
+            None => DEFAULT_BUFFER_LIMIT,
+            Some(0) => u32::MAX,
+            Some(limit) => limit,
+        },
         // Zero is refused by the field's own rule.
         max_accepts: convert::u32_or(
             max_connections_to_accept_per_socket_event.as_ref(),

@@ -117,7 +117,7 @@ pub struct ListenerSpec {
     pub stat_prefix: String,
     /// `bind_to_port`: without, it has no sockets.
     pub bind_to_port: bool,
-    /// `per_connection_buffer_limit_bytes`: soft limit per connection and direction, in bytes.
+    /// `per_connection_buffer_limit_bytes`: soft limit per connection and direction, in bytes; never zero.
     pub buffer_limit: u32,
     /// `max_connections_to_accept_per_socket_event`; `u32::MAX` when there is no limit.
     pub max_accepts: u32,
