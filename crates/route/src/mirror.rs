@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use nuncio_config::api::mutation_rules::{HeaderMutation, header_mutation};
 use nuncio_config::api::route::route_action::RequestMirrorPolicy as Message;
 use nuncio_config::{ConfigError, Within};
 use nuncio_http::{HeaderMap, Known};
 use nuncio_sdk::runtime::{Runtime, RuntimeFraction};
 use nuncio_sdk::{ClusterId, StreamInfo};
 
-use crate::matchers::{HeaderName, StringMatcher};
-use crate::mutations::HeaderMutations;
+use crate::HeaderChanges;
+use crate::matchers::HeaderName;
 
 /// `RequestMirrorPolicy`
 #[derive(Debug)]
@@ -22,7 +21,7 @@ pub struct MirrorPolicy {
     keeps_host: bool,
     /// `host_rewrite_literal`
     host: Option<Box<str>>,
-    mutations: Box<[Mutation]>,
+    changes: HeaderChanges,
 }
 
 #[derive(Debug)]
@@ -40,12 +39,6 @@ pub enum MirrorTarget<'a> {
     Id(ClusterId),
     /// To the cluster of this name, which a request header gave.
     Name(&'a str),
-}
-
-#[derive(Debug)]
-enum Mutation {
-    Change(HeaderMutations),
-    RemoveOnMatch(StringMatcher),
 }
 
 impl MirrorPolicy {
@@ -70,14 +63,9 @@ impl MirrorPolicy {
 
     /// Makes the headers of the request, as they went to its own upstream, those of the copy.
     pub fn finalize(&self, headers: &mut HeaderMap, info: &StreamInfo) {
-        for mutation in &self.mutations {
-            match mutation {
-                Mutation::Change(mutations) => mutations.apply_to_request(headers, info),
-                Mutation::RemoveOnMatch(matcher) => {
-                    headers.retain(|name, _| name.starts_with(b":") || !matcher.matches(name))
-                }
-            }
-        }
+        self.changes.apply(headers, |addition, headers| {
+            addition.apply_to_request(headers, info);
+        });
         if let Some(host) = &self.host {
             headers.set(Known::Authority, host.as_bytes());
         } else if !self.keeps_host {
@@ -144,10 +132,8 @@ impl MirrorPolicy {
             None => None,
             Some(share) => Some(runtime.share(share).within("runtime_fraction")?),
         };
-        let mutations = request_headers_mutations.iter().enumerate();
-        let mutations = mutations.map(|(index, mutation)| {
-            mutation_from(mutation).within_index("request_headers_mutations", index)
-        });
+        let changes =
+            HeaderChanges::from_config(request_headers_mutations, "request_headers_mutations")?;
         Ok(MirrorPolicy {
             cluster,
             fraction,
@@ -155,31 +141,9 @@ impl MirrorPolicy {
             host: Some(host_rewrite_literal)
                 .filter(|host| !host.is_empty())
                 .map(|host| host.as_str().into()),
-            mutations: mutations.collect::<Result<_, _>>()?,
+            changes,
         })
     }
-}
-
-fn mutation_from(message: &HeaderMutation) -> Result<Mutation, ConfigError> {
-    let HeaderMutation { action } = message;
-    let (add, remove) = match action {
-        None => return Err(ConfigError::new("action", "value is required")),
-        Some(header_mutation::Action::Remove(name)) => (Vec::new(), vec![name.clone()]),
-        Some(header_mutation::Action::Append(option)) => (vec![option.clone()], Vec::new()),
-        Some(header_mutation::Action::RemoveOnMatch(config)) => {
-            let header_mutation::RemoveOnMatch { key_matcher } = config;
-            let path = "remove_on_match.key_matcher";
-            let Some(matcher) = key_matcher else {
-                return Err(ConfigError::new(path, "value is required"));
-            };
-            let matcher = StringMatcher::from_config(matcher).within(path)?;
-            return Ok(Mutation::RemoveOnMatch(matcher));
-        }
-    };
-    let mutations = HeaderMutations::from_config(&add, "append", &remove, "remove");
-    // There is one at most.
-    let mutations = mutations.map_err(|mut errors| errors.remove(0))?;
-    Ok(Mutation::Change(mutations))
 }
 
 /// `a:80` → `a-shadow:80`, so that the logs of the mirror tell what it was.
