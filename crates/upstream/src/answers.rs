@@ -65,6 +65,11 @@ impl AnswerGroups {
         }
     }
 
+    /// Where this proxy is; empty when that is not known.
+    pub(crate) fn zone(&self) -> &str {
+        self.zones.as_ref().map_or("", |zones| &zones.own)
+    }
+
     /// Counts in each group below `parent` to which the answer belongs.
     #[inline]
     pub(crate) fn each(
@@ -88,24 +93,19 @@ impl AnswerGroups {
     }
 }
 
-/// The groups of `x-envoy-upstream-alt-stat-name`, by that name.
-#[derive(Debug)]
+/// The groups of `x-envoy-upstream-alt-stat-name`, by that name; few clusters ever have any.
+#[derive(Debug, Default)]
 pub(crate) struct AltGroups {
-    zone: Box<str>,
-    known: RefCell<HashMap<Box<str>, Rc<AltStats>>>,
+    known: OnceCell<Box<KnownNames>>,
 }
 
-impl AltGroups {
-    pub(crate) fn new(zone: &str) -> Self {
-        Self {
-            zone: zone.into(),
-            known: RefCell::default(),
-        }
-    }
+type KnownNames = RefCell<HashMap<Box<str>, Rc<AltStats>>>;
 
-    /// The group of this name, made under `cluster` when it is new; `None` when there are too many already.
-    pub(crate) fn of(&self, cluster: &Group, name: &str) -> Option<Rc<AltStats>> {
-        let mut known = self.known.borrow_mut();
+impl AltGroups {
+    /// The group of this name, made under `cluster` when it is new; `None` when there are too many already. `zone`: where this
+    /// proxy is.
+    pub(crate) fn of(&self, cluster: &Group, zone: &str, name: &str) -> Option<Rc<AltStats>> {
+        let mut known = self.known.get_or_init(Box::default).borrow_mut();
         if let Some(stats) = known.get(name) {
             return Some(stats.clone());
         }
@@ -116,7 +116,7 @@ impl AltGroups {
         let stats = Rc::new(AltStats {
             local: group.local(),
             group,
-            answers: AnswerGroups::new(&self.zone),
+            answers: AnswerGroups::new(zone),
         });
         known.insert(name.into(), stats.clone());
         Some(stats)
@@ -210,13 +210,13 @@ mod tests {
     fn requests_may_give_only_so_many_names() {
         let store = Arc::new(Store::new(1));
         let cluster = store.group("cluster.c", AnswerStats::SCHEMA);
-        let groups = AltGroups::new("");
+        let groups = AltGroups::default();
         for number in 0..ALT_NAMES {
-            assert!(groups.of(&cluster, &number.to_string()).is_some());
+            assert!(groups.of(&cluster, "", &number.to_string()).is_some());
         }
-        assert!(groups.of(&cluster, "one.more").is_none());
-        let first = groups.of(&cluster, "0").unwrap();
-        assert!(Rc::ptr_eq(&first, &groups.of(&cluster, "0").unwrap()));
+        assert!(groups.of(&cluster, "", "one.more").is_none());
+        let first = groups.of(&cluster, "", "0").unwrap();
+        assert!(Rc::ptr_eq(&first, &groups.of(&cluster, "", "0").unwrap()));
         first.on_response_code(204, CodeContext::default(), None);
     }
 
@@ -224,6 +224,6 @@ mod tests {
     fn an_empty_name_is_none() {
         let store = Arc::new(Store::new(1));
         let cluster = store.group("cluster.c", AnswerStats::SCHEMA);
-        assert!(AltGroups::new("").of(&cluster, "").is_none());
+        assert!(AltGroups::default().of(&cluster, "", "").is_none());
     }
 }

@@ -96,7 +96,7 @@ impl Counters {
             gauges: WorkerGauges::new(stats.clone(), &info.breakers),
             stats,
             answers: AnswerGroups::new(zone),
-            alt: AltGroups::new(zone),
+            alt: AltGroups::default(),
             retry: LazyGroup::new("retry", RetryStats::SCHEMA),
             http1: LazyGroup::new("http1", Http1Stats::SCHEMA),
             http2: LazyGroup::new("http2", Http2Stats::SCHEMA),

@@ -68,7 +68,8 @@ impl WorkerCluster {
     /// Where answers to a request count as well that gives a name for it (`x-envoy-upstream-alt-stat-name`).
     pub fn alt_stats(&self, name: &str) -> Option<Rc<AltStats>> {
         let counters = self.counters();
-        counters.alt.of(&counters.group, name)
+        let zone = counters.answers.zone();
+        counters.alt.of(&counters.group, zone, name)
     }
 
     /// Response headers of status `code` from `host`, for calls that are judged by nothing else: its `rq_success` or (5xx)
