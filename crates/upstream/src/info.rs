@@ -66,7 +66,8 @@ pub struct ClusterInfo {
     pub kind: ClusterKind,
     /// `connect_timeout`, 5 s unless told.
     pub connect_timeout: Duration,
-    /// `per_connection_buffer_limit_bytes`, 1 MiB unless told: soft limit of what is buffered per direction, in bytes.
+    /// `per_connection_buffer_limit_bytes`, 1 MiB unless told: soft limit of what is buffered per direction, in bytes;
+    /// the greatest number for none (a configured zero).
     pub per_connection_buffer_limit: u32,
     /// HTTP options; clusters without any share one object.
     pub http: Arc<HttpOptions>,

@@ -49,10 +49,18 @@ impl ClusterManager {
         match discovery {
             None => self.load(clusters, |_| true, &mut errors),
             Some(discovery) => {
-                let is_primary = |cluster: &Cluster| !is_secondary(cluster);
+                let mut others = false;
+                let is_primary = |cluster: &Cluster| {
+                    let waits = is_secondary(cluster);
+                    others |= waits;
+                    !waits
+                };
                 self.load(clusters.clone(), is_primary, &mut errors);
                 errors.extend(discovery.set_up(self).err().unwrap_or_default());
-                self.load(clusters, is_secondary, &mut errors);
+                // Mostly there are none, and all would be decoded again.
+                if others {
+                    self.load(clusters, is_secondary, &mut errors);
+                }
             }
         }
         if let Some(id) = self.shared.local_cluster()
@@ -86,7 +94,7 @@ impl ClusterManager {
     fn load(
         &self,
         clusters: impl IntoIterator<Item: Into<StaticCluster>>,
-        which: impl Fn(&Cluster) -> bool,
+        mut which: impl FnMut(&Cluster) -> bool,
         errors: &mut Vec<ConfigError>,
     ) {
         let clusters = clusters.into_iter().map(Into::into);
