@@ -207,7 +207,7 @@ fn xff(config: XffConfig) -> Result<Detector, ConfigError> {
 }
 
 /// Envoy leaves out ranges that are malformed, and then trusts every peer if none is left: refused here.
-fn range(cidr: &CidrRange) -> Result<IpRange, ConfigError> {
+pub(super) fn range(cidr: &CidrRange) -> Result<IpRange, ConfigError> {
     let CidrRange {
         address_prefix,
         prefix_len,

@@ -2,7 +2,6 @@
 //! (Envoy's `ConnectionManagerUtility::mutateResponseHeaders`).
 
 use nuncio_http::{HeaderMap, Known, KnownSet};
-
 use nuncio_sdk::StreamInfo;
 
 use super::config::{HcmConfig, ServerHeader};

@@ -61,7 +61,8 @@ impl Forward {
     }
 }
 
-/// Compiles a `RouteAction`; `template` is the route's path template, `above` are the per-filter configurations of the route and the levels above it.
+/// Compiles a `RouteAction`; `template` is the route's path template, `above` are the per-filter configurations of the
+/// route and the levels above it.
 pub(super) fn forward(
     config: &RouteAction,
     route_name: &str,

@@ -423,16 +423,12 @@ impl<P: Place> Compiler<'_, P> {
         problems: &mut Problems,
     ) -> Option<InputMatcher> {
         problems.within("runtime_fraction", |problems| {
-            let Some(core::RuntimeFractionalPercent {
-                default_value: Some(value),
-                runtime_key,
-            }) = runtime_fraction
-            else {
+            let Some(share) = runtime_fraction else {
                 return required(problems);
             };
-            let share = problems.take("default_value", convert::fraction(value))?;
+            let fraction = problems.take("", self.server.runtime().share(share))?;
             Some(InputMatcher::RuntimeFraction {
-                fraction: self.server.runtime().fraction(runtime_key, share),
+                fraction,
                 seed: *seed,
             })
         })

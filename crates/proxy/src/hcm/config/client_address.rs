@@ -3,10 +3,10 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use nuncio_config::api::hcm::HttpConnectionManager;
-use nuncio_config::{ConfigError, convert};
+use nuncio_config::{ConfigError, Within, convert};
 use nuncio_net::IpRange;
 
-use crate::hcm::original_ip::Detector;
+use crate::hcm::original_ip::{Detector, range};
 
 /// `original_ip_detection_extensions`
 pub(super) fn original_ip(config: &HttpConnectionManager) -> Result<Vec<Detector>, ConfigError> {
@@ -51,22 +51,9 @@ pub(super) fn internal_addresses(
     if internal.cidr_ranges.is_empty() {
         return Ok(usual_internal_addresses());
     }
-    let ranges = internal
-        .cidr_ranges
-        .iter()
-        .enumerate()
-        .map(|(index, range)| {
-            let base = range.address_prefix.parse().map_err(|_| {
-                ConfigError::new(
-                    "address_prefix",
-                    format!("malformed IP address: {}", range.address_prefix),
-                )
-                .within(format_args!("internal_address_config.cidr_ranges[{index}]"))
-            })?;
-            Ok(IpRange::new(
-                base,
-                convert::u32_or(range.prefix_len.as_ref(), 0),
-            ))
-        });
+    let ranges = internal.cidr_ranges.iter().enumerate();
+    let ranges = ranges.map(|(index, cidr)| {
+        range(cidr).within_index("internal_address_config.cidr_ranges", index)
+    });
     ranges.collect()
 }
