@@ -206,7 +206,7 @@ fn xff(config: XffConfig) -> Result<Detector, ConfigError> {
     })
 }
 
-/// Envoy leaves out ranges that are malformed, and then trusts every peer if none is left: refused here.
+/// A range, of which a malformed one is refused: Envoy leaves it out, and an extension without any then trusts every peer.
 pub(super) fn range(cidr: &CidrRange) -> Result<IpRange, ConfigError> {
     let CidrRange {
         address_prefix,
