@@ -46,6 +46,10 @@ impl Stream {
             .routes
             .find(&self.request.headers, &self.info, hcm.random());
         let Some(route) = &self.router.route else {
+            // There may have been one, before a filter changed what it depends on.
+            self.info.cluster_name = None;
+            self.info.cluster_alt_name = None;
+            self.info.cluster_metadata = None;
             return;
         };
         self.info.route = Some(route.clone());
