@@ -1,7 +1,7 @@
 //! Reading `google.protobuf.Any`, the door through which every extension's configuration comes.
 
 use envoy_types::pb::google::protobuf::{Any, Struct};
-use prost::{Message, Name};
+use prost::{DecodeError, Message, Name};
 
 use crate::ConfigError;
 
@@ -29,6 +29,17 @@ pub fn is<M: Name>(any: &Any) -> bool {
 /// When the type URL names another message, or the bytes are not an `M` (Envoy's wording:
 /// `Unable to unpack as …`). The path is empty: the caller adds the field that held the `Any`.
 pub fn unpack<M: Message + Name + Default>(any: &Any) -> Result<M, ConfigError> {
+    unpack_by(any, |bytes| M::decode(bytes))
+}
+
+/// [`unpack`] for a message that has a decoder of its own, such as [`decode_cluster`](crate::decode_cluster).
+///
+/// # Errors
+/// The same.
+pub fn unpack_by<M: Name>(
+    any: &Any,
+    decode: impl FnOnce(&[u8]) -> Result<M, DecodeError>,
+) -> Result<M, ConfigError> {
     let unable = || {
         let shown = if any.type_url.is_empty() {
             "<no type>"
@@ -43,7 +54,7 @@ pub fn unpack<M: Message + Name + Default>(any: &Any) -> Result<M, ConfigError> 
     if !is::<M>(any) {
         return Err(unable());
     }
-    M::decode(any.value.as_slice()).map_err(|_| unable())
+    decode(&any.value).map_err(|_| unable())
 }
 
 /// The fields of a third party's configuration, which came as a `TypedStruct` (see [`crate::Sources::extension_types`]).

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use nuncio_config::api::Any;
-use nuncio_config::api::cluster::Cluster;
 use nuncio_config::{ConfigError, any, decode_cluster};
 
 use super::{ClusterManager, Origin};
@@ -56,7 +55,7 @@ impl ClusterManager {
         };
         let mut named = HashSet::new();
         for (index, resource) in resources.iter().enumerate() {
-            let result = cluster_of(resource.resource)
+            let result = any::unpack_by(resource.resource, decode_cluster)
                 .map_err(|error| vec![error])
                 .and_then(|cluster| {
                     if !named.insert(cluster.name.clone()) {
@@ -106,11 +105,4 @@ impl ClusterManager {
             .filter(|name| !named.contains(name))
             .collect()
     }
-}
-
-fn cluster_of(resource: &Any) -> Result<Cluster, ConfigError> {
-    // Says what is wrong with the type, and decodes for nothing where it is right: `decode_cluster` knows fields that the message
-    // does not.
-    let unpacked = any::unpack::<Cluster>(resource)?;
-    Ok(decode_cluster(&resource.value).unwrap_or(unpacked))
 }
