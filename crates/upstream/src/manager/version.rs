@@ -229,14 +229,20 @@ pub(crate) struct HostChange {
 
 /// In how many priorities hosts came or went, be it to another priority.
 fn priorities_that_moved(before: &PrioritySet, after: &PrioritySet) -> u64 {
-    let of = |hosts: &PrioritySet, priority: usize| -> HashSet<*const Host> {
-        let set = hosts.sets().get(priority);
-        set.map_or_else(HashSet::new, |set| {
-            set.all.iter().map(Arc::as_ptr).collect()
-        })
-    };
+    fn hosts(set: &PrioritySet, priority: usize) -> impl Iterator<Item = *const Host> + Clone {
+        let hosts = set.sets().get(priority).map(|set| set.all.iter());
+        hosts.into_iter().flatten().map(Arc::as_ptr)
+    }
     let priorities = 0..before.sets().len().max(after.sets().len());
-    let moved = priorities.filter(|&priority| of(before, priority) != of(after, priority));
+    let moved = priorities.filter(|&priority| {
+        let (before, after) = (hosts(before, priority), hosts(after, priority));
+        // Mostly there was nobody before (at start-up), or all stand as they stood: then no sets need be made.
+        match (before.clone().next(), after.clone().next()) {
+            (None, first) | (first, None) => first.is_some(),
+            _ if before.clone().eq(after.clone()) => false,
+            _ => before.collect::<HashSet<_>>() != after.collect::<HashSet<_>>(),
+        }
+    });
     moved.count() as u64
 }
 
